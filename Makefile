@@ -1,0 +1,42 @@
+# Two commands are all a newcomer needs: `make reproduce` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: reproduce test check format bench clean
+.DELETE_ON_ERROR:
+
+reproduce: $(VENV)/.product  ## every figure, theorem and erratum into report/
+	$(BIN)/limbeck reproduce --out report --resume
+
+test: $(VENV)/.developer  ## the whole suite, on every core
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+check: $(VENV)/.developer  ## format, lint, types, and who may import whom
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.developer
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.developer  ## paired timings against what a user would pick instead
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) report build dist
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "limbeck needs Python 3.11 or newer, this is %s: set PYTHON=python3.11" % sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.product: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e ".[digits]"
+	touch $@
+
+$(VENV)/.developer: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	touch $@ $(VENV)/.product

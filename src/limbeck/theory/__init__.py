@@ -1,0 +1,1 @@
+"""The paper and what goes beyond it: arrays in, arrays or frozen results out."""

@@ -1,0 +1,97 @@
+"""What the theory accepts: finite, non-empty arrays of the right shape, or an error that names the argument."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.floating]
+
+
+def points(X: ArrayLike, name: str = "X") -> Array:
+    """Return ``X`` as a finite float array of shape (n, d), n and d at least 1."""
+    if hasattr(X, "toarray"):
+        raise TypeError(
+            f"{name} is sparse; the theory factorises dense arrays. Pass {name}.toarray() if it fits in memory."
+        )
+    X = _floats(X, name)
+    if X.ndim != 2:
+        raise ValueError(f"{name} must have two axes (points, features), got shape {X.shape}.")
+    if 0 in X.shape:
+        raise ValueError(f"{name} is empty: shape {X.shape}; at least one point and one feature are needed.")
+    return _finite(X, name)
+
+
+def vector(v: ArrayLike, name: str, size: int | None = None) -> Array:
+    """Return ``v`` as a finite float array of shape (size,)."""
+    v = _floats(v, name)
+    if v.ndim != 1:
+        raise ValueError(f"{name} must have one axis, got shape {v.shape}.")
+    if v.size == 0:
+        raise ValueError(f"{name} is empty.")
+    if size is not None and v.size != size:
+        raise ValueError(f"{name} has {v.size} entries where {size} are needed.")
+    return _finite(v, name)
+
+
+def nonzero(v: Array, name: str) -> Array:
+    """Return ``v`` unless it, or one of its rows, has length zero: a zero vector has no direction."""
+    lengths = np.abs(v).max(axis=-1)
+    if not np.all(lengths > 0):
+        where = "" if v.ndim == 1 else f" in row {int(np.argmin(lengths > 0))}"
+        raise ValueError(f"{name} has length zero{where}: it has no direction, so no angle.")
+    return v
+
+
+def count(n: object, name: str, least: int = 1) -> int:
+    """Return ``n`` as an int of at least ``least``."""
+    if isinstance(n, bool) or not isinstance(n, Integral) or int(n) < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {n!r}.")
+    return int(n)
+
+
+def number(
+    x: object,
+    name: str,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    finite: bool = True,
+) -> float:
+    """Return ``x`` as a float inside the stated range; the error names the argument and the range."""
+    if isinstance(x, bool) or not isinstance(x, Real):
+        raise ValueError(f"{name} must be a real number, got {x!r}.")
+    x = float(x)
+    wanted = [
+        (above is None or x > above, f"> {above}"),
+        (least is None or x >= least, f">= {least}"),
+        (most is None or x <= most, f"<= {most}"),
+        (below is None or x < below, f"< {below}"),
+        (not finite or np.isfinite(x), "finite"),
+    ]
+    missed = [text for holds, text in wanted if not holds]
+    if missed or np.isnan(x):
+        raise ValueError(f"{name} must be {' and '.join(missed) or 'a number'}, got {x!r}.")
+    return x
+
+
+def _floats(a: ArrayLike, name: str) -> Array:
+    a = np.asarray(a)
+    if a.dtype == object or a.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be real numbers, got dtype {a.dtype}.")
+    if a.dtype.kind != "f":
+        return a.astype(np.float64)
+    return a.astype(np.float32) if a.dtype == np.float16 else a
+
+
+def _finite(a: Array, name: str) -> Array:
+    bad = ~np.isfinite(a)
+    if bad.any():
+        at = tuple(int(i) for i in np.argwhere(bad)[0])
+        row = f"row {at[0]}" + (f", column {at[1]}" if len(at) > 1 else "")
+        raise ValueError(f"{name} holds {a[at]} at {row}: every entry must be a finite number.")
+    return a
