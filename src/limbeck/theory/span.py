@@ -1,0 +1,301 @@
+"""The data span: one factorisation from which every quantity of the paper is read (Eq. 6, 37, 39).
+
+With the points as rows, X = L Q: Q (r, d) has orthonormal rows in the order the points came and L
+is lower trapezoidal. For a teacher w_star with logits z = X w_star put c = Q w_star; then the student
+after the first m points is Q[:k]^T c[:k], k the rank of those points, for every m at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from limbeck.theory import _check
+from limbeck.theory._check import Array
+from limbeck.theory._factor import REFINEMENTS, ColumnGram, Ordered, RowGram, row_norms
+
+
+@dataclass(frozen=True)
+class MinimumNorm:
+    """What the student learns from logits, and how well it could reproduce them."""
+
+    weights: Array
+    """Minimum-norm least-squares weights, (d,) or (d, K)."""
+    residual: Array
+    """z - X w, (n,) or (n, K)."""
+    inconsistency: float
+    """Norm of the residual over the norm of z: rounding-sized if some linear teacher gave all the answers."""
+
+
+class Span:
+    """The subspace spanned by the points, factorised once.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d)
+        Points as rows (the paper's X is the transpose). Kept by reference: do not change it while
+        the span is in use. float32 is computed in float64, its rounding taken into account by ``tol``.
+    tol : float, optional
+        What counts as rounding, relative to a point's length. A point adds a direction if what is
+        left of it outside the span of the earlier points exceeds ``tol * sqrt(1 + |a|^2)``, where
+        x = sum_j a_j x_j + rest: rounding in the points x_j is worth that much in the rest.
+        Default ``8 max(n, d) eps``, and at least the rounding unit of the dtype of ``X``.
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is empty, not two-dimensional, or holds a non-finite number (row and column named).
+    TypeError
+        If ``X`` is sparse.
+
+    Notes
+    -----
+    Well-conditioned points (scaled Gram matrix below condition 1e8) are factorised by one Gram
+    product and a Cholesky factorisation, refined with residuals of X itself; other points by an
+    ordered, re-orthogonalised Gram-Schmidt process. Both give the same readings.
+
+    References
+    ----------
+    Phuong and Lampert (2019), Theorem 1 and Eq. 37.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X, w_star = np.array([[3.0, 0, 0], [0, 2, 0], [3, 2, 0]]), np.array([1.0, 2, 3])
+    >>> span = Span(X)
+    >>> span.rank, span.ranks.tolist()
+    (2, [1, 2, 2])
+    >>> span.weights(X @ w_star)
+    array([1., 2., 0.])
+    """
+
+    def __init__(self, X: ArrayLike, *, tol: float | None = None) -> None:
+        X = _check.points(X)
+        self.dtype = X.dtype
+        self.X: Array = np.asarray(X, dtype=np.float64)
+        self._tol = None if tol is None else _check.number(tol, "tol", above=0.0, below=1.0)
+        self._factor = self._gram() or Ordered.of(self.X, self.tol)
+
+    def _gram(self) -> RowGram | ColumnGram | None:
+        return RowGram.of(self.X) if self.n <= self.d else ColumnGram.of(self.X)
+
+    def append(self, more: ArrayLike) -> Span:
+        """Return the span of these points followed by ``more``, updating the factorisation.
+
+        Parameters
+        ----------
+        more : array_like, shape (m, d)
+
+        Returns
+        -------
+        Span
+            A new object; this one is unchanged. The work already done is redone only where the
+            number of points grows past d, or the new points spoil the conditioning.
+        """
+        more = np.asarray(_check.points(more, "more"), dtype=np.float64)
+        if more.shape[1] != self.d:
+            raise ValueError(f"more has {more.shape[1]} features where the span has {self.d}.")
+        longer = Span.__new__(Span)
+        longer.dtype, longer._tol = self.dtype, self._tol
+        longer.X = np.concatenate([self.X, more])
+        longer._factor = self._extended(longer, more)
+        return longer
+
+    def _extended(self, longer: Span, more: Array) -> RowGram | ColumnGram | Ordered:
+        if isinstance(self._factor, Ordered):
+            return self._factor.extended(self.X, more, longer.tol)
+        same_side = (self.n <= self.d) == (longer.n <= longer.d)
+        factor = self._factor.extended(self.X, more) if same_side else longer._gram()
+        return factor or Ordered.of(longer.X, longer.tol)
+
+    @property
+    def n(self) -> int:
+        """Number of points."""
+        return self.X.shape[0]
+
+    @property
+    def d(self) -> int:
+        """Number of features."""
+        return self.X.shape[1]
+
+    @property
+    def tol(self) -> float:
+        """Relative size of what counts as rounding in a point."""
+        if self._tol is not None:
+            return self._tol
+        return max(8 * max(self.n, self.d) * float(np.finfo(np.float64).eps), float(np.finfo(self.dtype).eps))
+
+    @property
+    def rank(self) -> int:
+        """Dimension r of the span."""
+        return min(self.n, self.d) if not isinstance(self._factor, Ordered) else len(self._factor.independent)
+
+    @cached_property
+    def _ordered(self) -> Ordered:
+        if isinstance(self._factor, RowGram):
+            return self._factor.ordered(self.X)
+        if isinstance(self._factor, ColumnGram):
+            return self._factor.ordered(self.X, self.tol)
+        return self._factor
+
+    @property
+    def independent(self) -> np.ndarray:
+        """Indices (r,) of the points that add a direction, in the order the points came."""
+        return self._ordered.independent
+
+    @property
+    def basis(self) -> Array:
+        """Q, shape (r, d): orthonormal rows; the first k span the first k independent points."""
+        return self._ordered.Q
+
+    @cached_property
+    def ranks(self) -> np.ndarray:
+        """Rank (n,) of the first 1, 2, ..., n points."""
+        gains = np.zeros(self.n, dtype=int)
+        gains[self.independent] = 1
+        return np.cumsum(gains)
+
+    # -- the subspace ------------------------------------------------------------------------
+
+    def coordinates(self, V: ArrayLike) -> Array:
+        """V Q^T: coordinates (..., r) of vectors V (..., d) in the basis."""
+        return self._vectors(V) @ self.basis.T
+
+    def project(self, V: ArrayLike) -> Array:
+        """P V (Eq. 37): the part of vectors V (..., d) inside the span."""
+        return self.coordinates(V) @ self.basis
+
+    def residual(self, V: ArrayLike) -> Array:
+        """(I - P) V: the part of vectors V (..., d) outside the span; what a new point would teach.
+
+        Projected twice, so that a vector all but inside the span keeps a residual orthogonal to it.
+        """
+        V = self._vectors(V)
+        V = V - self.project(V)
+        return V - self.project(V)
+
+    def complement_direction(self, g: ArrayLike) -> Array:
+        """Unit vector (d,) along (I - P) g: moving along it changes no answer on the points (Eq. 39).
+
+        Raises
+        ------
+        ValueError
+            If the points span the whole space, or ``g`` lies in their span up to rounding.
+        """
+        g = _check.nonzero(_check.vector(g, "g", self.d), "g")
+        if self.rank == self.d:
+            raise ValueError(f"The {self.n} points span all of R^{self.d}: nothing is orthogonal to them.")
+        g = g / row_norms(g)
+        q = self.residual(g)
+        length = row_norms(q)
+        if not length > self.tol:
+            raise ValueError("g lies in the span of the points: it has no part orthogonal to them.")
+        q = self.residual(q / length)
+        return q / row_norms(q)
+
+    def _vectors(self, V: ArrayLike) -> Array:
+        V = np.asarray(V, dtype=np.float64)
+        if V.ndim == 0 or V.shape[-1] != self.d:
+            raise ValueError(f"Vectors of {self.d} entries are needed, got shape {V.shape}.")
+        return V
+
+    # -- the student of all points (Theorem 1) -----------------------------------------------
+
+    def solve(self, z: ArrayLike) -> MinimumNorm:
+        """Minimum-norm least-squares student of all the points (Theorem 1, Eq. 6), from logits alone.
+
+        Parameters
+        ----------
+        z : array_like, shape (n,) or (n, K)
+            Teacher logits. If a linear teacher gave them, the answer is P w_star.
+
+        Returns
+        -------
+        MinimumNorm
+            Weights, residual and inconsistency.
+
+        Raises
+        ------
+        ValueError
+            If ``z`` has the wrong length or holds a non-finite number.
+        """
+        z = self._logits(z)
+        columns = z.reshape(self.n, -1)
+        w = self._factor.solve(self.X, columns)
+        rest = columns - self.X @ w
+        for _ in range(REFINEMENTS):
+            step = self._factor.solve(self.X, rest)
+            better = columns - self.X @ (w + step)
+            # Refinement has done its work once the residual no longer halves.
+            finished = not np.linalg.norm(better) <= 0.5 * np.linalg.norm(rest)
+            if np.linalg.norm(better) <= np.linalg.norm(rest):
+                w, rest = w + step, better
+            if finished:
+                break
+        size = np.linalg.norm(columns)
+        return MinimumNorm(
+            weights=w.reshape((self.d, *z.shape[1:])),
+            residual=rest.reshape(z.shape),
+            inconsistency=float(np.linalg.norm(rest) / size) if size > 0 else 0.0,
+        )
+
+    def weights(self, z: ArrayLike) -> Array:
+        """Minimum-norm least-squares weights (d,) or (d, K) from logits z (n,) or (n, K); see `solve`."""
+        return self.solve(z).weights
+
+    def _logits(self, z: ArrayLike) -> Array:
+        z = np.asarray(z)
+        if z.ndim not in (1, 2) or len(z) != self.n:
+            raise ValueError(f"z must hold one row of logits for each of the {self.n} points, got {z.shape}.")
+        checked = _check.vector(z, "z") if z.ndim == 1 else _check.points(z, "z")
+        return np.asarray(checked, dtype=np.float64)
+
+    # -- the students of the first 1, 2, ..., n points (Lemma 1) --------------------------------
+
+    def teacher_coordinates(self, z: ArrayLike) -> Array:
+        """C = Q w_star (r,), from the logits of a linear teacher, by forward substitution L c = z.
+
+        Only the logits of the independent points enter: for logits that no linear teacher gave
+        (rounding, noise) beyond the rank, `solve` uses every row.
+        """
+        z = _check.vector(z, "z", self.n)
+        return self._ordered.substitute(np.asarray(z, dtype=np.float64)[:, None])[:, 0]
+
+    def prefix_weights(self, c: ArrayLike, sizes: ArrayLike) -> Array:
+        """Students of the first ``m`` points for each m in ``sizes`` (k,): Q[:rank]^T c[:rank], (k, d)."""
+        c, ranks = self._prefix(c, sizes)
+        return np.stack([c[:k] @ self.basis[:k] for k in ranks])
+
+    def prefix_angles(self, w_star: ArrayLike) -> Array:
+        """Angles (n,) in [0, pi/2] between the teacher (d,) and its students of 1, ..., n points.
+
+        cos(alpha_m) = |c[:k]| / |w_star| (Eq. 26), taken as the arctangent of what is outside over
+        what is inside, so that small angles keep their digits. A student that has learned nothing
+        (its points orthogonal to the teacher) is put at pi/2.
+        """
+        w = _check.nonzero(_check.vector(w_star, "w_star", self.d), "w_star")
+        w = w / row_norms(w)
+        c = self.coordinates(w)
+        inside = np.concatenate([[0.0], np.cumsum(np.square(c))])
+        beyond = row_norms(self.residual(w)) if self.rank < self.d else 0.0
+        outside = np.concatenate([np.cumsum(np.square(c[::-1]))[::-1], [0.0]]) + beyond**2
+        return np.arctan2(np.sqrt(outside), np.sqrt(inside))[self.ranks]
+
+    def prefix_logits(self, T: ArrayLike, c: ArrayLike) -> Array:
+        """Logits (m, n) on points T (m, d) of the students of 1, ..., n points: one matrix product."""
+        c, ranks = self._prefix(c, np.arange(1, self.n + 1))
+        T = np.asarray(_check.points(T, "T"), dtype=np.float64)
+        running = np.cumsum(self.coordinates(T) * c, axis=1)
+        return np.concatenate([np.zeros((len(T), 1)), running], axis=1)[:, ranks]
+
+    def _prefix(self, c: ArrayLike, sizes: ArrayLike) -> tuple[Array, np.ndarray]:
+        sizes = np.atleast_1d(np.asarray(sizes))
+        if sizes.dtype.kind not in "iu" or sizes.min() < 0 or sizes.max() > self.n:
+            raise ValueError(f"sizes must be whole numbers from 0 to {self.n}, got {sizes}.")
+        c = np.asarray(c, dtype=np.float64)
+        if c.shape != (self.rank,):
+            raise ValueError(f"c must hold the {self.rank} coordinates Q w_star, got shape {c.shape}.")
+        return c, np.concatenate([[0], self.ranks])[sizes]
