@@ -1,4 +1,4 @@
-"""What the theory accepts: finite, non-empty arrays of the right shape, or an error that names the argument."""
+"""What the theory accepts: finite, non-empty arrays of the right shape, or an error naming the argument."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ def points(X: ArrayLike, name: str = "X") -> Array:
     """Return ``X`` as a finite float array of shape (n, d), n and d at least 1."""
     if hasattr(X, "toarray"):
         raise TypeError(
-            f"{name} is sparse; the theory factorises dense arrays. Pass {name}.toarray() if it fits in memory."
+            f"{name} is sparse, and the theory factorises dense arrays: "
+            f"pass {name}.toarray() if that fits in memory."
         )
     X = _floats(X, name)
     if X.ndim != 2:

@@ -61,7 +61,7 @@ class RowGram:
         return None if found is None else cls(*found)
 
     def extended(self, X: Array, more: Array) -> RowGram | None:
-        """Factor of the rows of X followed by ``more``: one block column of Cholesky, not a new factorisation."""
+        """Factor of the rows of X followed by ``more``: one more block row of Cholesky."""
         scale = row_norms(more)
         if not (scale.min() > 1e-140 and scale.max() < 1e140):
             return None
@@ -86,7 +86,7 @@ class RowGram:
         return X.T @ (cho_solve((self.L, True), z / s, check_finite=False) / s)
 
     def ordered(self, X: Array) -> Ordered:
-        """Orthonormal rows by Cholesky QR, twice: the second pass removes the condition number from the first."""
+        """Orthonormal rows by Cholesky QR, twice: the second pass removes what conditioning cost the first."""
         Q = solve_triangular(self.L, X / self.scale[:, None], lower=True, check_finite=False)
         again = cholesky(Q @ Q.T, lower=True, check_finite=False)
         Q = solve_triangular(again, Q, lower=True, overwrite_b=True, check_finite=False)
@@ -125,7 +125,7 @@ class ColumnGram:
         return cho_solve((self.L, True), (X.T @ z) / s, check_finite=False) / s
 
     def ordered(self, X: Array, tol: float) -> Ordered:
-        """The readings in the order the points came; only as many points are visited as it takes to span R^d."""
+        """Orthonormal rows in the order the points came, from as many points as it takes to span R^d."""
         return Ordered.of(X, tol)
 
 

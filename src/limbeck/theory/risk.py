@@ -1,0 +1,232 @@
+"""Transfer risk (Eq. 4), exact or held out, and the monotonicity index (Eq. 34)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.interpolate import CubicSpline
+from scipy.special import betainc, betaln
+from scipy.stats import binomtest
+from scipy.stats import t as student_t
+
+from limbeck.theory import _check
+from limbeck.theory._check import Array
+from limbeck.theory.angles import RIGHT, EmpiricalTail, MarginTail, PolynomialTail
+
+SymmetricTail = PolynomialTail | MarginTail | EmpiricalTail
+
+PANELS = 40
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
+NODES_IN_ALL = PANELS * len(NODES)
+TABLE_FROM = 4000
+
+
+def symmetric_risk(alpha: ArrayLike, tail: SymmetricTail, d: int) -> Array:
+    """Exact risk of a student at angle alpha to its teacher, on a task symmetric about the teacher.
+
+    R(alpha) = 1/2 E_T[p(arctan(cot(alpha) / T))] with T^2 ~ Beta(1/2, (d-2)/2), T = 1 at d = 2, and
+    R(pi - alpha) = 1 - R(alpha): given its angle, a point's direction is uniform around the teacher.
+
+    Parameters
+    ----------
+    alpha : array_like
+        Angles in [0, pi], radians.
+    tail : PolynomialTail, MarginTail or EmpiricalTail
+        p(theta) of the task.
+    d : int
+        Dimension, at least 2.
+
+    Returns
+    -------
+    ndarray
+        Risks, of the shape of ``alpha``.
+    """
+    alpha = np.asarray(alpha, dtype=np.float64)
+    if not np.all((alpha >= 0) & (alpha <= np.pi)):
+        raise ValueError("alpha must lie in [0, pi] radians.")
+    acute = np.minimum(alpha, np.pi - alpha)
+    with np.errstate(divide="ignore"):
+        risk = symmetric_risk_at_cotangent(1.0 / np.tan(acute), tail, d)
+    return np.where(alpha <= RIGHT, risk, 1.0 - risk)
+
+
+def symmetric_risk_at_cotangent(cot: ArrayLike, tail: SymmetricTail, d: int) -> Array:
+    """`symmetric_risk` of students with cot(alpha) = ``cot`` in [0, inf]: full precision near pi/2.
+
+    More than a few thousand values of a smooth tail are read off a spline of log R against log cot
+    (relative error below 1e-8); fewer, and other tails, are integrated one by one (below 1e-12).
+    """
+    d = _check.count(d, "d", 2)
+    cot = np.asarray(cot, dtype=np.float64)
+    if not np.all(cot >= 0):
+        raise ValueError("cot must be >= 0: for an obtuse angle use R(pi - alpha) = 1 - R(alpha).")
+    flat = np.atleast_1d(cot).ravel()
+    risk = np.where(flat == 0, 0.5, 0.0)
+    inner = (flat > 0) & np.isfinite(flat)
+    if inner.any():
+        risk[inner] = _risk(flat[inner], tail, d)
+    return risk.reshape(cot.shape)
+
+
+def _risk(cot: Array, tail: SymmetricTail, d: int) -> Array:
+    if d == 2:
+        return 0.5 * tail.at_cotangent(cot)
+    if isinstance(tail, EmpiricalTail):
+        return _in_chunks(lambda part: _empirical_risk(part, tail, d), cot, len(tail.angles))
+    if isinstance(tail, PolynomialTail) and cot.size > TABLE_FROM:
+        spline = _log_risk_spline(tail, d)
+        x = np.log(cot)
+        inside = (x >= spline.x[0]) & (x <= spline.x[-1])
+        risk = np.exp(spline(np.where(inside, x, spline.x[0])))
+        risk[~inside] = _in_chunks(lambda part: _integrated_risk(part, tail, d), cot[~inside], NODES_IN_ALL)
+        return risk
+    return _in_chunks(lambda part: _integrated_risk(part, tail, d), cot, NODES_IN_ALL)
+
+
+def _in_chunks(function, cot: Array, width: int) -> Array:
+    pieces = max(1, cot.size * width // 2_000_000)
+    return np.concatenate([function(part) for part in np.array_split(cot, pieces)])
+
+
+def _integrated_risk(cot: Array, tail: PolynomialTail | MarginTail, d: int) -> Array:
+    """Gauss-Legendre panels in s = log tan(phi), T = sin(phi).
+
+    There the density of T is (2/B) T (1 - T^2)^((d-2)/2), smooth and decaying exponentially on both
+    sides, and so is the tail; a tail that vanishes beyond a kink cuts the range off on the left.
+    """
+    half = (d - 2) / 2
+    high = 0.5 * np.log(np.expm1(40.0 / half)) if half > 0.06 else 0.0
+    low = np.full(cot.shape, min(-0.5 * np.log(d - 2), high) - 40.0)
+    if tail.kinks.size:
+        least = cot / np.tan(tail.kinks[-1])  # p vanishes where T is below this
+        cut = np.where(least < 1, least, 0.5)
+        low = np.maximum(low, np.log(cut) - 0.5 * np.log1p(-np.square(cut)))
+        low = np.where(least < 1, np.minimum(low, high), high)
+    edges = low[:, None] + (high - low)[:, None] * np.arange(PANELS) / PANELS
+    width = (high - low)[:, None, None] / PANELS
+    s = edges[:, :, None] + width * (NODES + 1) / 2
+    log1p = np.logaddexp(0.0, 2 * s)
+    log_T = s - 0.5 * log1p
+    density = np.exp(log_T - half * log1p - betaln(0.5, half) + np.log(2.0))
+    # arctan(cot / T) has the cotangent T / cot.
+    p = tail.at_cotangent(np.exp(np.minimum(log_T - np.log(cot)[:, None, None], 700.0)))
+    return 0.5 * np.sum(p * density * WEIGHTS * width / 2, axis=(1, 2))
+
+
+def _empirical_risk(cot: Array, tail: EmpiricalTail, d: int) -> Array:
+    """1/2 E_a[P(T >= cot(a) cot(alpha))], the same number with the order of integration exchanged."""
+    with np.errstate(divide="ignore"):
+        least = np.minimum(1.0, cot[:, None] / np.tan(tail.angles))
+    return 0.5 * betainc((d - 2) / 2, 0.5, (1 - least) * (1 + least)).mean(axis=1)
+
+
+@lru_cache(maxsize=64)
+def _log_risk_spline(tail: PolynomialTail, d: int) -> CubicSpline:
+    x = np.arange(-40.0, 40.0, 0.04) - 0.5 * np.log(d)
+    return CubicSpline(
+        x, np.log(_in_chunks(lambda part: _integrated_risk(part, tail, d), np.exp(x), NODES_IN_ALL))
+    )
+
+
+# -- held-out data ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its confidence interval."""
+
+    estimate: float
+    """The point estimate."""
+    low: float
+    """Lower end."""
+    high: float
+    """Upper end."""
+    confidence: float
+    """Probability with which such an interval covers the true value."""
+    size: int
+    """Number of independent observations behind it."""
+
+
+def disagreement(student_logits: ArrayLike, teacher_logits: ArrayLike) -> Array:
+    """Share of points on which student and teacher decide differently (Eq. 4), along the last axis.
+
+    The decision is 1{logit >= 0}, as in section 3: a logit of exactly 0 counts as class 1.
+    """
+    student, teacher = np.asarray(student_logits), np.asarray(teacher_logits)
+    return np.mean((student >= 0) != (teacher >= 0), axis=-1)
+
+
+def held_out_risk(
+    student_logits: ArrayLike, teacher_logits: ArrayLike, *, confidence: float = 0.95
+) -> Interval:
+    """Transfer risk of *one fixed student* from a held-out random sample, with Wilson's interval.
+
+    It says nothing about the spread over transfer sets: for an expected risk use `mean_interval`
+    on one risk per transfer set (pooling the points covers the expectation far too rarely).
+    """
+    student = _check.vector(student_logits, "student_logits")
+    teacher = _check.vector(teacher_logits, "teacher_logits", student.size)
+    confidence = _check.number(confidence, "confidence", above=0.0, below=1.0)
+    wrong = int(np.sum((student >= 0) != (teacher >= 0)))
+    ends = binomtest(wrong, student.size).proportion_ci(confidence, method="wilson")
+    return Interval(wrong / student.size, float(ends.low), float(ends.high), confidence, student.size)
+
+
+def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
+    """Mean of independent values, one per transfer set, with Student's t interval for its expectation."""
+    values = _check.vector(values, "values")
+    confidence = _check.number(confidence, "confidence", above=0.0, below=1.0)
+    if values.size < 2:
+        raise ValueError("values holds a single number: its spread over transfer sets cannot be seen.")
+    mean, stderr = float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size))
+    half = float(student_t.ppf((1 + confidence) / 2, values.size - 1)) * stderr
+    return Interval(mean, mean - half, mean + half, confidence, values.size)
+
+
+# -- monotonicity ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Monotonicity:
+    """How one more point moves a learner, over many transfer sets (Eq. 34)."""
+
+    index: float
+    """Share of transfer sets where the angle to the teacher fell: strict, so ties count against it."""
+    index_stderr: float
+    """Standard error of the index."""
+    ties: float
+    """Share of transfer sets where the angle did not change at all."""
+    shrinkage: float
+    """Mean fall of the angle, radians: by how much a point helps, which (34) does not see."""
+    shrinkage_stderr: float
+    """Standard error of the shrinkage."""
+
+
+def monotonicity(before: ArrayLike, after: ArrayLike, *, tied: ArrayLike | None = None) -> Monotonicity:
+    """Monotonicity index (Eq. 34) from unsigned angles before and after one more point, (repeats,).
+
+    Parameters
+    ----------
+    before, after : array_like, shape (repeats,)
+        Angles to the teacher's line.
+    tied : array_like of bool, shape (repeats,), optional
+        Where the learner is known not to have moved (a maximum-margin learner, for a point beyond
+        its margin): two solves then differ by rounding only. Default: exact equality of the angles.
+    """
+    before = _check.vector(before, "before")
+    after = _check.vector(after, "after", before.size)
+    still = (before == after) if tied is None else np.asarray(tied, dtype=bool)
+    fell = (after < before) & ~still
+    fall = np.where(still, 0.0, before - after)
+    root = np.sqrt(max(before.size - 1, 1))
+    index = float(fell.mean())
+    return Monotonicity(
+        index=index,
+        index_stderr=float(np.sqrt(index * (1 - index)) / root),
+        ties=float(still.mean()),
+        shrinkage=float(fall.mean()),
+        shrinkage_stderr=float(fall.std() / root),
+    )
