@@ -133,7 +133,7 @@ class ColumnGram:
 class Ordered:
     """X[independent] = S L Q with orthonormal rows Q, in the order the points came."""
 
-    independent: Array
+    independent: np.ndarray
     """Indices (r,) of the points that add a direction."""
     L: Array
     """Lower triangular factor (r, r) of those points scaled to unit length."""

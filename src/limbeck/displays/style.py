@@ -1,0 +1,79 @@
+"""One look for every figure: the paper's plainness, error bars, and marks that survive grey printing."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours: told apart by colour-blind readers, and in order of grey.
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#B2182B",
+    "#AA4499",
+    "#56B4E9",
+    "#222222",
+)
+CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, BLACK)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": mpl.cycler(color=CYCLE),
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "errorbar.capsize": 2.5,
+    "svg.hashsalt": "limbeck",
+    "svg.fonttype": "path",
+}
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw inside this block in the house style; nothing global is changed."""
+    with mpl.rc_context(RC):
+        yield
+
+
+def new_figure(
+    columns: int = 1, rows: int = 1, *, width: float = 5.2, height: float = 3.4
+) -> tuple[Figure, list[Axes]]:
+    """A figure with its axes in reading order, outside pyplot's global list of figures."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def save(figure: Figure, stem: str | os.PathLike) -> list[Path]:
+    """Write ``stem.svg`` and ``stem.png``, the same bytes for the same figure, each whole or not at all."""
+    written = []
+    with house_style():
+        for suffix, options in ((".svg", {"metadata": {"Date": None}}), (".png", {"dpi": 200})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=suffix[1:], **options)
+            path = Path(f"{os.fspath(stem)}{suffix}")
+            aside = path.with_name(f".{path.name}.partial")
+            aside.write_bytes(buffer.getvalue())
+            aside.replace(path)
+            written.append(path)
+    return written
