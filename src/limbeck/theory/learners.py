@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
-from scipy.special import expit
+from scipy.special import betainc, expit
 
 from limbeck.theory import _check
 from limbeck.theory._check import Array
@@ -170,3 +170,57 @@ def _shortest_with_unit_margin(A: Array) -> Array:
             "maximum-margin limit. Labels of a linear teacher are separable unless a point repeats with both."
         )
     return -rest[:r] / rest[r] / scale
+
+
+def expected_disagreement(
+    span: Span, w_hat: ArrayLike, T: ArrayLike, teacher_logits: ArrayLike, deltas: ArrayLike
+) -> Array:
+    """Share of points where w_delta and the teacher disagree, averaged over q exactly (section 5.2).
+
+    q / |q| is uniform on the unit sphere of the complement, of dimension m = d - r, so that at a point
+    x the part added to w_hat.x is delta |w_hat| |(I-P)x| times one coordinate of a uniform point on
+    that sphere, whose law is a Beta. No direction needs to be drawn.
+
+    Parameters
+    ----------
+    span : Span
+        Of the transfer set; must leave a complement.
+    w_hat : array_like, shape (d,)
+        The distilled student.
+    T : array_like, shape (m, d)
+        Held-out points.
+    teacher_logits : array_like, shape (m,)
+        The teacher's logits on them.
+    deltas : array_like, shape (k,)
+        Sizes of the part outside the span, >= 0; may be inf.
+
+    Returns
+    -------
+    ndarray, shape (k,)
+    """
+    m = span.d - span.rank
+    if m == 0:
+        raise ValueError(
+            "The points span the whole space: w_hat is the only minimiser, delta has no meaning."
+        )
+    inside = np.asarray(T) @ np.asarray(w_hat)
+    outside = row_norms(span.residual(T)) * row_norms(np.asarray(w_hat, dtype=np.float64))
+    positive = np.asarray(teacher_logits) >= 0
+    shares = []
+    for delta in np.atleast_1d(np.asarray(deltas, dtype=np.float64)):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reach = np.where(outside > 0, inside / (delta * outside), np.where(inside >= 0, np.inf, -np.inf))
+        if delta == 0:
+            reach = np.where(inside >= 0, np.inf, -np.inf)
+        says_positive = _coordinate_above(-reach, m)
+        shares.append(np.where(positive, 1.0 - says_positive, says_positive).mean())
+    return np.array(shares)
+
+
+def _coordinate_above(t: Array, m: int) -> Array:
+    """P[T >= t] for one coordinate T of a uniform point on the unit sphere of R^m."""
+    if m == 1:
+        return np.where(t <= -1, 1.0, np.where(t <= 1, 0.5, 0.0))
+    square = np.minimum(np.square(t), 1.0)
+    upper = 0.5 * betainc((m - 1) / 2, 0.5, (1.0 - square))
+    return np.where(t >= 0, upper, 1.0 - upper)
