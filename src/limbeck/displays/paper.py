@@ -62,9 +62,7 @@ def _plane(ax: Axes, cloud: np.ndarray) -> None:
     radius = 2.6
     above = cloud[:, 1] >= 0
     for chosen, colour, marker in ((above, BLUE, "o"), (~above, ORANGE, "x")):
-        ax.scatter(
-            *cloud[chosen].T, s=7, c=colour, marker=marker, lw=0.7 if marker == "x" else 0, alpha=0.75
-        )
+        ax.scatter(*cloud[chosen].T, s=7, c=colour, marker=marker, lw=0.7 if marker == "x" else 0, alpha=0.75)
     ax.axhline(0, color=BLACK, lw=0.8, ls=":")
     ax.annotate("", (0, 0.82 * radius), (0, 0), arrowprops={"arrowstyle": "-|>", "color": BLACK, "lw": 1.4})
     ax.text(0.12, 0.80 * radius, "$w_*$", color=BLACK, fontsize=11)
@@ -106,7 +104,12 @@ def figure_4(columns: Columns) -> Figure:
     with house_style():
         figure, (ax,) = new_figure()
         ax.errorbar(
-            delta[finite], risk[finite], 1.96 * stderr[finite], marker="o", color=BLUE, label="$w_δ$, mean and 95 %"
+            delta[finite],
+            risk[finite],
+            1.96 * stderr[finite],
+            marker="o",
+            color=BLUE,
+            label="$w_δ$, mean and 95 %",
         )
         if not finite.all():
             limit = risk[~finite][0]
@@ -127,7 +130,9 @@ def figure_5(columns: Columns) -> Figure:
     }
     with house_style():
         figure, axes = new_figure(2, width=7.4, height=3.4)
-        for ax, q, title in zip(axes, ("fresh", "shared"), ("q drawn anew", "q shared, re-projected"), strict=True):
+        for ax, q, title in zip(
+            axes, ("fresh", "shared"), ("q drawn anew", "q shared, re-projected"), strict=True
+        ):
             for name, (colour, marker, label) in looks.items():
                 rows = (learner == name) & ((drawn == q) | (drawn == ""))
                 ax.errorbar(

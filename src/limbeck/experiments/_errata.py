@@ -1,0 +1,236 @@
+"""Where the paper slips, each shown by a counterexample that is run, not quoted.
+
+A counterexample returns how many cases it looked at and by how much the printed claim fails; a
+positive number refutes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from limbeck.theory import (
+    BiasedDistillation,
+    EmpiricalTail,
+    PolynomialTask,
+    Span,
+    angle_of_perturbation,
+    angle_of_perturbation_printed,
+    approximate_risk_bound_printed,
+    disagreement,
+    polynomial_bound,
+    unsigned_angle,
+)
+from limbeck.theory.chain import learning_curve
+from limbeck.theory.loss import gradient, hessian, loss, strong_convexity
+
+
+@dataclass(frozen=True)
+class Erratum:
+    """One place where the paper slips."""
+
+    name: str
+    """The place."""
+    says: str
+    """What is wrong, and what is right."""
+    counterexample: Callable[[np.random.Generator, int], tuple[int, float]]
+    """From a generator and a number of cases to (cases looked at, size of the failure)."""
+
+
+ERRATA: list[Erratum] = []
+
+
+def erratum(name: str, says: str):
+    """Register a counterexample under the place it refutes."""
+
+    def register(counterexample):
+        ERRATA.append(Erratum(name, says, counterexample))
+        return counterexample
+
+    return register
+
+
+@erratum(
+    "Corollary 2, c > 1",
+    "The bound with a factor c > 1 is false; only c = 1 is sound. Every angle 80 degrees, d = 60, n = 40: "
+    "p(t) <= c (1 - 2t/pi)^50 with c = 9^50.",
+)
+def corollary_2_with_a_factor(rng, size):
+    """(22) drops c^n; p(0) = 1 forces c >= 1."""
+    d, n, kappa, share = 60, 40, 50, 80 / 90
+    c = (1.0 / (1.0 - share)) ** kappa
+    tail = EmpiricalTail(np.full(2, np.radians(80.0)))
+    claimed = c * polynomial_bound(n, kappa)
+    curve = learning_curve(tail, d, n, 50 * size, rng=rng)
+    return 50 * size, float(curve.risk[-1] - 4 * curve.stderr[-1] - claimed)
+
+
+@erratum(
+    "Section 1: 'the expected risk always decreases'",
+    "Lemma 1 is about the angle. On three clusters in R^3 the expected risk is 0, .219, 0 at n = 1, 2, 3 "
+    "while the mean angle falls.",
+)
+def risk_may_rise_with_data(rng, size):
+    """Risk after two labels minus risk after one, less four standard errors; the angle falls throughout."""
+    centres = np.array(
+        [
+            [-0.46850182, -0.543548, -0.69646365],
+            [0.23510434, 0.83058799, -0.50482624],
+            [0.06454, 0.99320529, 0.09683924],
+        ]
+    )
+    weights = np.array([0.28574142, 0.37580451, 0.33845407])
+    weights = weights / weights.sum()
+    w_star = np.array([1.0, 0, 0])
+    repeats = 40 * size
+
+    def draw(n: int) -> np.ndarray:
+        return centres[rng.choice(3, n, p=weights)] + 1e-3 * rng.standard_normal((n, 3))
+
+    risks, angles = np.empty((repeats, 2)), np.empty((repeats, 2))
+    for i in range(repeats):
+        X, T = draw(2), draw(300)
+        span = Span(X)
+        students = span.prefix_weights(span.coordinates(w_star), [1, 2])
+        risks[i] = disagreement(students @ T.T, T @ w_star)
+        angles[i] = unsigned_angle(students, w_star)
+    rise = risks[:, 1] - risks[:, 0]
+    if angles[:, 1].mean() >= angles[:, 0].mean():
+        return repeats, 0.0
+    return repeats, float(rise.mean() - 4 * rise.std(ddof=1) / np.sqrt(repeats))
+
+
+@erratum(
+    "Theorem D.1: range of beta",
+    "Under its assumption epsilon <= norm/2 the printed delta reaches sqrt(pi) > pi/2 and leaves no beta; "
+    "and delta depends on the random norm of w_hat outside the expectation. Right: a relative closeness eta "
+    "and delta = arcsin(eta).",
+)
+def theorem_d1_has_no_beta_left(rng, size):
+    """By how much the printed delta exceeds pi/2 at epsilon = norm / 2."""
+    del rng, size
+    try:
+        approximate_risk_bound_printed(EmpiricalTail(np.array([1.0])), 5, 0.5, 1.0)
+    except ValueError:
+        return 1, angle_of_perturbation_printed(0.5, 1.0) - np.pi / 2
+    return 1, 0.0
+
+
+@erratum(
+    "Lemma D.1: the constant",
+    "True, but far from sharp: at epsilon = .01 norm the largest angle is arcsin(.01) = .010, the lemma allows "
+    ".251.",
+)
+def lemma_d1_is_not_sharp(rng, size):
+    """Printed angle minus the largest one possible, at eta = .01."""
+    del rng, size
+    return 1, angle_of_perturbation_printed(0.01, 1.0) - angle_of_perturbation(0.01)
+
+
+@erratum(
+    "Eq. 42 and 43: the Hessian",
+    "The Hessian of (35), and mu in (46) and (47), carry the 1/n of (38).",
+)
+def hessian_lacks_a_factor(rng, size):
+    """Relative distance of the printed Hessian X D X' from differences of the gradient (38)."""
+    worst = np.inf
+    for _ in range(size):
+        X, w, v = rng.standard_normal((6, 4)), rng.standard_normal(4), rng.standard_normal(4)
+        z, h = X @ rng.standard_normal(4), 1e-6
+        slope = (gradient(w + h * v, X, z) - gradient(w - h * v, X, z)) / (2 * h)
+        printed, right = len(X) * hessian(w, X) @ v, hessian(w, X) @ v
+        if np.linalg.norm(right - slope) > 1e-6 * np.linalg.norm(slope):
+            return size, 0.0
+        worst = min(worst, np.linalg.norm(printed - slope) / np.linalg.norm(slope))
+    return size, float(worst)
+
+
+@erratum(
+    "Eq. 54 and 59: the rate",
+    "Corollary A.1 gives |grad L|^2 >= 2 c L, so the loss falls at least as exp(-2 c t): the printed exp(-c t) "
+    "is true and wastes half the exponent.",
+)
+def rate_lacks_a_factor(rng, size):
+    """By how much 2 c L, twice the printed c L, is still below |grad L|^2: the share of the slack used."""
+    slack = np.inf
+    for _ in range(size):
+        X = rng.standard_normal((5, 8))
+        z = X @ rng.standard_normal(8)
+        start = loss(np.zeros(8), X, z)
+        c = strong_convexity(X, z, start)
+        square = np.sum(gradient(np.zeros(8), X, z) ** 2)
+        slack = min(slack, float(square / (c * start)) - 1.0)
+        if square < 2 * c * start:
+            return size, 0.0
+    return size, slack
+
+
+@erratum(
+    "Eq. 51: an inverse that does not exist",
+    "X'X (our X X^T) is singular for n > d; the conclusion stands, with the projection on the span instead.",
+)
+def inverse_of_a_singular_matrix(rng, size):
+    """Number of Gram matrices of n = d + 2 points that no inverse exists for: their rank is d."""
+    singular = 0
+    for _ in range(size):
+        X = rng.standard_normal((6, 4))
+        eigenvalues = np.linalg.eigvalsh(X @ X.T)
+        singular += int(np.sum(eigenvalues < 1e-10 * eigenvalues[-1]) == 2)
+    return size, float(singular == size)
+
+
+@erratum(
+    "Eq. 34 for n >= d",
+    "The inequality is strict: once the student equals the teacher another point cannot help, so distillation's "
+    "own index is 0 from n = d on. Ties are reported apart.",
+)
+def index_vanishes_at_full_rank(rng, size):
+    """Share of transfer sets of n = d points where one more point does not reduce the angle beyond rounding."""
+    still = 0
+    for _ in range(size):
+        X, w_star = rng.standard_normal((6, 5)), rng.standard_normal(5)
+        before, after = Span(X).prefix_angles(w_star)[-2:]
+        still += int(after >= before - 1e-12)
+    return size, still / size
+
+
+@erratum(
+    "Theorem 1 with rounded answers",
+    "n >= d recovers the teacher from exact logits only. Labels rounded to 3 decimals leave some disagreement "
+    "even at n = 2d, and much more at n = d, the most fragile point.",
+)
+def rounded_answers_do_not_recover(rng, size):
+    """Mean disagreement at n = 2d, d = 100, |w*| = 1, labels of 3 decimals."""
+    d, risks = 100, []
+    for _ in range(max(5, size // 4)):
+        X, w_star = rng.standard_normal((2 * d, d)), rng.standard_normal(d)
+        w_star /= np.linalg.norm(w_star)
+        y = np.round(1 / (1 + np.exp(-(X @ w_star))), 3)
+        if not np.all((y > 0) & (y < 1)):
+            continue
+        T = rng.standard_normal((5000, d))
+        risks.append(disagreement(T @ Span(X).weights(np.log(y / (1 - y))), T @ w_star))
+    return len(risks), float(np.mean(risks))
+
+
+@erratum(
+    "Figure 5's caption",
+    "It lists delta = 1/16 ... 1 'from left to right'. Under the paper's own definition the index falls as delta "
+    "grows: delta = 1 is the leftmost.",
+)
+def caption_of_figure_5(rng, size):
+    """Monotonicity index at delta = 1/16 minus that at delta = 1, less four standard errors."""
+    task, n, repeats = PolynomialTask(1.0, 100), 5, 40 * size
+    fell = np.empty((repeats, 2))
+    for i in range(repeats):
+        sample = task.sample(n + 1, rng=rng)
+        fewer, more = Span(sample.X[:n]), Span(sample.X)
+        for j, delta in enumerate((1 / 16, 1.0)):
+            learner = BiasedDistillation(delta)
+            before = learner.weights(fewer, sample.z[:n], rng=rng)
+            after = learner.weights(more, sample.z, rng=rng)
+            fell[i, j] = unsigned_angle(after, task.w_star) < unsigned_angle(before, task.w_star)
+    gap = fell[:, 0] - fell[:, 1]
+    return repeats, float(gap.mean() - 4 * gap.std(ddof=1) / np.sqrt(repeats))

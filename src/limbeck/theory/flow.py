@@ -1,0 +1,211 @@
+"""Gradient flow (Eq. 3) and gradient descent of a directly parameterised student (Theorem 1).
+
+The gradient lies in the data span (Lemma B.1), so a student moves in r coordinates whatever d is, and
+what it starts with outside the span stays: w(inf) = w_hat + (I - P) w(0).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.integrate import solve_ivp
+from scipy.linalg import lstsq
+
+from limbeck.theory import _check
+from limbeck.theory._check import Array
+from limbeck.theory._factor import row_norms
+from limbeck.theory.loss import _slope, pointwise_loss, soft_label_gap
+from limbeck.theory.span import Span
+
+LATEST = 1e12
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A student at a sequence of times (or steps) of its training."""
+
+    times: Array
+    """Times of the flow, or numbers of steps, (k,)."""
+    weights: Array
+    """Student weights, (k, d)."""
+    losses: Array
+    """L1 of each, nats, (k,)."""
+    gradient_norms: Array
+    """|grad L1| of each, (k,)."""
+    converged: bool
+    """Whether the last state is within the tolerance of the limit, by its Newton step."""
+    distance: float
+    """Length of the Newton step from the last state, an estimate of its distance to the limit."""
+
+
+def gradient_flow(
+    X: ArrayLike,
+    z: ArrayLike,
+    *,
+    w0: ArrayLike | None = None,
+    times: ArrayLike | None = None,
+    tolerance: float = 1e-8,
+) -> Trajectory:
+    """Integrate dw/dt = -grad L1(w) (Eq. 3, N = 1).
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d)
+        Points as rows.
+    z : array_like, shape (n,)
+        Teacher logits.
+    w0 : array_like, shape (d,), optional
+        Where the student starts; default zero, as in Theorem 1.
+    times : array_like, shape (k,), optional
+        Increasing times >= 0 to report. Default: the start, powers of ten, and on to convergence.
+    tolerance : float
+        The flow has converged when the Newton step is this small relative to the student.
+
+    Returns
+    -------
+    Trajectory
+        ``converged`` says whether the end was reached; a saturated teacher (|z| of hundreds) is
+        approached only logarithmically, and what was reached by t = 1e12 / |X|^2 is returned.
+
+    Raises
+    ------
+    ValueError
+        If times do not increase or are negative, or a shape does not match.
+    """
+    span = Span(X)
+    z = np.asarray(_check.vector(z, "z", span.n), dtype=np.float64)
+    w0 = np.zeros(span.d) if w0 is None else np.asarray(_check.vector(w0, "w0", span.d), dtype=np.float64)
+    A = span.coordinates(span.X)
+    v0, outside = span.coordinates(w0), span.residual(w0)
+    if times is None:
+        stops, states = _to_convergence(A, z, v0, tolerance)
+    else:
+        stops = _increasing(times)
+        states = _integrate(A, z, v0, stops)
+    return _trajectory(span, A, z, stops, states, outside, tolerance)
+
+
+def _increasing(times: ArrayLike) -> Array:
+    times = np.asarray(_check.vector(np.atleast_1d(np.asarray(times)), "times"), dtype=np.float64)
+    if times[0] < 0 or np.any(np.diff(times) <= 0):
+        raise ValueError("times must be >= 0 and increase: the flow runs forward only.")
+    return times
+
+
+def _integrate(A: Array, z: Array, v0: Array, times: Array, start: float = 0.0) -> Array:
+    """States (k, r) of the flow in the span's coordinates at the given times, from v0 at ``start``."""
+    if A.shape[1] == 0 or times[-1] == start:
+        return np.tile(v0, (len(times), 1))
+    n = len(A)
+    scale = max(float(np.abs(lstsq(A, z)[0]).max()), float(np.abs(v0).max()), 1e-300)
+    solved = solve_ivp(
+        lambda t, v: -A.T @ soft_label_gap(A @ v, z) / n,
+        (start, times[-1]),
+        v0,
+        method="Radau",
+        t_eval=times,
+        jac=lambda t, v: -(A.T * _slope(A @ v)) @ A / n,
+        rtol=1e-9,
+        atol=1e-12 * scale,
+    )
+    if not solved.success:
+        raise ArithmeticError(f"The flow could not be integrated to t = {times[-1]:g}: {solved.message}")
+    return solved.y.T
+
+
+def _to_convergence(A: Array, z: Array, v0: Array, tolerance: float) -> tuple[Array, Array]:
+    size = float(np.square(row_norms(A)).mean()) if A.size else 1.0
+    unit = 1.0 / max(size, 1e-300)
+    stops, states = [0.0], [v0]
+    while stops[-1] < LATEST * unit and not _newton_step(A, z, states[-1]) <= tolerance * np.linalg.norm(
+        states[-1]
+    ):
+        ahead = unit if len(stops) == 1 else 10 * stops[-1]
+        states.append(_integrate(A, z, states[-1], np.array([ahead]), stops[-1])[-1])
+        stops.append(ahead)
+    return np.array(stops), np.array(states)
+
+
+def _newton_step(A: Array, z: Array, v: Array) -> float:
+    """Length of the Newton step at v: the distance to the limit, to first order."""
+    if A.shape[1] == 0:
+        return 0.0
+    root = np.sqrt(_slope(A @ v))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        target = np.where(root > 0, soft_label_gap(A @ v, z) / root, np.inf)
+    if not np.all(np.isfinite(target)):
+        return np.inf
+    return float(np.linalg.norm(lstsq(root[:, None] * A, target)[0]))
+
+
+def _trajectory(
+    span: Span, A: Array, z: Array, stops: Array, states: Array, outside: Array, tolerance: float
+) -> Trajectory:
+    logits = states @ A.T
+    gaps = soft_label_gap(logits, z)
+    distance = _newton_step(A, z, states[-1])
+    return Trajectory(
+        times=stops,
+        weights=states @ span.basis + outside,
+        losses=pointwise_loss(logits, z).mean(axis=1),
+        gradient_norms=np.linalg.norm(gaps @ A, axis=1) / span.n,
+        converged=bool(distance <= tolerance * max(np.linalg.norm(states[-1]), 1e-300)) or distance == 0.0,
+        distance=distance,
+    )
+
+
+def largest_stable_step(X: ArrayLike) -> float:
+    """8 n / sigma_max(X)^2: gradient descent with any smaller step reaches the same w_hat.
+
+    sigma' is at most 1/4, so the gradient's Lipschitz constant is at most sigma_max^2 / (4 n), and
+    descent on a convex function converges below 2 over that constant.
+    """
+    X = _check.points(X)
+    return 8.0 * len(X) / float(np.linalg.norm(X, ord=2)) ** 2
+
+
+def gradient_descent(
+    X: ArrayLike, z: ArrayLike, steps: int, *, step_size: float | None = None, w0: ArrayLike | None = None
+) -> Trajectory:
+    """Gradient descent with a constant step on the soft labels.
+
+    Parameters
+    ----------
+    X, z, w0
+        As in `gradient_flow`.
+    steps : int
+        Number of steps, at least 1.
+    step_size : float, optional
+        Default: half of `largest_stable_step`. A larger one is allowed and may diverge.
+
+    Returns
+    -------
+    Trajectory
+        The start and the end.
+    """
+    span = Span(X)
+    z = np.asarray(_check.vector(z, "z", span.n), dtype=np.float64)
+    w0 = np.zeros(span.d) if w0 is None else np.asarray(_check.vector(w0, "w0", span.d), dtype=np.float64)
+    steps = _check.count(steps, "steps")
+    rate = (
+        0.5 * largest_stable_step(span.X)
+        if step_size is None
+        else _check.number(step_size, "step_size", above=0.0)
+    )
+    A = span.coordinates(span.X)
+    v = start = span.coordinates(w0)
+    for _ in range(steps):
+        v = v - rate / span.n * (soft_label_gap(A @ v, z) @ A)
+    return _trajectory(
+        span, A, z, np.array([0.0, steps]), np.stack([start, v]), span.residual(w0), tolerance=1e-8
+    )
+
+
+def loss_after(t: ArrayLike, start: float, c: float) -> Array:
+    """Upper bound L(0) exp(-2 c t) on the loss of the flow (Eq. 54), c of Corollary A.1 at level L(0).
+
+    The paper integrates L' <= -c L; Corollary A.1 gives |grad L|^2 >= 2 c L, twice that.
+    """
+    return _check.number(start, "start", least=0.0) * np.exp(-2.0 * c * np.asarray(t, dtype=np.float64))
