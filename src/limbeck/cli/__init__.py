@@ -1,1 +1,52 @@
-"""The command line."""
+"""The command line: one module a command. Heavy imports wait until a command runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from limbeck import __version__
+from limbeck.cli import reproduce
+from limbeck.cli._console import fail
+from limbeck.records import UserError
+
+app = typer.Typer(
+    name="limbeck",
+    help="Exact knowledge distillation into linear students: what the student will learn, how many teacher "
+    "answers it needs, which ones, and how sure you can be.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"limbeck {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.reproduce)
+
+
+def main() -> None:
+    """Run the command; errors the user can put right exit with 2, an interrupt with 130."""
+    try:
+        app()
+    except UserError as error:
+        fail(str(error), 2)
+    except KeyboardInterrupt:
+        fail("Interrupted. What was finished is kept; the same command with --resume goes on.", 130)
+    except BrokenPipeError:
+        sys.exit(1)

@@ -186,6 +186,30 @@ def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, confidence, values.size)
 
 
+def expected_risk_interval(risks: ArrayLike, *, confidence: float = 0.95) -> Interval:
+    """Expected risk from one held-out risk per transfer set, with an interval over transfer sets.
+
+    Student's t on the mean, which needs some spread to see: where fewer than ten transfer sets show
+    any disagreement at all, the upper end is at least Wilson's for the share of such sets, which the
+    expected risk cannot exceed. The ends are kept in [0, 1], where the risk lives.
+
+    Parameters
+    ----------
+    risks : array_like, shape (repeats,)
+        Held-out disagreement, one per independent transfer set.
+    confidence : float
+        Coverage aimed at.
+    """
+    risks = _check.vector(risks, "risks")
+    if np.any((risks < 0) | (risks > 1)):
+        raise ValueError("risks must lie in [0, 1].")
+    interval = mean_interval(risks, confidence=confidence)
+    high, seen = interval.high, int(np.sum(risks > 0))
+    if seen < 10:
+        high = max(high, float(binomtest(seen, risks.size).proportion_ci(confidence, method="wilson").high))
+    return Interval(interval.estimate, max(0.0, interval.low), min(1.0, high), confidence, risks.size)
+
+
 # -- monotonicity ----------------------------------------------------------------------------
 
 

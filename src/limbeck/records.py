@@ -1,0 +1,285 @@
+"""Finished cells: their keys, their random streams, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # Windows: no advisory locks, two runs on one folder are then the user's care
+    fcntl = None
+
+LONGEST_LINE = 64 * 1024 * 1024
+
+
+class UserError(Exception):
+    """Something the user can put right; the message says what came, why it matters and what to do."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its sampling error."""
+
+    mean: float
+    """Mean over independent repeats, or an exact value."""
+    stderr: float
+    """Standard error of the mean; 0 for an exact value."""
+    count: int
+    """Number of independent repeats."""
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Estimate:
+        """Mean and standard error of independent values."""
+        values = np.asarray(list(values) if not isinstance(values, np.ndarray) else values, dtype=np.float64)
+        spread = values.std(ddof=1) / math.sqrt(values.size) if values.size > 1 else 0.0
+        return cls(float(values.mean()), float(spread), int(values.size))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One block of repeats of an experiment at one set of parameters: what is run, stored and resumed."""
+
+    experiment: str
+    """Name of the experiment."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """What distinguishes the cell: numbers and strings."""
+    block: int = 0
+    """Number of the block."""
+    repeats: int = 1
+    """How many repeats the block holds."""
+
+    @property
+    def key(self) -> str:
+        """Canonical text of experiment, parameters and block: equal for equal cells."""
+        return _dumps([self.experiment, dict(sorted(self.parameters.items())), self.block])
+
+    def rng(self, seed: int) -> np.random.Generator:
+        """The cell's own random stream: no other cell, order or number of processes changes it."""
+        digest = np.frombuffer(hashlib.sha256(self.key.encode()).digest(), dtype=np.uint32)
+        return np.random.default_rng(np.random.SeedSequence([seed, *(int(word) for word in digest)]))
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a finished cell gave: one line of ``records.jsonl``."""
+
+    cell: Cell
+    """The cell."""
+    seed: int
+    """Seed of the run."""
+    estimates: Mapping[str, Estimate]
+    """Named estimates."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """Anything else the tables or figures need: numbers, text, lists."""
+
+    def to_line(self) -> str:
+        """Strict JSON, ending in a newline."""
+        fields = {
+            **asdict(self.cell),
+            "parameters": dict(self.cell.parameters),
+            "seed": self.seed,
+            "estimate": {name: e.mean for name, e in self.estimates.items()},
+            "stderr": {name: e.stderr for name, e in self.estimates.items()},
+            "count": {name: e.count for name, e in self.estimates.items()},
+            "detail": dict(self.detail),
+        }
+        return _dumps(fields) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> Record:
+        """Read a line back; ValueError or KeyError if it is not one."""
+        fields = json.loads(line, parse_constant=_refuse_constant)
+        cell = Cell(
+            str(fields["experiment"]),
+            {k: _decoded(v) for k, v in fields["parameters"].items()},
+            int(fields["block"]),
+            int(fields["repeats"]),
+        )
+        estimates = {
+            name: Estimate(
+                float(_decoded(mean)), float(_decoded(fields["stderr"][name])), int(fields["count"][name])
+            )
+            for name, mean in fields["estimate"].items()
+        }
+        return cls(cell, int(fields["seed"]), estimates, fields["detail"])
+
+
+def pool(records: Iterable[Record]) -> dict[str, Estimate]:
+    """Combine the blocks of one set of parameters: the estimates all repeats together would give.
+
+    Means and sums of squared deviations add by Chan's formula, so nothing is lost to the blocks.
+    """
+    pooled: dict[str, Estimate] = {}
+    for record in records:
+        for name, b in record.estimates.items():
+            pooled[name] = _combined(pooled[name], b) if name in pooled else b
+    return pooled
+
+
+def _combined(a: Estimate, b: Estimate) -> Estimate:
+    count = a.count + b.count
+    gap = b.mean - a.mean if a.mean != b.mean else 0.0
+    mean = a.mean + gap * b.count / count
+    squares = sum(e.stderr**2 * e.count * (e.count - 1) for e in (a, b)) + gap**2 * a.count * b.count / count
+    return Estimate(mean, math.sqrt(squares / (count - 1) / count), count)
+
+
+def read_records(path: Path) -> list[Record]:
+    """Records of a file; a last line cut short by a kill is left out.
+
+    Raises
+    ------
+    UserError
+        Naming the first line that is damaged.
+    """
+    if not path.exists():
+        return []
+    records = []
+    with path.open("rb") as file:
+        for number, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=1):
+            if not raw.endswith(b"\n") and len(raw) < LONGEST_LINE:
+                break  # the line a killed run was writing
+            try:
+                records.append(Record.from_line(raw.decode("utf-8")))
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                raise UserError(
+                    f"{path}, line {number} is damaged ({type(error).__name__}: {error}). Delete that line to "
+                    "recompute its cell with --resume, or start anew with --overwrite."
+                ) from error
+    return records
+
+
+def append(path: Path, record: Record) -> None:
+    """Add one line and see it to the disk, after cutting off what a kill may have left half-written."""
+    with path.open("ab") as file:
+        file.write(record.to_line().encode("utf-8"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def drop_half_line(path: Path) -> None:
+    """Cut off a last line without its newline, so that the next append starts a line of its own."""
+    if path.exists():
+        data = path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            with path.open("r+b") as file:
+                file.truncate(whole)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file aside, flush it and rename it into place: readers see the old one or the new one."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(aside).chmod(0o666 & ~_umask())
+        os.replace(aside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write strict, readable JSON whole."""
+    write_whole(path, json.dumps(_encoded(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read strict JSON; UserError naming the file if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}). Start anew with --overwrite, or in another folder."
+        ) from error
+
+
+def write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a CSV whole: plain decimal numbers, ``inf``, and empty cells for what does not apply."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([plain(value) for value in row] for row in rows)
+    write_whole(path, text.getvalue())
+
+
+def plain(value: Any) -> str:
+    """A number in plain decimals with all its digits, ``inf``, or text as it is; None is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, (bool, np.bool_, str)):
+        return str(value)
+    if isinstance(value, (int, np.integer)):
+        return str(int(value))
+    value = float(value)
+    return str(value) if not math.isfinite(value) else np.format_float_positional(value, trim="-")
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the folder for one run; a second one is refused.
+
+    Raises
+    ------
+    UserError
+        If another process holds it.
+    """
+    with (directory / ".lock").open("w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError(
+                    f"{directory} is in use by another run of limbeck. Wait for it, or choose another --out."
+                ) from error
+        yield
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _dumps(content: Any) -> str:
+    return json.dumps(_encoded(content), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
+def _encoded(content: Any) -> Any:
+    """JSON has no infinity: it is written as the text "inf"; NaN is refused further down."""
+    if isinstance(content, Mapping):
+        return {str(k): _encoded(v) for k, v in content.items()}
+    if isinstance(content, (list, tuple, np.ndarray)):
+        return [_encoded(v) for v in content]
+    if isinstance(content, (np.integer, np.bool_)):
+        return content.item()
+    if isinstance(content, (float, np.floating)):
+        return float(content) if not math.isinf(content) else str(float(content))
+    return content
+
+
+def _decoded(value: Any) -> Any:
+    return float(value) if value in ("inf", "-inf") else value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
