@@ -1,3 +1,24 @@
-"""Exact knowledge distillation into linear students."""
+"""Exact knowledge distillation into linear students.
+
+The paper is Phuong and Lampert, *Towards Understanding Knowledge Distillation* (ICML 2019). Its letters
+and our names (rows are points: the paper's X is the transpose of ours):
+
+=====================  ==============================================================================
+paper                  limbeck
+=====================  ==============================================================================
+X, d x n               ``X``, (n, d)
+w_*, y = sigma(w_*'x)  ``w_star``; logits ``z = X @ w_star`` are carried, never probabilities
+w_hat, Theorem 1       ``theory.Span(X).weights(z)``
+P_X, Eq. 37            ``theory.Span(X).project``
+L1, Eq. 1              ``theory.loss.loss(w, X, z)``
+alpha, alpha-bar       ``theory.angle``, ``theory.unsigned_angle``
+p(theta), Eq. 17       a *tail*: ``theory.PolynomialTail``, ``MarginTail``, ``EmpiricalTail``
+Theorem 3, Eq. 19      ``theory.transfer_risk_bound(tail, n)``; as its proof ends: ``..._tight``
+R(h), Eq. 4            ``theory.symmetric_risk`` (exact), ``theory.held_out_risk``
+w_delta, section 5.2   ``theory.BiasedDistillation(delta)``
+m(w), Eq. 34           ``theory.monotonicity``
+N (layers)             ``depth``
+=====================  ==============================================================================
+"""
 
 __version__ = "0.1.0"

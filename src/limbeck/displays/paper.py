@@ -44,7 +44,7 @@ def figure_1(names: Sequence[str], clouds: Sequence[np.ndarray], tails: Sequence
             ax.set_xticks(QUARTERS, QUARTER_NAMES)
             if i == 0:
                 ax.set_ylabel("p(θ)")
-                ax.legend(loc="lower left")
+                ax.legend(loc="upper right")
         return figure
 
 
@@ -145,17 +145,17 @@ def figure_5(columns: Columns) -> Figure:
                     markerfacecolor="white" if name == "hard-target-limit" else colour,
                     label=label,
                 )
-            for row in np.flatnonzero((learner == "biased") & (drawn == q)):
+            for i, row in enumerate(np.flatnonzero((learner == "biased") & (drawn == q))):
                 ax.annotate(
                     _fraction(columns["delta"][row]),
                     (columns["monotonicity"][row], columns["risk"][row]),
-                    (5, 4),
+                    (4, -11) if i == 0 else (5, 4),
                     textcoords="offset points",
                     fontsize=7.5,
                 )
             ax.set(xlabel="monotonicity index", xlim=(None, 1.02), ylim=(0, None), title=title)
         axes[0].set_ylabel("transfer risk")
-        axes[1].legend(loc="upper right")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
         return figure
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 from scipy.linalg import lstsq
+from scipy.optimize import minimize
 
 from limbeck.theory import _check
 from limbeck.theory._check import Array
@@ -201,6 +202,39 @@ def gradient_descent(
     return _trajectory(
         span, A, z, np.array([0.0, steps]), np.stack([start, v]), span.residual(w0), tolerance=1e-8
     )
+
+
+def train(X: ArrayLike, z: ArrayLike) -> Array:
+    """Minimise the cross-entropy (1) from zero by SciPy's trust-region Newton method, inside the span.
+
+    What a user's optimiser would do, without Theorem 1: every step from zero stays in the data span,
+    and the minimiser there is unique. The literal protocol of the figures trains with it.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d)
+        Points as rows.
+    z : array_like, shape (n,)
+        Teacher logits.
+
+    Returns
+    -------
+    ndarray, shape (d,)
+    """
+    span = Span(X)
+    z = np.asarray(_check.vector(z, "z", span.n), dtype=np.float64)
+    A, n = span.coordinates(span.X), span.n
+    if not A.shape[1]:
+        return np.zeros(span.d)
+    found = minimize(
+        lambda v: pointwise_loss(A @ v, z).mean(),
+        np.zeros(A.shape[1]),
+        jac=lambda v: soft_label_gap(A @ v, z) @ A / n,
+        hess=lambda v: (A.T * _slope(A @ v)) @ A / n,
+        method="trust-exact",
+        options={"gtol": 1e-14},
+    )
+    return found.x @ span.basis
 
 
 def loss_after(t: ArrayLike, start: float, c: float) -> Array:
