@@ -105,7 +105,8 @@ class Figure3(Experiment):
                 caption=f"Tasks of section 5.1 with d = {settings['d']}, n = {settings['n']}. Line: exact risk given "
                 "the student's angle, averaged over transfer sets simulated by the one-dimensional chain. Points: "
                 f"{int(c['repeats'][0])} transfer sets drawn, trained on to convergence and rated on "
-                f"{settings['heldout']} fresh points each, with 95 % intervals over transfer sets. Right: the same on a logarithmic scale "
+                f"{settings['heldout']} fresh points each, with 95 % intervals over transfer sets. Right: the same "
+                "on a logarithmic scale "
                 "with Theorem 3 as stated (19) and as its proof gives it.",
             )
         ]
