@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from tolerance import relative
 
 from limbeck.theory import Span
 from limbeck.theory.flow import gradient_descent, gradient_flow, largest_stable_step, loss_after, train
 from limbeck.theory.loss import gradient, loss, strong_convexity
-from tolerance import relative
 
 
 def example(n, d, seed=0):

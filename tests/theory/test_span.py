@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tolerance import relative, rounding
 
 from limbeck.theory import Span, unsigned_angle
 from limbeck.theory._factor import ColumnGram, Ordered, RowGram
-from tolerance import relative, rounding
 
 SHAPES = [(1, 1), (1, 5), (5, 1), (3, 8), (8, 8), (20, 8), (70, 90), (150, 60)]
 

@@ -73,7 +73,7 @@ def symmetric_risk_at_cotangent(cot: ArrayLike, tail: SymmetricTail, d: int) -> 
 
 def _risk(cot: Array, tail: SymmetricTail, d: int) -> Array:
     if d == 2:
-        return 0.5 * tail.at_cotangent(cot)
+        return 0.5 * tail.at_cotangent(1.0 / cot)  # arctan(cot(alpha)) has the cotangent tan(alpha)
     if isinstance(tail, EmpiricalTail):
         return _in_chunks(lambda part: _empirical_risk(part, tail, d), cot, len(tail.angles))
     if isinstance(tail, PolynomialTail) and cot.size > TABLE_FROM:

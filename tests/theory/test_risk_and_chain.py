@@ -1,0 +1,289 @@
+import mpmath
+import numpy as np
+import pytest
+from scipy.stats import beta, ks_2samp, kstest
+
+from limbeck.theory import (
+    EmpiricalTail,
+    MarginTail,
+    MarginTask,
+    PolynomialTail,
+    PolynomialTask,
+    SampleTask,
+    Span,
+    SymmetricTask,
+    angle,
+    bound_at_angle,
+    disagreement,
+    expected_risk_interval,
+    held_out_risk,
+    learning_curve,
+    mean_interval,
+    monotonicity,
+    symmetric_risk,
+    transfer_risk_bound_tight,
+)
+from limbeck.theory.chain import cotangents
+from limbeck.theory.risk import TABLE_FROM, symmetric_risk_at_cotangent
+
+RIGHT = np.pi / 2
+FALSE_ALARM = 1e-6  # of every statistical test here, for a right implementation
+
+
+# -- exact risk ----------------------------------------------------------------------------------------
+
+
+def integral(alpha, tail, d, kink=None):
+    """R(alpha) by adaptive quadrature over T in mpmath."""
+    with mpmath.workdps(30):
+        cot = 1 / mpmath.tan(alpha)
+        norm = 2 / mpmath.beta(mpmath.mpf(1) / 2, mpmath.mpf(d - 2) / 2)
+
+        def integrand(phi):  # T = sin(phi)
+            T = mpmath.sin(phi)
+            theta = mpmath.atan2(cot, T)
+            if isinstance(tail, PolynomialTail):
+                p = (1 - 2 * theta / mpmath.pi) ** tail.kappa
+            else:
+                p = max(mpmath.mpf(0), 1 - theta / tail.beta)
+            return p * norm * mpmath.cos(phi) ** (d - 3)
+
+        width = 0.2 / mpmath.sqrt(d)
+        start = mpmath.mpf(0)
+        if isinstance(tail, MarginTail):
+            least = cot / mpmath.tan(tail.beta)
+            if least >= 1:
+                return 0.0
+            start = mpmath.asin(least)
+        stops = [
+            start + (mpmath.pi / 2 - start) * x for x in (0, width / 100, width / 10, width, 4 * width, 1)
+        ]
+        return float(mpmath.quad(integrand, stops) / 2)
+
+
+@pytest.mark.parametrize(
+    "tail", [PolynomialTail(0.25), PolynomialTail(1.0), PolynomialTail(3.0), MarginTail(1.3)]
+)
+@pytest.mark.parametrize("d", [3, 4, 10, 1000])
+@pytest.mark.parametrize("alpha", [0.01, 0.7, 1.5])
+def test_exact_risk_is_half_the_expected_tail(tail, d, alpha):
+    assert float(symmetric_risk(alpha, tail, d)) == pytest.approx(
+        integral(alpha, tail, d), rel=1e-9, abs=1e-13
+    )
+
+
+@pytest.mark.parametrize("tail", [PolynomialTail(0.5), MarginTail(1.0), EmpiricalTail([0.3, 0.9, 1.4, 1.5])])
+@pytest.mark.parametrize("d", [2, 3, 50])
+def test_exact_risk_has_the_ends_the_symmetry_and_the_bound_it_must(tail, d):
+    alpha = np.linspace(0, np.pi, 41)
+    risk = symmetric_risk(alpha, tail, d)
+    assert risk[0] == 0
+    assert risk[20] == pytest.approx(0.5, abs=1e-13)
+    assert risk[-1] == 1
+    np.testing.assert_allclose(risk + risk[::-1], 1, atol=1e-12)
+    assert np.all(np.diff(risk) >= -1e-12)
+    for a, r in zip(alpha[:21], risk[:21], strict=True):
+        assert r <= bound_at_angle(tail, a, symmetric=True) + 1e-12
+
+
+@pytest.mark.parametrize("d", [3, 8, 300])
+def test_isotropic_data_have_risk_alpha_over_pi(d):
+    # The angle of a Gaussian point to an axis: cos^2 ~ Beta(1/2, (d-1)/2); quantiles stand in for it.
+    cos2 = beta(0.5, (d - 1) / 2).ppf((np.arange(200_000) + 0.5) / 200_000)
+    tail = EmpiricalTail(np.arccos(np.sqrt(cos2)))
+    alpha = np.array([0.1, 0.8, 1.5, 2.5])
+    np.testing.assert_allclose(symmetric_risk(alpha, tail, d), alpha / np.pi, rtol=1e-3)
+
+
+def test_an_empirical_tail_gives_the_risk_of_its_law():
+    quantiles = (np.arange(100_000) + 0.5) / 100_000
+    for tail, angles in [
+        (PolynomialTail(2.0), RIGHT * (1 - quantiles ** (1 / 2.0))),
+        (MarginTail(1.1), 1.1 * quantiles),
+    ]:
+        for alpha in (0.5, 1.2):
+            exact = float(symmetric_risk(alpha, tail, 7))
+            assert float(symmetric_risk(alpha, EmpiricalTail(angles), 7)) == pytest.approx(exact, rel=1e-3)
+
+
+def test_many_angles_at_once_are_rated_as_one_by_one():
+    tail = PolynomialTail(0.3)
+    cot = np.concatenate([10.0 ** np.linspace(-40, 30, TABLE_FROM), [0.0, np.inf]])
+    many = symmetric_risk_at_cotangent(cot, tail, 40)
+    few = np.concatenate([symmetric_risk_at_cotangent(part, tail, 40) for part in np.array_split(cot, 4)])
+    np.testing.assert_allclose(many, few, rtol=1e-8)
+
+
+@pytest.mark.parametrize("task", [PolynomialTask(0.7, 6), MarginTask(1.2, 6), PolynomialTask(1.0, 2)])
+def test_exact_risk_is_what_a_large_sample_counts(task):
+    rng = np.random.default_rng(0)
+    w, m = rng.standard_normal(task.d) + 0.7 * task.w_star, 400_000
+    sample = task.sample(m, rng=rng)
+    exact = float(task.risk(w))
+    counted = float(disagreement(sample.X @ w, sample.z))
+    assert abs(counted - exact) < 4.9 * np.sqrt(exact * (1 - exact) / m)  # 4.9 sigma: 1e-6
+
+
+# -- the chain -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("d", "n"), [(2, 1), (3, 2), (10, 4), (10, 9)])
+@pytest.mark.parametrize("tail", [PolynomialTail(1.0), MarginTail(1.2)])
+def test_the_chain_has_the_law_of_literal_simulation(d, n, tail):
+    rng, task, repeats = np.random.default_rng([d, n]), SymmetricTask(tail, d), 4000
+    literal = []
+    for _ in range(repeats):
+        s = task.sample(n, rng=rng)
+        literal.append(float(angle(Span(s.X).weights(s.z), task.w_star)))
+    chain = np.arctan2(1.0, cotangents(tail, d, n, repeats, rng=rng))
+    assert ks_2samp(literal, chain).pvalue > FALSE_ALARM
+
+
+def test_isotropic_data_follow_their_beta_law_and_a_quarter_at_half():
+    d, n, repeats = 40, 20, 20_000
+    cos2 = beta(0.5, (d - 1) / 2).ppf((np.arange(100_000) + 0.5) / 100_000)
+    tail = EmpiricalTail(np.arccos(np.sqrt(cos2)))
+    cot2 = cotangents(tail, d, n, repeats, rng=np.random.default_rng(0)) ** 2
+    assert kstest(cot2 / (1 + cot2), beta(n / 2, (d - n) / 2).cdf).pvalue > FALSE_ALARM
+    alpha = np.arctan2(1.0, np.sqrt(cot2))
+    assert alpha.mean() / np.pi == pytest.approx(0.25, abs=4.9 * alpha.std() / np.pi / np.sqrt(repeats))
+
+
+def test_the_mean_of_the_chain_given_the_angles():
+    # All angles equal: E[cot^2(alpha_n)] = (d - 3) / (d - n - 2) n cot^2(a).
+    d, n, a, repeats = 50, 12, 1.2, 100_000
+    cot2 = cotangents(EmpiricalTail([a]), d, n, repeats, rng=np.random.default_rng(1)) ** 2
+    exact = (d - 3) / (d - n - 2) * n / np.tan(a) ** 2
+    assert abs(cot2.mean() - exact) < 4.9 * cot2.std() / np.sqrt(repeats)
+
+
+def test_figure_3_has_its_reference_values():
+    references = {2**-5: 0.4427, 2**-4: 0.3682, 2**-3: 0.2462, 2**-2: 0.1041, 2**-1: 0.01703, 1.0: 0.000411}
+    for kappa, risk in references.items():
+        curve = PolynomialTask(kappa, 1000).learning_curve(20, 20_000, rng=np.random.default_rng(3))
+        assert abs(curve.risk[-1] - risk) < 4.9 * curve.stderr[-1] + 0.5 * 10 ** np.floor(np.log10(risk) - 3)
+        assert curve.risk[-1] < transfer_risk_bound_tight(PolynomialTail(kappa), 20, d=1000)
+
+
+def test_curves_fall_cost_nothing_in_d_and_end_at_zero():
+    curve = PolynomialTask(0.5, 10**12).learning_curve(50, 200, rng=np.random.default_rng(0))
+    assert np.all(np.diff(curve.risk) < 0)
+    assert np.all(np.diff(curve.angle) < 0)
+    assert np.all((curve.low <= curve.risk) & (curve.risk <= curve.high))
+    full = PolynomialTask(0.5, 4).learning_curve(6, 50, rng=np.random.default_rng(0))
+    assert full.risk[2] > 0
+    np.testing.assert_array_equal(full.risk[3:], 0)
+
+
+def test_strong_monotonicity_shows_in_every_single_chain():
+    from limbeck.theory.chain import cotangent_steps
+
+    steps = cotangent_steps(PolynomialTail(0.25), 30, 500, rng=np.random.default_rng(0))
+    before = next(steps)
+    for _ in range(28):
+        after = next(steps)
+        assert np.all(after >= before)
+        before = after
+
+
+def test_bad_chains_are_named():
+    rng = np.random.default_rng(0)
+    for call, said in [
+        (lambda: learning_curve(PolynomialTail(1.0), 1, 5, rng=rng), "d must be an integer of at least 2"),
+        (lambda: learning_curve(PolynomialTail(1.0), 5, 0, rng=rng), "n must be"),
+        (lambda: learning_curve(PolynomialTail(1.0), 5, 3, 0, rng=rng), "repeats must be"),
+        (lambda: symmetric_risk(4.0, PolynomialTail(1.0), 5), "alpha must lie"),
+        (lambda: symmetric_risk_at_cotangent(-1.0, PolynomialTail(1.0), 5), "cot must be >= 0"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            call()
+
+
+# -- intervals ------------------------------------------------------------------------------------------
+
+
+def test_a_zero_logit_counts_as_class_1():
+    assert disagreement([0.0, -1, 2], [1.0, 0, 3]) == pytest.approx(1 / 3)
+
+
+def test_wilsons_interval_of_one_student():
+    interval = held_out_risk(np.array([1.0] * 98 + [-1.0] * 2), np.ones(100))
+    assert interval.estimate == 0.02
+    assert (interval.low, interval.high) == pytest.approx((0.0055, 0.0700), abs=1e-4)
+
+
+def test_the_interval_over_transfer_sets_covers_the_expected_risk():
+    # 300 runs at 95 %: fewer than 264 covered has probability below 1e-6 for a valid interval.
+    task, rng = PolynomialTask(0.5, 30), np.random.default_rng(0)
+    exact = task.learning_curve(6, 200_000, rng=rng).risk[-1]
+    risks = symmetric_risk_at_cotangent(cotangents(task.tail, 30, 6, 300 * 40, rng=rng), task.tail, 30)
+    heldout = rng.binomial(50, risks).reshape(300, 40) / 50
+    covered = sum((i := expected_risk_interval(row)).low <= exact <= i.high for row in heldout)
+    assert 264 <= covered < 300
+
+
+def test_no_disagreement_seen_is_not_no_risk():
+    interval = expected_risk_interval(np.zeros(100))
+    assert interval.estimate == interval.low == 0
+    assert 0.03 < interval.high < 0.04
+
+
+def test_one_transfer_set_has_no_spread():
+    with pytest.raises(ValueError, match="single number"):
+        mean_interval([0.3])
+    with pytest.raises(ValueError, match="risks must lie"):
+        expected_risk_interval([0.3, 1.2])
+
+
+def test_equation_34_ties_count_against_a_learner():
+    found = monotonicity([1.0, 1, 1, 1], [0.5, 1.5, 1.0, 0.9])
+    assert (found.index, found.ties) == (0.5, 0.25)
+    assert found.shrinkage == pytest.approx((0.5 - 0.5 + 0 + 0.1) / 4)
+    told = monotonicity([1.0, 1, 1, 1], [0.5, 1.5, 1.0, 0.9], tied=[False, False, True, True])
+    assert (told.index, told.ties) == (0.25, 0.5)
+
+
+# -- tasks ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("d", [2, 3, 40])
+def test_a_synthetic_task_draws_what_its_tail_says_around_its_teacher(d):
+    task = PolynomialTask(1.5, d, teacher_norm=3.0)
+    sample = task.sample(5000, rng=np.random.default_rng(0))
+    np.testing.assert_allclose(sample.z, sample.X @ task.w_star)
+    drawn = EmpiricalTail.of(sample.X, task.w_star)
+    gap = np.abs(drawn(drawn.angles) - task.tail(drawn.angles)).max()
+    assert gap < np.sqrt(np.log(2 / FALSE_ALARM) / 10_000) + 1e-3
+    lengths = np.linalg.norm(sample.X, axis=1)
+    assert kstest(lengths, "halfnorm").pvalue > FALSE_ALARM
+    np.testing.assert_allclose(sample.X[:, 1:].mean(axis=0), 0, atol=0.1)
+
+
+def test_a_users_sample_is_drawn_without_replacement():
+    pool, w_star = np.random.default_rng(0).standard_normal((30, 4)), np.ones(4)
+    task = SampleTask(pool, w_star)
+    transfer, rest = task.split(12, rng=np.random.default_rng(1))
+    assert len(rest.X) == 18
+    both = np.concatenate([transfer.X, rest.X])
+    np.testing.assert_array_equal(np.sort(both[:, 0]), np.sort(pool[:, 0]))
+    np.testing.assert_allclose(transfer.z, transfer.X @ w_star)
+    assert task.tail(0.0) == 1
+    assert len(task.sample(30, rng=np.random.default_rng(1)).z) == 30
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: PolynomialTask(0, 5), "kappa must be > 0"),
+        (lambda: PolynomialTask(1.0, 1), "d must be an integer of at least 2"),
+        (lambda: MarginTask(1.6, 5), "beta must be <= 1.57"),
+        (lambda: PolynomialTask(1.0, 5, teacher_norm=0), "teacher_norm"),
+        (lambda: PolynomialTask(1.0, 5).sample(0, rng=np.random.default_rng()), "n must be"),
+        (lambda: PolynomialTask(1.0, 5).risk([1.0, 2]), "5 weights"),
+        (lambda: SampleTask(np.eye(3), np.zeros(3)), "w_star has length zero"),
+        (lambda: SampleTask(np.eye(3), np.ones(3)).sample(4, rng=np.random.default_rng()), "pool has 3"),
+    ],
+)
+def test_bad_tasks_are_named(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
