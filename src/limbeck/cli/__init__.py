@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -41,12 +40,8 @@ app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.reproduce)
 
 
 def main() -> None:
-    """Run the command; errors the user can put right exit with 2, an interrupt with 130."""
+    """Run the command; errors the user can put right exit with 2."""
     try:
         app()
     except UserError as error:
         fail(str(error), 2)
-    except KeyboardInterrupt:
-        fail("Interrupted. What was finished is kept; the same command with --resume goes on.", 130)
-    except BrokenPipeError:
-        sys.exit(1)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from limbeck.cli._console import messages, results
+from limbeck.cli._console import fail, messages, results
 from limbeck.records import Cell, UserError
 
 EPILOG = """Examples:
@@ -78,8 +78,11 @@ def reproduce(
         overwrite=overwrite,
         values=values,
     )
-    with _Bar(messages()) as bar:
-        findings = run(EXPERIMENTS, request, bar)
+    try:
+        with _Bar(messages()) as bar:
+            findings = run(EXPERIMENTS, request, bar)
+    except KeyboardInterrupt:
+        fail("Interrupted. What was finished is kept; the same command with --resume goes on.", 130)
     report = render(out)
     table = Table("", "verdict", box=None, pad_edge=False, show_header=False)
     for finding in findings:

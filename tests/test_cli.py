@@ -1,0 +1,108 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def limbeck(*arguments, cwd=None, env=None, timeout=120):
+    return subprocess.run(
+        [sys.executable, "-m", "limbeck", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=timeout,
+        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb", **(env or {})},
+    )
+
+
+def test_one_command_makes_a_page_and_completes_what_is_there(tmp_path):
+    out = tmp_path / "my [folder]"
+    done = limbeck("reproduce", "figure-2", "--out", out, "--quick")
+    assert done.returncode == 0, done.stderr
+    assert "agrees" in done.stdout
+    assert str(out / "report.html") in done.stdout.replace("\n", "")
+    again = limbeck("reproduce", "figure-2", "figure-1", "--out", out, "--quick", "--resume")
+    assert again.returncode == 0, again.stderr
+    assert "3 of 6 cells were finished before" in again.stderr
+    assert (out / "figure-1.csv").exists()
+
+
+def test_what_if_is_a_flag_away(tmp_path):
+    done = limbeck("reproduce", "figure-2", "--out", tmp_path, "--set", "points=7")
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "figure-2.csv").read_text().splitlines()) == 22
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["reproduce", "figure-9"], "Valid: all, figure-1, figure-2, figure-3, figure-4, figure-5"),
+        (["reproduce", "figure-2", "--set", "point=5"], "Did you mean points?"),
+        (["reproduce", "figure-2", "--set", "points"], "write NAME=VALUE"),
+        (["reproduce", "figure-2", "--set", "points=many"], "must be a whole number"),
+        (["reproduce", "figure-4", "--digits", "nowhere"], "no such folder"),
+        (["reproduce", "--ot", "x"], "--out"),
+        (["reprodce"], "reproduce"),
+    ],
+)
+def test_wrong_words_exit_with_2_and_name_the_right_ones(tmp_path, arguments, said):
+    done = limbeck(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in re.sub(r"\s+", " ", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert max(map(len, done.stderr.splitlines())) <= 80
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_exits_with_130_and_keeps_what_is_finished(tmp_path):
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "limbeck",
+            "reproduce",
+            "figure-3",
+            "--out",
+            str(tmp_path),
+            "--repeats",
+            "2000",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    records, deadline = tmp_path / "records.jsonl", time.monotonic() + 100
+    while time.monotonic() < deadline and not (records.exists() and records.stat().st_size):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "--resume goes on" in said
+    assert "Traceback" not in said
+    assert records.read_text().endswith("\n")
+
+
+def test_help_teaches_and_fits_80_columns():
+    top, command = limbeck("--help"), limbeck("reproduce", "--help")
+    assert top.returncode == command.returncode == 0
+    assert "reproduce" in top.stdout
+    assert "limbeck reproduce figure-3" in command.stdout
+    assert max(map(len, (top.stdout + command.stdout).splitlines())) <= 80
+
+
+def test_version_is_said():
+    from limbeck import __version__
+
+    assert limbeck("--version").stdout.strip() == f"limbeck {__version__}"
+
+
+def test_help_does_not_wait_for_scipy_and_matplotlib():
+    code = (
+        "import sys, limbeck.cli; print([m for m in ('scipy', 'matplotlib', 'sklearn') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,146 @@
+import base64
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from html.parser import HTMLParser
+
+import pytest
+
+from fakes import FAKES
+from limbeck.experiments import EXPERIMENTS
+from limbeck.experiments._run import Request, run
+from limbeck.records import UserError
+from limbeck.report import render
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    out = tmp_path_factory.mktemp("report")
+    run(EXPERIMENTS, Request(["figure-1", "figure-2", "theorems"], out, quick=True))
+    return out
+
+
+def test_the_page_is_self_contained_and_well_formed(out):
+    page = render(out).read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", page)
+    assert "Content-Security-Policy" in page
+
+    class Balance(HTMLParser):
+        stack: list[str] = []  # noqa: RUF012
+
+        def handle_starttag(self, tag, attrs):
+            if tag not in ("meta", "img"):
+                self.stack.append(tag)
+
+        def handle_endtag(self, tag):
+            assert self.stack.pop() == tag
+
+    parser = Balance()
+    parser.feed(page)
+    assert parser.stack == []
+
+
+def test_rendering_is_a_pure_function_of_what_was_saved(out, tmp_path):
+    first = render(out).read_bytes()
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(out, copy)
+    assert render(copy).read_bytes() == first
+
+
+def test_claims_verdicts_figures_statements_and_errata_are_there(out):
+    page = render(out).read_text(encoding="utf-8")
+    for expected in (
+        "Figure 1",
+        "The paper",
+        "Measured",
+        "Corollary 2, c &gt; 1",
+        "Lemma D.1",
+        "How it was run",
+    ):
+        assert expected in page
+    assert page.count("data:image/svg+xml") == 2
+
+
+def test_missing_parts_name_the_command_that_makes_them(tmp_path):
+    run(FAKES, Request(["noise"], tmp_path))
+    assert "limbeck reproduce theorems" in render(tmp_path).read_text()
+
+
+def test_text_is_escaped_and_damage_named(tmp_path):
+    run(FAKES, Request(["noise"], tmp_path))
+    page = render(tmp_path).read_text()
+    assert "Noise &lt;script&gt;" in page
+    assert "Noise <script>" not in page
+    (tmp_path / "findings.json").write_text("{")
+    with pytest.raises(UserError, match=r"findings\.json is damaged"):
+        render(tmp_path)
+
+
+# -- in a real browser ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        if os.environ.get("LIMBECK_REQUIRE_BROWSER") == "1":
+            pytest.fail("LIMBECK_REQUIRE_BROWSER=1 and no Chromium on the PATH.")
+        pytest.skip("no Chromium on the PATH")
+    flags = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --virtual-time-budget=5000"
+    )
+
+    def dump(page, width):
+        with tempfile.TemporaryDirectory() as profile:
+            command = [found, *flags.split(), f"--user-data-dir={profile}", f"--window-size={width},900"]
+            done = subprocess.run(
+                [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120
+            )
+        return done.stdout
+
+    return dump
+
+
+def measured(out, tmp_path, chromium, width):
+    """What a frame of this width sees: the page in an iframe, measured by a script outside it."""
+    page = render(out).read_text(encoding="utf-8")
+    relaxed = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    wrapper = tmp_path / f"wrapper-{width}.html"
+    frame = base64.b64encode(relaxed.encode()).decode()
+    wrapper.write_text(
+        f"""<!doctype html><iframe id=f style="width:{width}px;height:900px;border:0"></iframe><pre id=o></pre>
+        <script>
+        const f = document.getElementById('f');
+        f.srcdoc = new TextDecoder().decode(Uint8Array.from(atob('{frame}'), c => c.charCodeAt(0)));
+        f.onload = () => {{ const d = f.contentDocument; document.getElementById('o').textContent =
+          [...d.images].every(i => i.naturalWidth > 0) + ' ' + d.images.length + ' ' +
+          (d.documentElement.scrollWidth <= {width}); }};
+        </script>"""
+    )
+    return re.search(r'<pre id="o">([^<]*)</pre>', chromium(wrapper, 1300))[1]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [400, 1280])
+def test_a_browser_shows_every_figure_and_nothing_overflows(out, tmp_path, chromium, width):
+    assert measured(out, tmp_path, chromium, width) == "true 2 true"
+
+
+@pytest.mark.browser
+def test_an_injected_script_does_not_run(out, tmp_path, chromium):
+    page = render(out).read_text(encoding="utf-8")
+    attack = page.replace(
+        "<main>",
+        "<main><script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">",
+    )
+    assert attack != page
+    (tmp_path / "attack.html").write_text(attack, encoding="utf-8")
+    seen = chromium(tmp_path / "attack.html", 1280)
+    assert "<title>Towards Understanding" in seen
+    unguarded = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", attack)
+    (tmp_path / "unguarded.html").write_text(unguarded, encoding="utf-8")
+    assert "<title>owned" in chromium(tmp_path / "unguarded.html", 1280)  # the test can fail
