@@ -133,10 +133,8 @@ def test_a_browser_shows_every_figure_and_nothing_overflows(out, tmp_path, chrom
 @pytest.mark.browser
 def test_an_injected_script_does_not_run(out, tmp_path, chromium):
     page = render(out).read_text(encoding="utf-8")
-    attack = page.replace(
-        "<main>",
-        "<main><script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">",
-    )
+    script = "document.title = 'owned'"
+    attack = page.replace("<main>", f'<main><script>{script}</script><img src="x" onerror="{script}">')
     assert attack != page
     (tmp_path / "attack.html").write_text(attack, encoding="utf-8")
     seen = chromium(tmp_path / "attack.html", 1280)
