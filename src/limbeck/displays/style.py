@@ -7,8 +7,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -26,14 +28,14 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK = (
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-RC = {
+RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.titlesize": 9.5,
     "axes.labelsize": 9.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": mpl.cycler(color=CYCLE),
+    "axes.prop_cycle": cycler(color=CYCLE),
     "axes.grid": True,
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
@@ -68,6 +70,7 @@ def save(figure: Figure, stem: str | os.PathLike) -> list[Path]:
     """Write ``stem.svg`` and ``stem.png``, the same bytes for the same figure, each whole or not at all."""
     written = []
     with house_style():
+        options: dict[str, Any]
         for suffix, options in ((".svg", {"metadata": {"Date": None}}), (".png", {"dpi": 200})):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=suffix[1:], **options)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import threadpoolctl
 
@@ -62,14 +62,26 @@ class Request:
     """``--set`` as typed."""
 
 
-class Progress:
+class Progress(Protocol):
     """Hears of finished cells; the command line shows them, a library user need not."""
 
     def start(self, total: int, done: int) -> None:
         """Told once how many cells there are, and how many were finished before."""
+        ...
 
     def advance(self, cell: Cell) -> None:
         """Told of each finished cell."""
+        ...
+
+
+class Unheard(Progress):
+    """Progress that nobody listens to."""
+
+    def start(self, total: int, done: int) -> None:
+        """Say nothing."""
+
+    def advance(self, cell: Cell) -> None:
+        """Say nothing."""
 
 
 def settings_of(experiment: Experiment, request: Request) -> Settings:
@@ -126,7 +138,7 @@ def run(
         Before any work: unknown names or values, a folder that is not writable, in use, or holds
         results of other settings. What is finished is kept whatever happens later.
     """
-    progress = progress or Progress()
+    progress = progress or Unheard()
     settings = _checked(registry, request)
     out = request.out
     _make_writable(out)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -144,7 +145,7 @@ def corollary_1(rng, size):
 
     def violations():
         for task, n, risk, stderr in _curves(rng, size, kinds=("margin",)):
-            yield risk - 3 * stderr - margin_bound(task.tail, n, task.tail.beta, d=task.d)
+            yield risk - 3 * stderr - margin_bound(task.tail, n, float(task.tail.kinks[0]), d=task.d)
 
     return _worst(violations())
 
@@ -155,7 +156,7 @@ def corollary_2(rng, size):
 
     def violations():
         for task, n, risk, stderr in _curves(rng, size, kinds=("polynomial",)):
-            yield risk - 3 * stderr - polynomial_bound(n, task.tail.kappa)
+            yield risk - 3 * stderr - polynomial_bound(n, task.kappa)
 
     return _worst(violations())
 
@@ -382,7 +383,9 @@ def _along(away: np.ndarray, w: np.ndarray) -> np.ndarray:
     return across * np.linalg.norm(w) / np.linalg.norm(across)
 
 
-def _curves(rng: np.random.Generator, size: int, kinds: tuple[str, ...] = ("polynomial", "margin")):
+def _curves(
+    rng: np.random.Generator, size: int, kinds: tuple[str, ...] = ("polynomial", "margin")
+) -> Iterator[tuple[Any, int, float, float]]:
     """(task, n, exact expected risk, standard error) over random tasks."""
     for i in range(size):
         d = int(rng.integers(5, 2000))

@@ -138,10 +138,13 @@ def _before_and_after(
         elif learner == "hard-target-limit":
             rule = HardTargetLimit()
         else:
+            assert delta is not None
             rule = BiasedDistillation(delta, rng.standard_normal(fewer.d) if q == "shared" else None)
         w = rule.weights(fewer, sample.z[:n], rng=rng)
         pairs.append((w, rule.weights(more, sample.z, rng=rng)))
-        tied[i] = learner == "hard-target-limit" and HardTargetLimit.unmoved(w, sample.X[n], sample.z[n])
+        tied[i] = learner == "hard-target-limit" and HardTargetLimit.unmoved(
+            w, sample.X[n], float(sample.z[n])
+        )
     before, after = (np.array(side) for side in zip(*pairs, strict=True))
     return before, after, tied
 

@@ -136,6 +136,11 @@ class PolynomialTask(SymmetricTask):
     def __init__(self, kappa: float, d: int, teacher_norm: float = 1.0) -> None:
         super().__init__(PolynomialTail(kappa), d, teacher_norm)
 
+    @property
+    def kappa(self) -> float:
+        """Degree of the tail."""
+        return self.tail.kappa  # pyright: ignore[reportAttributeAccessIssue]
+
 
 class MarginTask(SymmetricTask):
     """Large-margin task: the angle to the teacher's axis uniform on [0, beta] (Figure 2, left).
