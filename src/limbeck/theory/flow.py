@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from limbeck.theory import _check
 from limbeck.theory._check import Array
 from limbeck.theory._factor import row_norms
-from limbeck.theory.loss import _slope, pointwise_loss, soft_label_gap
+from limbeck.theory.loss import logit_curvature, pointwise_loss, soft_label_gap
 from limbeck.theory.span import Span
 
 LATEST = 1e12
@@ -83,12 +83,13 @@ def gradient_flow(
     if times is None:
         stops, states = _to_convergence(A, z, v0, tolerance)
     else:
-        stops = _increasing(times)
+        stops = increasing(times)
         states = _integrate(A, z, v0, stops)
     return _trajectory(span, A, z, stops, states, outside, tolerance)
 
 
-def _increasing(times: ArrayLike) -> Array:
+def increasing(times: ArrayLike) -> Array:
+    """Return times as a float array (k,); ValueError unless they are >= 0 and increase."""
     times = np.asarray(_check.vector(np.atleast_1d(np.asarray(times)), "times"), dtype=np.float64)
     if times[0] < 0 or np.any(np.diff(times) <= 0):
         raise ValueError("times must be >= 0 and increase: the flow runs forward only.")
@@ -107,7 +108,7 @@ def _integrate(A: Array, z: Array, v0: Array, times: Array, start: float = 0.0) 
         v0,
         method="Radau",
         t_eval=times,
-        jac=lambda t, v: -(A.T * _slope(A @ v)) @ A / n,
+        jac=lambda t, v: -(A.T * logit_curvature(A @ v)) @ A / n,
         rtol=1e-9,
         atol=1e-12 * scale,
     )
@@ -133,7 +134,7 @@ def _newton_step(A: Array, z: Array, v: Array) -> float:
     """Length of the Newton step at v: the distance to the limit, to first order."""
     if A.shape[1] == 0:
         return 0.0
-    root = np.sqrt(_slope(A @ v))
+    root = np.sqrt(logit_curvature(A @ v))
     with np.errstate(divide="ignore", invalid="ignore"):
         target = np.where(root > 0, soft_label_gap(A @ v, z) / root, np.inf)
     if not np.all(np.isfinite(target)):
@@ -230,7 +231,7 @@ def train(X: ArrayLike, z: ArrayLike) -> Array:
         lambda v: pointwise_loss(A @ v, z).mean(),
         np.zeros(A.shape[1]),
         jac=lambda v: soft_label_gap(A @ v, z) @ A / n,
-        hess=lambda v: (A.T * _slope(A @ v)) @ A / n,
+        hess=lambda v: (A.T * logit_curvature(A @ v)) @ A / n,
         method="trust-exact",
         options={"gtol": 1e-14},
     )

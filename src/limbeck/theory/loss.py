@@ -40,14 +40,14 @@ def pointwise_loss(u: ArrayLike, z: ArrayLike) -> Array:
     D = u - z
     near = np.minimum(np.maximum(D, -1.0), 1.0)
     s = (NODES + 1) / 2
-    curvature = _slope(z[..., None] + near[..., None] * s)
+    curvature = logit_curvature(z[..., None] + near[..., None] * s)
     close = near**2 * np.sum((1 - s) * WEIGHTS / 2 * curvature, axis=-1)
     far = expit(-z) * D + np.logaddexp(0.0, -u) - np.logaddexp(0.0, -z)
     return np.where(np.abs(D) <= 1, close, far)
 
 
-def _slope(u: Array) -> Array:
-    """sigma'(u) = sigma(u) sigma(-u)."""
+def logit_curvature(u: ArrayLike) -> Array:
+    """sigma'(u) = sigma(u) sigma(-u), the second derivative of (36) in the logit, elementwise."""
     return expit(u) * expit(-u)
 
 
@@ -104,7 +104,7 @@ def hessian(w: ArrayLike, X: ArrayLike) -> Array:
     """
     X = _check.points(X)
     w = _check.vector(w, "w", X.shape[1])
-    return (X.T * _slope(X @ w)) @ X / len(X)
+    return (X.T * logit_curvature(X @ w)) @ X / len(X)
 
 
 def curvature_floor(z: ArrayLike, level: float) -> float:
@@ -128,7 +128,7 @@ def curvature_floor(z: ArrayLike, level: float) -> float:
     z = _check.vector(z, "z")
     level = len(z) * _check.number(level, "level", least=0.0, finite=True)
     if level == 0:
-        return float(_slope(z).min())
+        return float(logit_curvature(z).min())
     # The end away from zero: by symmetry the right end, for |z|. l(u) >= sigma(-z) D + log sigma(z)
     # brackets it, and a bracket that doubles is enough where that slope underflows.
     a = np.abs(z).astype(np.float64)
@@ -148,7 +148,7 @@ def curvature_floor(z: ArrayLike, level: float) -> float:
         lambda D, a: pointwise_loss(a - D, a) - level, left.bracket, args=(a,), tolerances={"xrtol": 1e-12}
     )
     ends = np.maximum(a + right.x, np.abs(a - low.x)) * (1 + 1e-10)
-    return float(_slope(ends).min())
+    return float(logit_curvature(ends).min())
 
 
 def strong_convexity(X: ArrayLike, z: ArrayLike, level: float) -> float:
