@@ -20,7 +20,7 @@ from limbeck.theory.flow import increasing
 from limbeck.theory.loss import loss, pointwise_loss, soft_label_gap
 from limbeck.theory.span import Span
 
-Layers = list[Array]
+Layers = Sequence[Array]
 
 
 def check_layers(layers: Sequence[ArrayLike], d: int | None = None) -> Layers:

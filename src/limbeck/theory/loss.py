@@ -48,6 +48,7 @@ def pointwise_loss(u: ArrayLike, z: ArrayLike) -> Array:
 
 def logit_curvature(u: ArrayLike) -> Array:
     """sigma'(u) = sigma(u) sigma(-u), the second derivative of (36) in the logit, elementwise."""
+    u = np.asarray(u, dtype=np.float64)
     return expit(u) * expit(-u)
 
 
