@@ -29,6 +29,9 @@ COLUMNS = {
     "figure-3": "kappa,d,n,risk,stderr,heldout_risk,heldout_low,heldout_high,bound,bound_tight,repeats",
     "figure-4": "delta,risk,stderr,repeats",
     "figure-5": "learner,delta,q,risk,stderr,monotonicity,monotonicity_stderr,ties,repeats",
+    "deep": "kind,depth,start_norm,time,loss,norm,angle,distance,conserved,leak,leak_stderr,radius,"
+    "balance_error,deviation,deviation_stderr,repeats",
+    "curve": "task,parameter,d,n,risk,stderr,low,high,bound,bound_tight,bound_at_angle,asymptotic,repeats",
     "theorems": "statement,kind,cases,largest_violation,verdict",
 }
 
@@ -94,6 +97,31 @@ def test_figure_5_agrees_with_its_reference_values(out):
     assert abs(float(rows["hard-target-limit", "", ""]["ties"]) - 0.6) < 0.1
 
 
+def test_deep_leaks_stay_inside_theorem_2_and_follow_its_power(out):
+    rows = [r for r in table(out, "deep") if r["kind"] == "leak"]
+    for depth in ("2", "3", "5"):
+        mine = [r for r in rows if r["depth"] == depth]
+        assert all(float(r["leak"]) <= float(r["radius"]) for r in mine)
+        ratio = float(mine[2]["leak"]) / float(mine[0]["leak"])  # a factor 10 in the start's norm
+        assert ratio == pytest.approx(10 ** (1 / int(depth)), rel=0.02)
+    flows = [r for r in table(out, "deep") if r["kind"] == "trajectory"]
+    for depth in ("2", "3", "5"):
+        conserved = np.array([float(r["conserved"]) for r in flows if r["depth"] == depth])
+        np.testing.assert_allclose(conserved, conserved[0], rtol=1e-6)
+
+
+def test_bounds_of_the_curve_are_ordered(out):
+    rows = table(out, "curve")
+    for r in rows:
+        slack = 5 * float(r["stderr"]) + 1e-12
+        assert float(r["risk"]) <= min(float(r["bound_tight"]), float(r["bound_at_angle"])) + slack
+        assert float(r["bound_tight"]) <= float(r["bound"]) + 1e-12
+    (row,) = (
+        r for r in rows if (r["task"], r["parameter"], r["d"], r["n"]) == ("polynomial", "1", "1000", "20")
+    )
+    assert abs(float(row["risk"]) - 0.000410) < 5 * float(row["stderr"])
+
+
 def test_every_statement_holds_and_every_slip_is_refuted(out):
     verdicts = {(r["kind"], r["statement"]): r["verdict"] for r in table(out, "theorems")}
     assert verdicts == {
@@ -105,6 +133,7 @@ def test_every_statement_holds_and_every_slip_is_refuted(out):
 def test_the_statements_asked_for_are_there():
     names = [s.name for s in STATEMENTS]
     wanted = "Theorem 1|Theorem 3|Theorem A.1|Theorem A.2|Theorem A.3|Theorem D.1|Lemma 1|Lemma B.1|Lemma D.1"
+    wanted += "|Theorem 2|Lemma C.1|Eq. 11|Eq. 57 to 59|Eq. 66|Eq. 67|Eq. 73 to 76|W_1 (I - P)|Condition (12)"
     wanted += "|Corollary 1|Corollary 2|Corollary A.1|Eq. 7|Eq. 8|Eq. 23|Eq. 29"
     assert set(wanted.split("|")) <= set(names)
 
@@ -130,6 +159,10 @@ def test_a_false_statement_is_seen_to_fail(monkeypatch):
         ("figure-4", {"C": "0"}, "C must be positive"),
         ("figure-4", {"digits": "/nowhere"}, "no such folder"),
         ("figure-5", {"d": "6"}, "must be at least n"),
+        ("figure-5", {"chain": "10"}, "chain must be at least 100"),
+        ("deep", {"n": "60"}, "otherwise nothing leaks"),
+        ("deep", {"start": "0"}, "start must be positive"),
+        ("curve", {"most": "0"}, "most must be at least 1"),
         ("figure-5", {"kappa": "-1"}, "kappa must be positive"),
     ],
 )

@@ -26,7 +26,9 @@ EPILOG = """Examples:
 def reproduce(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[all | NAME ...]", help="figure-1 ... figure-5, theorems, or all of them."),
+        typer.Argument(
+            metavar="[all | NAME ...]", help="figure-1 ... figure-5, theorems, deep, curve, or all of them."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for tables, figures, records and report.html.")] = Path(
         "report"
@@ -58,7 +60,7 @@ def reproduce(
         ),
     ] = None,
 ) -> None:
-    """Rerun the paper: five figures, every theorem on data, and the errata, in one page."""
+    """Rerun the paper: five figures, every theorem on data, the errata, deep students and whole curves, in one page."""
     # Imported here: these pull in SciPy and matplotlib, which --help need not wait for.
     from limbeck.experiments import EXPERIMENTS
     from limbeck.experiments._run import Request, run

@@ -1,6 +1,8 @@
-"""The paper's figures and theorems, each a grid, a few lines of theory and one plot."""
+"""The paper's figures and theorems and what goes beyond them, each a grid, a few lines of theory and one plot."""
 
 from limbeck.experiments._experiment import Experiment
+from limbeck.experiments.curve import Curve
+from limbeck.experiments.deep import Deep
 from limbeck.experiments.figure1 import Figure1
 from limbeck.experiments.figure2 import Figure2
 from limbeck.experiments.figure3 import Figure3
@@ -10,7 +12,7 @@ from limbeck.experiments.theorems import Theorems
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
-    for experiment in (Figure1(), Figure2(), Figure3(), Figure4(), Figure5(), Theorems())
+    for experiment in (Figure1(), Figure2(), Figure3(), Figure4(), Figure5(), Theorems(), Deep(), Curve())
 }
 
 __all__ = ["EXPERIMENTS", "Experiment"]

@@ -23,7 +23,9 @@ from limbeck.theory import (
     polynomial_bound,
     unsigned_angle,
 )
+from limbeck.theory.bounds import largest_start
 from limbeck.theory.chain import learning_curve
+from limbeck.theory.layers import flip_sign, random_balanced_layers
 from limbeck.theory.loss import gradient, hessian, loss, strong_convexity
 
 
@@ -163,6 +165,35 @@ def rate_lacks_a_factor(rng, size):
         square = float(np.sum(gradient(w, X, z) ** 2))
         slack = min(slack, square / (strong_convexity(X, z, value) * value) - 1.0)
     return size, slack
+
+
+@erratum(
+    "Condition (12): 'flip the sign'",
+    "Neither w(0) nor -w(0) need lie below the level of 0: the loss is convex, so at most one does. Starts across "
+    "the gradient fail both ways. A start with a part outside the span needs no (12).",
+)
+def neither_sign_brings_12_about(rng, size):
+    """Share of balanced starts of norm .1, d = 1000, n = 20, that fail (12) with either sign."""
+    fails = 0
+    for _ in range(size):
+        X = rng.standard_normal((20, 1000))
+        z = X @ rng.standard_normal(1000) / np.sqrt(1000)
+        fails += not flip_sign(random_balanced_layers(1000, 2, 0.1, rng=rng), X, z).holds
+    return size, fails / size
+
+
+@erratum(
+    "Condition (11): the minimum",
+    "Its second term equals |w_hat| sin(arctan(epsilon / |w_hat|))^N and is always below the first: the minimum is "
+    "redundant.",
+)
+def minimum_in_11_is_redundant(rng, size):
+    """Smallest 1 - second term / |w_hat| over random epsilon, |w_hat| and N."""
+    slack = np.inf
+    for _ in range(size):
+        norm, depth = 10 ** rng.uniform(-2, 2), int(rng.integers(2, 7))
+        slack = min(slack, 1 - largest_start(norm * 10 ** rng.uniform(-3, 2), norm, depth) / norm)
+    return size, float(slack)
 
 
 @erratum(

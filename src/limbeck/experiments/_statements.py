@@ -1,4 +1,4 @@
-"""Every statement of the paper that is not about deep students, checked on data.
+"""Every statement of the paper checked on data; those about deep students are in `_deep_statements`.
 
 A check draws cases from a generator and returns how many it looked at and the largest violation:
 by how much the statement failed, in the unit named beside it, at most the stated tolerance if it
@@ -91,7 +91,7 @@ def _cases(rng: np.random.Generator, size: int) -> Iterator[_Case]:
         yield _Case(X, w_star, X @ w_star, Span(X))
 
 
-def _worst(violations: Iterator[float]) -> tuple[int, float]:
+def worst(violations: Iterator[float]) -> tuple[int, float]:
     values = np.array(list(violations), dtype=np.float64)
     return values.size, float(max(0.0, values.max()))
 
@@ -108,7 +108,7 @@ def theorem_1(rng, size):
         for case in _cases(rng, size):
             yield _relative(gradient_flow(case.X, case.z).weights[-1], case.span.project(case.w_star))
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Theorem 3", "expected risk <= p(b) + p(pi/2 - b)^n for every b, and 0 for n >= d")
@@ -123,7 +123,7 @@ def theorem_3(rng, size):
             if case.span.rank == case.span.d:
                 yield float(angle(case.span.weights(case.z), case.w_star))
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Theorem 3, proof", "expected risk <= p(b) + (1 - p(b)) p(pi/2 - b)^n <= (19)")
@@ -136,7 +136,7 @@ def theorem_3_proof(rng, size):
             yield risk - 3 * stderr - tight
             yield tight - transfer_risk_bound(task.tail, n, d=task.d)
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Corollary 1", "expected risk <= gamma^n under an angular margin")
@@ -147,7 +147,7 @@ def corollary_1(rng, size):
         for task, n, risk, stderr in _curves(rng, size, kinds=("margin",)):
             yield risk - 3 * stderr - margin_bound(task.tail, n, float(task.tail.kinks[0]), d=task.d)
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Corollary 2", "expected risk <= (1 + (log n)^kappa) / n^kappa, for c = 1")
@@ -158,7 +158,7 @@ def corollary_2(rng, size):
         for task, n, risk, stderr in _curves(rng, size, kinds=("polynomial",)):
             yield risk - 3 * stderr - polynomial_bound(n, task.kappa)
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Eq. 23", "Theorem 3 at b = (pi/2) n^(-1/n) is (23), and (23) <= (21)")
@@ -173,7 +173,7 @@ def equation_23(rng, size):
             yield abs(transfer_risk_bound(task.tail, int(n), beta=min(at, np.pi / 2)) - middle)
             yield middle - polynomial_bound(int(n), kappa)
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Eq. 29", "the risk splits into hard points and easy points of either sign")
@@ -195,7 +195,7 @@ def equation_29(rng, size):
                 )
                 yield float(abs(whole - sum(parts)))
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Lemma 1", "one more point never widens the angle between student and teacher")
@@ -209,7 +209,7 @@ def lemma_1(rng, size):
             yield float(np.max(np.diff(alpha, prepend=np.pi / 2)))
             yield float(abs(alpha[-1] - refit)) if alpha[-1] > 1e-6 else 0.0
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Theorem A.1", "the gradient is (38) and lies in the data span")
@@ -226,7 +226,7 @@ def theorem_a1(rng, size):
             slope = (loss(w + h * v, case.X, case.z) - loss(w - h * v, case.X, case.z)) / (2 * h)
             yield float(abs(slope - g @ v)) - 1e-8
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Theorem A.2", "the loss is 0 exactly where all logits agree: w_hat plus any complement direction")
@@ -243,7 +243,7 @@ def theorem_a2(rng, size):
             moved = w + case.span.basis[0]
             yield 0.0 if loss(moved, case.X, case.z) > 1e-12 else 1.0
 
-    return _worst(violations())
+    return worst(violations())
 
 
 def _sublevel(case: _Case, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float, float]:
@@ -263,7 +263,7 @@ def theorem_a3(rng, size):
             v, u, _, mu = _sublevel(case, rng)
             yield -strong_convexity_gap(v, u, case.X, case.z, mu)
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Corollary A.1", "c L <= |grad L|^2 / 2 on a sublevel set, c = mu (10), (48)")
@@ -275,7 +275,7 @@ def corollary_a1(rng, size):
             v, _, _, mu = _sublevel(case, rng)
             yield -polyak_lojasiewicz_gap(v, case.X, case.z, mu)
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Eq. 7", "|w - w_hat|^2 <= (2 / mu) L1(w) for w in the span (55)")
@@ -289,7 +289,7 @@ def equation_7(rng, size):
                 np.linalg.norm(v - case.span.weights(case.z)) - distance_bound(loss(v, case.X, case.z), mu)
             )
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Eq. 8", "along the flow the loss falls at the rate of the squared gradient", 1e-5)
@@ -305,7 +305,7 @@ def equation_8(rng, size):
             simpson = 0.1 / 6 * (squares[0] + 4 * squares[1] + squares[2])
             yield float(abs(fall - simpson))
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Eq. 54", "L(t) <= L(0) exp(-2 c t) along the flow, c of Corollary A.1")
@@ -320,7 +320,7 @@ def equation_54(rng, size):
             for t, w in zip(times, gradient_flow(case.X, case.z, times=times).weights, strict=True):
                 yield loss(w, case.X, case.z) - start * np.exp(-2 * c * t) * (1 + 1e-6)
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Lemma B.1", "the flow from zero never leaves the data span")
@@ -334,7 +334,7 @@ def lemma_b1(rng, size):
             w = HardTargetSteps(20).weights(case.span, case.z)
             yield float(np.linalg.norm(case.span.residual(w)))
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Lemma D.1", "|v - w| <= eta |w| gives an angle of at most arcsin(eta), attained")
@@ -354,7 +354,7 @@ def lemma_d1(rng, size):
             yield float(np.linalg.norm(tangent - w) - eta * np.linalg.norm(w))
             yield abs(float(angle(w, tangent)) - delta)
 
-    return _worst(violations())
+    return worst(violations())
 
 
 @statement("Theorem D.1", "as corrected: students within eta |w_hat| obey the bound with arcsin(eta)")
@@ -374,7 +374,7 @@ def theorem_d1(rng, size):
             stderr = np.std(risks) / np.sqrt(len(risks))
             yield float(np.mean(risks) - 3 * stderr - approximate_risk_bound(task.tail, n, eta))
 
-    return _worst(violations())
+    return worst(violations())
 
 
 def _along(away: np.ndarray, w: np.ndarray) -> np.ndarray:

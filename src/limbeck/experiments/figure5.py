@@ -7,15 +7,8 @@ import numpy as np
 from limbeck.displays.paper import figure_5
 from limbeck.experiments._experiment import Experiment, Finding, Measured, Settings, Table, grouped
 from limbeck.records import Cell, Estimate, pool
-from limbeck.theory import (
-    BiasedDistillation,
-    Distillation,
-    HardTargetLimit,
-    PolynomialTask,
-    Sample,
-    Span,
-    unsigned_angle,
-)
+from limbeck.theory import HardTargetLimit, PolynomialTask, Sample, Span, symmetric_risk, unsigned_angle
+from limbeck.theory.chain import biased_angles
 from limbeck.theory.learners import descend_on_hard_labels, hard_labels
 
 DELTAS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
@@ -37,12 +30,14 @@ class Figure5(Experiment):
     name = "figure-5"
     title = "transfer risk against monotonicity, several learners"
     repeats, quick_repeats, block = 4000, 400, 100
-    defaults = {"d": 100, "n": 5, "kappa": 1.0, "steps": 1000}  # noqa: RUF012
+    defaults = {"d": 100, "n": 5, "kappa": 1.0, "steps": 1000, "chain": 20_000}  # noqa: RUF012
 
     def check(self, settings: Settings) -> None:
         """Refuse sizes that leave no complement: w_delta needs one before and after a point is added."""
         if not settings["kappa"] > 0:
             raise ValueError(f"kappa must be positive, got {settings['kappa']}.")
+        if settings["chain"] < 100:
+            raise ValueError(f"chain must be at least 100, got {settings['chain']}.")
         for name in ("n", "steps"):
             if settings[name] < 1:
                 raise ValueError(f"{name} must be at least 1, got {settings[name]}.")
@@ -56,17 +51,30 @@ class Figure5(Experiment):
     def measure(self, cell: Cell, settings: Settings, rng: np.random.Generator) -> Measured:
         """Angle to the teacher before and after one more point, exact risk before, for every learner."""
         task, n = PolynomialTask(settings["kappa"], settings["d"]), settings["n"]
-        samples = [task.sample(n + 1, rng=rng) for _ in range(cell.repeats)]
-        spans = [(Span(s.X[:n]), Span(s.X)) for s in samples]
         estimates: dict[str, Estimate] = {}
-        for learner, delta, q in LEARNERS:
-            before, after, tied = _before_and_after(learner, delta, q, samples, spans, settings, rng)
-            fall = unsigned_angle(before, task.w_star) - unsigned_angle(after, task.w_star)
-            label = _label(learner, delta, q)
-            estimates[f"{label} risk"] = Estimate.of(task.risk(before))
+
+        def keep(label: str, risk: np.ndarray, fall: np.ndarray, tied: np.ndarray) -> None:
+            estimates[f"{label} risk"] = Estimate.of(risk)
             estimates[f"{label} monotonicity"] = Estimate.of((fall > 0) & ~tied)
             estimates[f"{label} ties"] = Estimate.of(tied)
             estimates[f"{label} shrinkage"] = Estimate.of(np.where(tied, 0.0, fall))
+
+        # Distillation is delta = 0; none of these needs a vector.
+        chain = max(2, round(settings["chain"] * cell.repeats / settings.repeats))
+        for q in ("fresh", "shared"):
+            angles = biased_angles(task.tail, task.d, n, (0.0, *DELTAS), chain, shared=q == "shared", rng=rng)
+            falls = _unsigned(angles.before) - _unsigned(angles.after)
+            risks = symmetric_risk(angles.before, task.tail, task.d)
+            for delta, risk, fall in zip((None, *DELTAS), risks, falls, strict=True):
+                if delta is not None or q == "fresh":
+                    label = _label("distillation" if delta is None else "biased", delta, q)
+                    keep(label, risk, fall, np.zeros(chain, dtype=bool))
+        samples = [task.sample(n + 1, rng=rng) for _ in range(cell.repeats)]
+        spans = [(Span(s.X[:n]), Span(s.X)) for s in samples]
+        for learner in ("hard-target-steps", "hard-target-limit"):
+            before, after, tied = _before_and_after(learner, samples, spans, settings)
+            fall = unsigned_angle(before, task.w_star) - unsigned_angle(after, task.w_star)
+            keep(learner, task.risk(before), fall, tied)
         return Measured(estimates)
 
     def tabulate(self, records, settings: Settings) -> Table:
@@ -107,44 +115,34 @@ class Figure5(Experiment):
                 f"at all in {ties:.1%} of cases: ties, which (34) counts against it.",
                 verdict="agrees" if all(negative) else "agrees in part" if any(negative) else "differs",
                 caption=f"κ = {settings['kappa']:g}, d = {settings['d']}, n = {settings['n']}, "
-                f"{int(c['repeats'][0])} transfer sets; exact risks; error bars are 95 % intervals. Hard target, "
-                f"steps: {settings['steps']} steps of gradient descent from zero, step size 4 n / σ_max². Limit: the "
-                "maximum-margin direction. The paper defines neither, nor whether q is drawn anew when a point is "
-                "added; both readings are shown. Its caption lists δ from left to right the wrong way round: δ = 1 "
-                "is the leftmost.",
+                f"{int(c['repeats'][0])} transfer sets simulated by the one-dimensional chain for distillation "
+                f"and w_δ, {settings.repeats} drawn for the hard-target learners; exact risks; error bars are 95 % "
+                f"intervals. Hard target, steps: {settings['steps']} steps of gradient descent from zero, step size "
+                "4 n / σ_max². Limit: the maximum-margin direction. The paper defines neither, nor whether q is "
+                "drawn anew when a point is added; both readings are shown. Its caption lists δ from left to right "
+                "the wrong way round: δ = 1 is the leftmost.",
             )
         ]
 
 
+def _unsigned(angles: np.ndarray) -> np.ndarray:
+    return np.minimum(angles, np.pi - angles)
+
+
 def _before_and_after(
-    learner: str,
-    delta: float | None,
-    q: str,
-    samples: list[Sample],
-    spans: list[tuple[Span, Span]],
-    settings: Settings,
-    rng: np.random.Generator,
+    learner: str, samples: list[Sample], spans: list[tuple[Span, Span]], settings: Settings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights (repeats, d) from n and from n + 1 points, and where the learner did not move."""
+    """Weights (repeats, d) of a hard-target learner from n and n + 1 points, and where it did not move."""
     n, repeats = settings["n"], len(samples)
     tied = np.zeros(repeats, dtype=bool)
     if learner == "hard-target-steps":
         before, after = (_descended(samples, [s[i] for s in spans], settings["steps"]) for i in (0, 1))
         return before, after, tied
-    pairs = []
+    pairs, rule = [], HardTargetLimit()
     for i, (sample, (fewer, more)) in enumerate(zip(samples, spans, strict=True)):
-        if learner == "distillation":
-            rule = Distillation()
-        elif learner == "hard-target-limit":
-            rule = HardTargetLimit()
-        else:
-            assert delta is not None
-            rule = BiasedDistillation(delta, rng.standard_normal(fewer.d) if q == "shared" else None)
-        w = rule.weights(fewer, sample.z[:n], rng=rng)
-        pairs.append((w, rule.weights(more, sample.z, rng=rng)))
-        tied[i] = learner == "hard-target-limit" and HardTargetLimit.unmoved(
-            w, sample.X[n], float(sample.z[n])
-        )
+        w = rule.weights(fewer, sample.z[:n])
+        pairs.append((w, rule.weights(more, sample.z)))
+        tied[i] = rule.unmoved(w, sample.X[n], float(sample.z[n]))
     before, after = (np.array(side) for side in zip(*pairs, strict=True))
     return before, after, tied
 

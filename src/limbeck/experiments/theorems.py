@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+import limbeck.experiments._deep_statements  # noqa: F401 - registers its statements
 from limbeck.experiments._errata import ERRATA
 from limbeck.experiments._experiment import Experiment, Finding, Measured, Settings, Table
 from limbeck.experiments._statements import STATEMENTS

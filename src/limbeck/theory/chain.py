@@ -8,6 +8,10 @@ forward substitution of cot(a) through that factor. So with G_n = cot^2(alpha_n)
 
 for independent h ~ N(0, 1), s ~ chi2(n - 2), t ~ chi2(d - n); G_n is infinite for n >= d. G never
 falls: Lemma 1. A point costs the same whatever d is.
+
+The learners of section 5.2 need no vectors either: with e the direction in which the teacher leaves the
+span and T = e.q/|q| one coordinate of a uniform point on the unit sphere of R^(d-n),
+cos(w_delta, w_star) = (cos(alpha) + delta sin(alpha) T) / sqrt(1 + delta^2).
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import gammaln
 
 from limbeck.theory import _check
 from limbeck.theory._check import Array
@@ -111,3 +117,132 @@ def _summary(cot: Array, tail: SymmetricTail, d: int) -> list[float]:
 def _mean(values: Array) -> tuple[float, float]:
     spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
     return float(values.mean()), float(spread)
+
+
+# -- the mean and the asymptotic law ---------------------------------------------------------------
+
+
+def mean_square_cotangent(cotangents: ArrayLike, d: int) -> float:
+    """E[cot^2(alpha_n)] given the cotangents of the n points' own angles: (d-3)/(d-n-2) sum cot^2(a_i).
+
+    Parameters
+    ----------
+    cotangents : array_like, shape (n,)
+        cot of each point's angle to the teacher.
+    d : int
+        Dimension.
+
+    Returns
+    -------
+    float
+        Infinite for d - n <= 2, where the mean does not exist.
+    """
+    k = np.asarray(_check.vector(cotangents, "cotangents"), dtype=np.float64)
+    free = _check.count(d, "d", 2) - k.size - 2
+    return float((d - 3) / free * np.sum(np.square(k))) if free > 0 else float("inf")
+
+
+def asymptotic_risk(kappa: float, d: int, n: int) -> float:
+    """Expected risk of section 5.1's task for large n and d: the true rate is (n sqrt(d))^-kappa.
+
+    1/2 (2/pi)^(kappa/2) (E|Z|^kappa)^2 (1 - n/d)^(kappa/2) / (kappa n sqrt(d))^kappa, Z standard normal, where
+    Corollary 2 promises (log n / n)^kappa. Within about 5 % for n >= 20 and kappa <= 1; rougher as n nears d.
+
+    Parameters
+    ----------
+    kappa : float
+        Degree of the tail, > 0.
+    d : int
+        Dimension.
+    n : int
+        Number of labels; 0 is returned for n >= d.
+    """
+    kappa = _check.number(kappa, "kappa", above=0.0, finite=True)
+    d, n = _check.count(d, "d", 2), _check.count(n, "n")
+    if n >= d:
+        return 0.0
+    log_moment = 0.5 * kappa * np.log(2.0) + gammaln((kappa + 1) / 2) - gammaln(0.5)  # log E|Z|^kappa
+    log_risk = (
+        -np.log(2.0)
+        + 0.5 * kappa * (np.log(2.0 / np.pi) + np.log1p(-n / d))
+        + 2.0 * log_moment
+        - kappa * (np.log(kappa) + np.log(n) + 0.5 * np.log(d))
+    )
+    return float(np.exp(log_risk))
+
+
+# -- distillation with its bias removed (section 5.2) ------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BiasedAngles:
+    """Angles in [0, pi] between w_delta and the teacher before and after one more point."""
+
+    before: Array
+    """From n points, (k, repeats): one row a delta."""
+    after: Array
+    """From n + 1 points, (k, repeats)."""
+
+
+def biased_angles(
+    tail: SymmetricTail,
+    d: int,
+    n: int,
+    deltas: ArrayLike,
+    repeats: int = 1000,
+    *,
+    shared: bool = False,
+    rng: np.random.Generator,
+) -> BiasedAngles:
+    """Angles of the learners w_delta of section 5.2 on a task symmetric about its teacher, without vectors.
+
+    Parameters
+    ----------
+    tail : PolynomialTail, MarginTail or EmpiricalTail
+        p(theta) of the task.
+    d, n : int
+        Dimension, and points before the last one; n <= d - 2, so that a complement is left after it.
+    deltas : array_like, shape (k,)
+        Sizes of the part outside the span relative to w_hat; 0 is distillation.
+    repeats : int
+        Number of simulated transfer sets; every delta sees the same ones.
+    shared : bool
+        Whether the Gaussian q is re-projected when the point is added, or drawn anew (the paper does
+        not say).
+    rng : numpy.random.Generator
+
+    Raises
+    ------
+    ValueError
+        If n > d - 2 or a delta is not finite.
+    """
+    deltas = np.asarray(_check.vector(deltas, "deltas"), dtype=np.float64)
+    if _check.count(n, "n") > _check.count(d, "d", 3) - 2:
+        raise ValueError(
+            f"n = {n} + 1 points in d = {d} dimensions leave no complement: n must be at most d - 2."
+        )
+    steps = cotangent_steps(tail, d, repeats, rng=rng)
+    for _ in range(n - 1):
+        next(steps)
+    fewer, more = next(steps), next(steps)
+    m = d - n  # dimension of the complement before the point
+    # e = c v + sqrt(1 - c^2) e': the point's residual direction v, the teacher's before (e) and after (e').
+    c = np.sqrt(np.maximum((more - fewer) * (more + fewer), 0.0)) / np.hypot(1.0, more)
+    rest = np.hypot(1.0, fewer) / np.hypot(1.0, more)
+    x, y = rng.standard_normal((2, repeats))
+    others = rng.chisquare(m - 2, repeats) if m > 2 else np.zeros(repeats)
+    T_before = (c * x + rest * y) / np.sqrt(x**2 + y**2 + others)
+    if not shared:
+        y = rng.standard_normal(repeats)
+        others = rng.chisquare(m - 2, repeats) if m > 2 else np.zeros(repeats)
+    T_after = y / np.sqrt(y**2 + others)
+    return BiasedAngles(_biased_angle(fewer, T_before, deltas), _biased_angle(more, T_after, deltas))
+
+
+def _biased_angle(cot: Array, T: Array, deltas: Array) -> Array:
+    """Angle between (1, delta, 0) and (cos, sin T, sin sqrt(1 - T^2)) in the frame of w_hat, q and the rest."""
+    sin = 1.0 / np.hypot(1.0, cot)
+    a, b, rest = cot * sin, sin * T, sin * np.sqrt((1 - T) * (1 + T))
+    delta = deltas[:, None]
+    across = np.hypot(rest * np.sqrt(1 + delta**2), a * delta - b)
+    return np.arctan2(across, a + delta * b)

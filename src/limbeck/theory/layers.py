@@ -293,13 +293,12 @@ def descend_layers(
     for done in range(1, _check.count(steps, "steps") + 1):
         with np.errstate(over="ignore", invalid="ignore"):
             now = [W - rate * G for W, G in zip(now, layer_gradients(now, X, z), strict=True)]
-        if done % 100 == 0:
-            if not all(np.isfinite(W).all() for W in now):
-                raise ArithmeticError(
-                    f"The layers diverged within {done} steps: step_size = {rate} is too large."
-                )
-            if _apart(now, X, z) <= tolerance:
-                break
+        if not all(np.isfinite(W).all() for W in now):
+            raise ArithmeticError(
+                f"The layers diverged within {done} steps: step_size = {rate} is too large."
+            )
+        if done % 100 == 0 and _apart(now, X, z) <= tolerance:
+            break
     return _layer_trajectory([0.0, float(done)], [start, now], X, z, tolerance)
 
 

@@ -8,8 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.interpolate import CubicSpline
-from scipy.special import betainc, betaln
-from scipy.stats import binomtest
+from scipy.special import betainc, betaln, ndtri
 from scipy.stats import t as student_t
 
 from limbeck.theory import _check
@@ -171,8 +170,17 @@ def held_out_risk(
     teacher = _check.vector(teacher_logits, "teacher_logits", student.size)
     confidence = _check.number(confidence, "confidence", above=0.0, below=1.0)
     wrong = int(np.sum((student >= 0) != (teacher >= 0)))
-    ends = binomtest(wrong, student.size).proportion_ci(confidence, method="wilson")
-    return Interval(wrong / student.size, float(ends.low), float(ends.high), confidence, student.size)
+    low, high = wilson(wrong, student.size, confidence)
+    return Interval(wrong / student.size, float(low), float(high), confidence, student.size)
+
+
+def wilson(wrong: ArrayLike, size: int, confidence: float = 0.95) -> tuple[Array, Array]:
+    """Ends of Wilson's score interval for a share, from counts ``wrong`` out of ``size``, elementwise."""
+    share = np.asarray(wrong, dtype=np.float64) / size
+    square = float(ndtri((1 + _check.number(confidence, "confidence", above=0.0, below=1.0)) / 2)) ** 2 / size
+    centre = (share + square / 2) / (1 + square)
+    half = np.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
+    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
 
 
 def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
@@ -206,7 +214,7 @@ def expected_risk_interval(risks: ArrayLike, *, confidence: float = 0.95) -> Int
     interval = mean_interval(risks, confidence=confidence)
     high, seen = interval.high, int(np.sum(risks > 0))
     if seen < 10:
-        high = max(high, float(binomtest(seen, risks.size).proportion_ci(confidence, method="wilson").high))
+        high = max(high, float(wilson(seen, risks.size, confidence)[1]))
     return Interval(interval.estimate, max(0.0, interval.low), min(1.0, high), confidence, risks.size)
 
 

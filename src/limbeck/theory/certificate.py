@@ -1,0 +1,184 @@
+"""When one answer of the student is proved to be the teacher's, before anybody asks the teacher.
+
+w_star.x - w_hat.x = ((I-P) w_star).((I-P) x). So if |w_star| <= B, the student decides x as the teacher does
+whenever
+
+    |w_hat.x| > sqrt(B^2 - |w_hat|^2) |(I-P) x|,
+
+and only then: for any other x some teacher that agrees with all answers and with B decides otherwise or
+ties. This holds for a linear teacher and exact answers; for answers known up to errors e_i, with
+x = sum_i a_i x_i + residual, the margin narrows by sum_i |a_i| e_i and |w_hat| is replaced by what the
+teacher's part inside the span must at least be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import lsq_linear
+
+from limbeck.theory import _check
+from limbeck.theory._check import Array
+from limbeck.theory._factor import row_norms
+from limbeck.theory.span import Span
+
+INCONSISTENT = 1e-6
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Which answers are proved, and under which bound on the teacher's norm each would be."""
+
+    logits: Array
+    """The student's logits, (m,)."""
+    residuals: Array
+    """|(I-P) x|: how far each point lies from what was asked, (m,)."""
+    margins: Array
+    """|w_hat.x| less what errors in the answers may move it, at least 0, (m,)."""
+    norm_inside: float
+    """Least norm of the teacher's part inside the span, given the answers: |w_hat| if they are exact."""
+    largest_bound: Array
+    """Each answer is proved for every teacher with |w_star| below this, (m,); inf inside the span, 0 if never."""
+
+    def proved(self, norm_bound: float) -> np.ndarray:
+        """Whether each answer is proved for every linear teacher with |w_star| <= ``norm_bound``, (m,) of bool.
+
+        Raises
+        ------
+        ValueError
+            If the bound is below what the answers already show the teacher's norm to be.
+        """
+        bound = _check.number(norm_bound, "norm_bound", above=0.0, finite=False)
+        if bound < self.norm_inside * (1 - 1e-12):
+            raise ValueError(
+                f"norm_bound = {bound:.6g} is below {self.norm_inside:.6g}, the norm that the answers already "
+                "show the teacher to have: no linear teacher is left. Raise the bound."
+            )
+        return self.largest_bound > bound
+
+
+def certify(
+    X: ArrayLike | Span, z: ArrayLike, T: ArrayLike, *, error: ArrayLike | None = None
+) -> Certificate:
+    """Say which of the student's answers at T are proved, as a function of a bound on the teacher's norm.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d), or Span
+        Points whose answers are known.
+    z : array_like, shape (n,)
+        Teacher logits.
+    T : array_like, shape (m, d)
+        Points to be decided.
+    error : array_like, shape (n,) or float, optional
+        Largest error of each logit (of rounded probabilities, say). Default: exact answers, checked
+        where there are more of them than the rank.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    ValueError
+        If no linear teacher can have given the answers within their errors: nothing can be proved then.
+
+    Notes
+    -----
+    Assumes a linear teacher without intercept in the features as given.
+    """
+    span = X if isinstance(X, Span) else Span(X)
+    T = np.asarray(_check.points(T, "T"), dtype=np.float64)
+    if T.shape[1] != span.d:
+        raise ValueError(f"T has {T.shape[1]} features where the points have {span.d}.")
+    answer = span.solve(z)
+    e = _errors(error, span.n)
+    slack = INCONSISTENT * max(float(np.abs(np.asarray(z)).max()), 1e-300)
+    off = np.abs(answer.residual) - np.sqrt(span.n) * np.linalg.norm(e) - slack
+    if off.max() > 0:
+        at = int(np.argmax(off))
+        raise ValueError(
+            f"No linear teacher gave these answers: row {at} is off by {abs(answer.residual[at]):.3g} in the logit. "
+            "A certificate needs a linear teacher, and the errors of its answers (error=)."
+        )
+    w = answer.weights
+    # The span's coordinates cannot tell a rounding-sized residual from none; that much margin is not claimed.
+    rounding = span.tol * row_norms(T) * (row_norms(w) if w.any() else 0.0)
+    inside, margins = float(row_norms(w)), np.abs(T @ w) - rounding
+    if e.any():
+        pinv = np.linalg.pinv(span.X @ span.basis.T, rcond=span.tol)  # (r, n): coordinates from logits
+        margins = margins - np.abs(span.coordinates(T) @ pinv) @ e
+        inside = _least_norm(pinv, np.asarray(z, dtype=np.float64), e)
+    margins = np.maximum(margins, 0.0)
+    residuals = row_norms(span.residual(T)) if span.rank < span.d else np.zeros(len(T))
+    outside = residuals > span.tol * row_norms(T)
+    with np.errstate(divide="ignore", over="ignore"):
+        reach = np.where(outside, margins / np.where(outside, residuals, 1.0), np.inf)
+    largest = np.where(margins > 0, np.hypot(inside, reach), 0.0)
+    return Certificate(T @ w, residuals, margins, inside, largest)
+
+
+def _errors(error: ArrayLike | None, n: int) -> Array:
+    if error is None:
+        return np.zeros(n)
+    e = np.asarray(error, dtype=np.float64)
+    e = np.full(n, float(e)) if e.ndim == 0 else np.asarray(_check.vector(e, "error", n), dtype=np.float64)
+    if not np.all((e >= 0) & np.isfinite(e)):
+        raise ValueError("error must be finite and >= 0: the largest error of each logit.")
+    return e
+
+
+def _least_norm(pinv: Array, z: Array, e: Array) -> float:
+    """Lower bound of |pinv (z - s)| over |s_i| <= e_i, true whatever the optimiser returned.
+
+    By duality every unit vector y gives the bound y.(pinv z) - sum_i |pinv' y|_i e_i; the optimal
+    residual's direction makes it sharp.
+    """
+    held = e > 0
+    moved = pinv[:, held] * e[held]
+    best = lsq_linear(moved, pinv @ z, bounds=(-1.0, 1.0), method="bvls" if held.sum() < 500 else "trf").x
+    y = pinv @ z - moved @ best
+    length = np.linalg.norm(y)
+    if length == 0:
+        return 0.0
+    return max(0.0, float((y @ (pinv @ z) - np.abs(moved.T @ y).sum()) / length))
+
+
+def disagreement_probability(
+    X: ArrayLike | Span, T: ArrayLike, *, covariance: ArrayLike | None = None
+) -> Array:
+    """Probability that student and teacher differ at each point, before any answer is bought.
+
+    Under a rotation-invariant prior on the teacher it is the angle between x and the span, over pi;
+    under a normal prior with covariance S, arccos(x'SPx / sqrt(x'Sx x'PSPx)) / pi.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d), or Span
+        Points to be labelled.
+    T : array_like, shape (m, d)
+        Points to be decided, no row zero.
+    covariance : array_like, shape (d, d), optional
+        S, of the teacher's weights. Default: any rotation-invariant prior.
+
+    Returns
+    -------
+    ndarray, shape (m,)
+        1/2 for a point orthogonal to the span.
+    """
+    span = X if isinstance(X, Span) else Span(X)
+    T = _check.nonzero(np.asarray(_check.points(T, "T"), dtype=np.float64), "T")
+    T = T / row_norms(T)[:, None]
+    inside, outside = span.project(T), span.residual(T)
+    if covariance is None:
+        return np.arctan2(row_norms(outside), row_norms(inside)) / np.pi
+    S = np.asarray(_check.points(covariance, "covariance"), dtype=np.float64)
+    if S.shape != (span.d, span.d):
+        raise ValueError(f"covariance must have shape {(span.d, span.d)}, got {S.shape}.")
+    teacher, student = np.einsum("ij,ij->i", T @ S, T), np.einsum("ij,ij->i", inside @ S, inside)
+    cross = np.einsum("ij,ij->i", T @ S, inside)
+    size = np.sqrt(np.maximum(teacher * student, 0.0))
+    cosine = np.divide(cross, size, out=np.zeros_like(cross), where=size > 0)
+    return np.arccos(np.clip(cosine, -1.0, 1.0)) / np.pi

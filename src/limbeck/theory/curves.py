@@ -1,0 +1,157 @@
+"""A whole learning curve of given data from one factorisation and one matrix product.
+
+The student after the first m points is Q[:k]^T c[:k], so its logits on test points T, for every m at once,
+are running sums of (T Q^T) * c; the residual |(I-P_m) x| of every certificate is a running sum of squares of
+the same product. Test points are taken a block at a time: memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from limbeck.theory import _check
+from limbeck.theory._check import Array
+from limbeck.theory._factor import row_norms
+from limbeck.theory.risk import wilson
+from limbeck.theory.span import Span
+
+INCONSISTENT = 1e-6
+CELLS = 4_000_000
+
+
+@dataclass(frozen=True)
+class DataCurve:
+    """What the student of the first 1, 2, ..., n points is worth."""
+
+    n: np.ndarray
+    """Number of labels, 1, 2, ..., (n,)."""
+    rank: np.ndarray
+    """Rank of those points, (n,)."""
+    disagreement: Array
+    """Share of the held-out points on which student and teacher decide differently, (n,)."""
+    low: Array
+    """Lower end of Wilson's interval for each student's transfer risk, (n,)."""
+    high: Array
+    """Upper end, (n,)."""
+    confidence: float
+    """Probability with which one such interval covers the risk of one fixed student."""
+    norms: Array
+    """|w_hat| of each student, (n,): the teacher's norm is at least that, and it never falls."""
+    angles: Array
+    """Angle to the teacher, radians, (n,); NaN where the teacher's norm is not known."""
+    certified: Array
+    """Share of the held-out points whose answer is proved, (n,); NaN without a bound on the teacher's norm."""
+    held_out: int
+    """Number of held-out points."""
+
+
+def data_curve(
+    X: ArrayLike | Span,
+    z: ArrayLike,
+    T: ArrayLike,
+    teacher_logits: ArrayLike,
+    *,
+    teacher_norm: float | None = None,
+    norm_bound: float | None = None,
+    confidence: float = 0.95,
+    block: int | None = None,
+) -> DataCurve:
+    """Held-out disagreement, norm, angle and certified share after 1, 2, ..., n labels.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d), or Span
+        Points in the order their labels come.
+    z : array_like, shape (n,)
+        Teacher logits, of a linear teacher.
+    T : array_like, shape (m, d)
+        Held-out points, drawn at random and not learned from.
+    teacher_logits : array_like, shape (m,)
+        The teacher's logits there.
+    teacher_norm : float, optional
+        |w_star|, for the angles: cos(alpha) = |w_hat| / |w_star|.
+    norm_bound : float, optional
+        B >= |w_star|, for the certified share (`limbeck.theory.certify`). Default: ``teacher_norm``.
+    confidence : float
+        Of the intervals.
+    block : int, optional
+        Held-out points taken at a time. Default: as many as keep about 100 MB.
+
+    Returns
+    -------
+    DataCurve
+
+    Raises
+    ------
+    ValueError
+        If the logits are not a linear teacher's (then the students of m and of m + 1 points share
+        nothing: refit each), or the teacher's norm is below what its answers show.
+    """
+    span = X if isinstance(X, Span) else Span(X)
+    T = _check.points(T, "T")
+    if T.shape[1] != span.d:
+        raise ValueError(f"T has {T.shape[1]} features where the points have {span.d}.")
+    says = _check.vector(teacher_logits, "teacher_logits", len(T)) >= 0
+    c = span.teacher_coordinates(z)
+    _refuse_inconsistent(span, c, np.asarray(z, dtype=np.float64))
+    norms = np.sqrt(np.concatenate([[0.0], np.cumsum(np.square(c))]))
+    bound = norm_bound if norm_bound is not None else teacher_norm
+    for name, given in (("teacher_norm", teacher_norm), ("norm_bound", norm_bound)):
+        if given is not None and _check.number(given, name, above=0.0) < norms[-1] * (1 - 1e-9):
+            raise ValueError(
+                f"{name} = {given:.6g} is below {norms[-1]:.6g}, the norm of what was learned already."
+            )
+    wrong, proved = np.zeros((2, span.rank + 1))
+    size = block if block is not None else max(1, CELLS // (span.rank + 1))
+    for start in range(0, len(T), _check.count(size, "block")):
+        rows = slice(start, start + size)
+        C = span.coordinates(T[rows])
+        logits = np.zeros((len(C), span.rank + 1))
+        np.cumsum(C * c, axis=1, out=logits[:, 1:])
+        wrong += np.sum((logits >= 0) != says[rows, None], axis=0)
+        if bound is not None:
+            proved += _proved(span, T[rows], C, logits, norms, bound)
+    wrong, proved = wrong[span.ranks], proved[span.ranks]
+    low, high = wilson(wrong, len(T), confidence)
+    unknown = np.full(span.n, np.nan)
+    return DataCurve(
+        n=np.arange(1, span.n + 1),
+        rank=span.ranks,
+        disagreement=wrong / len(T),
+        low=low,
+        high=high,
+        confidence=confidence,
+        norms=norms[span.ranks],
+        angles=unknown if teacher_norm is None else _angles(norms, teacher_norm)[span.ranks],
+        certified=unknown if bound is None else proved / len(T),
+        held_out=len(T),
+    )
+
+
+def _proved(span: Span, T: Array, C: Array, logits: Array, norms: Array, bound: float) -> Array:
+    """Number of proved answers after 0, 1, ..., r directions."""
+    square = np.zeros_like(logits)  # |(I-P_k) x|^2, summed from the small end
+    square[:, :-1] = np.cumsum(np.square(C[:, ::-1]), axis=1)[:, ::-1]
+    if span.rank < span.d:
+        square += np.square(row_norms(span.residual(T)))[:, None]
+    unknown = np.sqrt(np.maximum((bound - norms) * (bound + norms), 0.0))
+    rounding = span.tol * row_norms(np.asarray(T, dtype=np.float64))[:, None] * norms
+    return np.sum(np.abs(logits) - rounding > unknown * np.sqrt(square), axis=0)
+
+
+def _angles(norms: Array, teacher_norm: float) -> Array:
+    outside = np.sqrt(np.maximum((teacher_norm - norms) * (teacher_norm + norms), 0.0))
+    return np.arctan2(outside, norms)
+
+
+def _refuse_inconsistent(span: Span, c: Array, z: Array) -> None:
+    off = np.abs(span.X @ (c @ span.basis) - z)
+    if off.max() > INCONSISTENT * max(float(np.abs(z).max()), 1e-300):
+        row = int(np.argmax(off))
+        raise ValueError(
+            f"No linear teacher gave these logits: row {row} is off by {off[row]:.3g} from what the rows before it "
+            "imply. Prefix readings are exact for consistent logits only; refit each size (SoftLabelClassifier)."
+        )

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+
+from limbeck.theory import (
+    BiasedDistillation,
+    MarginTail,
+    PolynomialTail,
+    PolynomialTask,
+    Span,
+    asymptotic_risk,
+    biased_angles,
+    expected_risk,
+    mean_square_cotangent,
+    symmetric_risk,
+    unsigned_angle,
+)
+from limbeck.theory.chain import cotangents
+from limbeck.theory.expectation import _backwards, _Rule
+from limbeck.theory.risk import symmetric_risk_at_cotangent
+
+
+@pytest.mark.parametrize(("kappa", "reference"), [(0.5, 0.01703), (1.0, 0.000411)])
+def test_figure_3_to_six_digits(kappa, reference):
+    found = expected_risk(kappa, 1000, 20)
+    assert found.risk == pytest.approx(reference, rel=0.01)
+    assert found.error < 1e-5 * found.risk
+    finer = _backwards(PolynomialTail(kappa), 1000, 20, _Rule(0.2, 12, 6, 1.5, 8))
+    assert found.risk == pytest.approx(finer, rel=5e-7)
+
+
+@pytest.mark.parametrize(
+    ("kappa", "d", "n"), [(1.0, 1000, 5), (0.25, 40, 6), (3.0, 30, 4), (1.0, 10**9, 3), (2.0, 7, 1)]
+)
+def test_quadrature_agrees_with_simulation(kappa, d, n):
+    # 200,000 transfer sets: four standard errors, false alarm 6e-5 each.
+    tail = PolynomialTail(kappa)
+    risk = symmetric_risk_at_cotangent(
+        cotangents(tail, d, n, 200_000, rng=np.random.default_rng(int(10 * kappa) + n)), tail, d
+    )
+    found = expected_risk(kappa, d, n)
+    assert abs(found.risk - risk.mean()) < 4 * risk.std() / np.sqrt(risk.size) + found.error
+    assert found.error < 1e-4 * found.risk
+
+
+def test_no_labels_are_needed_beyond_d_and_the_edge_is_refused():
+    assert expected_risk(1.0, 30, 30).risk == 0
+    with pytest.raises(ValueError, match="n = 25 lies within 10 of d = 30"):
+        expected_risk(1.0, 30, 25)
+    with pytest.raises(ValueError, match="kappa"):
+        expected_risk(0.0, 30, 2)
+
+
+@pytest.mark.parametrize(("kappa", "n"), [(0.5, 20), (1.0, 20), (1.0, 30)])
+def test_asymptotic_law_is_within_five_percent(kappa, n):
+    assert asymptotic_risk(kappa, 1000, n) == pytest.approx(expected_risk(kappa, 1000, n).risk, rel=0.05)
+    assert asymptotic_risk(kappa, 1000, 1000) == 0
+
+
+def test_mean_square_cotangent_given_the_angles():
+    # 4,000 transfer sets with fixed angles; five standard errors, false alarm 6e-7.
+    rng = np.random.default_rng(0)
+    d, cot = 40, np.array([0.5, 1.0, 0.1, 2.0])
+    squares = []
+    for _ in range(4000):
+        u = rng.standard_normal((4, d - 1))
+        u /= np.linalg.norm(u, axis=1, keepdims=True)
+        X = np.column_stack([cot, u])
+        alpha = Span(X).prefix_angles(np.eye(d)[0])[-1]
+        squares.append(1 / np.tan(alpha) ** 2)
+    expected = mean_square_cotangent(cot, d)
+    assert abs(np.mean(squares) - expected) < 5 * np.std(squares) / np.sqrt(4000)
+    assert mean_square_cotangent(cot, 6) == np.inf
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_biased_learners_in_scalars_are_the_vectors(shared):
+    # 1,500 literal transfer sets against 40,000 simulated: 4.5 standard errors, false alarm 1e-4 over all.
+    rng = np.random.default_rng(5)
+    task, n, deltas = PolynomialTask(0.7, 12), 4, (0.125, 1.0)
+    literal = np.empty((1500, len(deltas), 2))
+    for i in range(len(literal)):
+        sample = task.sample(n + 1, rng=rng)
+        fewer, more = Span(sample.X[:n]), Span(sample.X)
+        for j, delta in enumerate(deltas):
+            learner = BiasedDistillation(delta, rng.standard_normal(12) if shared else None)
+            before = learner.weights(fewer, sample.z[:n], rng=rng)
+            after = learner.weights(more, sample.z, rng=rng)
+            literal[i, j] = (
+                task.risk(before),
+                unsigned_angle(after, task.w_star) < unsigned_angle(before, task.w_star),
+            )
+    angles = biased_angles(task.tail, 12, n, deltas, 40_000, shared=shared, rng=rng)
+    unsigned = (
+        np.minimum(angles.before, np.pi - angles.before),
+        np.minimum(angles.after, np.pi - angles.after),
+    )
+    scalars = np.stack([symmetric_risk(angles.before, task.tail, 12), unsigned[1] < unsigned[0]], axis=-1)
+    error = np.hypot(literal.std(axis=0) / np.sqrt(1500), scalars.std(axis=1) / 200)
+    assert np.all(np.abs(literal.mean(axis=0) - scalars.mean(axis=1)) < 4.5 * error)
+
+
+def test_delta_zero_is_distillation_and_always_gets_closer():
+    angles = biased_angles(MarginTail(1.2), 30, 6, [0.0], 2000, rng=np.random.default_rng(0))
+    cot = cotangents(MarginTail(1.2), 30, 6, 2000, rng=np.random.default_rng(0))
+    np.testing.assert_allclose(angles.before[0], np.arctan2(1, cot), rtol=1e-10)
+    assert np.all(angles.after < angles.before)
+
+
+def test_a_complement_is_needed():
+    with pytest.raises(ValueError, match="leave no complement"):
+        biased_angles(PolynomialTail(1.0), 6, 5, [1.0], rng=np.random.default_rng(0))
+    assert biased_angles(PolynomialTail(1.0), 6, 4, [1.0], rng=np.random.default_rng(0)).after.shape == (
+        1,
+        1000,
+    )
