@@ -1,0 +1,314 @@
+"""What a teacher said: probabilities, log-probabilities or logits, with the precision they were stored in.
+
+Logits are carried towards the exact student, because ``logit(expit(37))`` is infinite and a probability stored
+with 4 decimals says little about a logit of 10. Each logit comes with how far it can be trusted; a probability
+of 0 or 1 has no logit and is reported as saturated, never clipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, log_expit, log_softmax, logit, softmax
+
+Array = NDArray[np.floating]
+
+MOST_DECIMALS = 7
+SUM_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """A teacher's answers on n points; shape (n,) for two classes, (n, K) for K >= 3."""
+
+    probabilities: Array
+    """P[class 1], (n,), or of each class, (n, K), rows summing to 1."""
+    logits: Array
+    """Log-odds (n,), or log-probabilities less their row mean (n, K); infinite or NaN where saturated."""
+    error: Array
+    """How far each logit may be off, given the stored precision; inf where saturated."""
+    saturated: NDArray[np.bool_]
+    """Rows (n,) where some probability is 0 or 1 as stored: their logits are only known to be large."""
+    least: Array
+    """Two classes: what |logit| is at least in a saturated row, (n,); NaN elsewhere and for K >= 3."""
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return 2 if self.probabilities.ndim == 1 else self.probabilities.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    def __getitem__(self, rows) -> SoftLabels:
+        return SoftLabels(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabels:
+    """Read probabilities.
+
+    Parameters
+    ----------
+    p : array_like, shape (n,) or (n, K)
+        P[class 1], or of each of K >= 2 classes; rows must sum to 1 within 1e-6, or within what their
+        rounding explains. Two columns are read as two classes.
+    decimals : int, optional
+        Decimals they were rounded to. Default: inferred, from the dtype (float16, float32) or from every
+        value being a multiple of 10^-k, k <= 7, in at least 20 values.
+
+    Returns
+    -------
+    SoftLabels
+
+    Raises
+    ------
+    ValueError
+        If a value is not a probability or a row does not sum to 1: naming the row.
+    """
+    given = np.asarray(p)
+    p = _floats(given, "probabilities", axes=(1, 2))
+    bad = ~((p >= 0) & (p <= 1))
+    if bad.any():
+        raise ValueError(f"{_at(p, bad)} is not a probability: each must lie in [0, 1].")
+    half = _half_width(given, p, decimals)
+    if p.ndim == 1:
+        return _binary(p, half)
+    if p.shape[1] < 2:
+        raise ValueError(
+            "Probabilities with one column: give P[class 1] as one axis, or a column for every class."
+        )
+    total = p.sum(axis=1)
+    allowed = np.maximum(SUM_TOLERANCE, half.sum(axis=1))
+    off = np.abs(total - 1) > allowed
+    if off.any():
+        row = int(np.argmax(off))
+        raise ValueError(
+            f"Row {row} of the probabilities sums to {total[row]:.6g}, not 1 (tolerance {allowed[row]:.1g}). "
+            "If these are scores, normalise them; if some classes are missing, say how (from_top_k)."
+        )
+    if p.shape[1] == 2:
+        # Whichever column is smaller keeps its digits.
+        z = np.log(p[:, 1], where=p[:, 1] > 0, out=np.full(len(p), -np.inf))
+        z -= np.log(p[:, 0], where=p[:, 0] > 0, out=np.full(len(p), -np.inf))
+        labels = _binary(p[:, 1] / total, half.min(axis=1))
+        finite = ~labels.saturated & (p > 0).all(axis=1)
+        return SoftLabels(
+            labels.probabilities, np.where(finite, z, labels.logits), labels.error, ~finite, labels.least
+        )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(p)
+        logits = logs - logs.mean(axis=1, keepdims=True)
+        error = np.maximum(np.log(p + half) - logs, logs - np.log(p - half))
+    saturated = (p == 0).any(axis=1)
+    error[saturated | ~np.isfinite(error).all(axis=1)] = np.inf
+    return SoftLabels(p / total[:, None], logits, error, saturated, np.full(len(p), np.nan))
+
+
+def _binary(p: Array, half: Array) -> SoftLabels:
+    saturated = (p == 0) | (p == 1)
+    z = logit(p)
+    with np.errstate(invalid="ignore"):
+        error = np.maximum(logit(np.minimum(p + half, 1.0)) - z, z - logit(np.maximum(p - half, 0.0)))
+    error[saturated] = np.inf
+    least = np.where(saturated, -logit(np.maximum(half, np.finfo(np.float64).tiny)), np.nan)
+    return SoftLabels(p, z, error, saturated, least)
+
+
+def from_log_probabilities(log_p: ArrayLike) -> SoftLabels:
+    """Read log-probabilities (n,) of class 1 or (n, K) of all classes, as `from_probabilities` does.
+
+    Small probabilities keep their digits; a log-probability of -inf is saturated. For one axis the other
+    class's share, 1 - p, is exact only as far as log p is.
+    """
+    given = np.asarray(log_p)
+    log_p = _floats(given, "log-probabilities", axes=(1, 2), infinite=True)
+    if (bad := ~(log_p <= 1e-12)).any():
+        raise ValueError(f"{_at(log_p, bad)} is not a log-probability: each must be at most 0.")
+    if log_p.ndim == 1:
+        with np.errstate(divide="ignore"):
+            z = log_p - np.log(-np.expm1(np.minimum(log_p, 0.0)))
+        return _from_binary_logits(z, given.dtype)
+    if log_p.shape[1] < 2:
+        raise ValueError("Log-probabilities with one column: give one axis, or a column for every class.")
+    total = np.exp(log_p).sum(axis=1)
+    allowed = max(SUM_TOLERANCE, 4 * log_p.shape[1] * float(np.finfo(_float_type(given)).eps))
+    if (off := np.abs(total - 1) > allowed).any():
+        row = int(np.argmax(off))
+        raise ValueError(
+            f"Row {row} of the log-probabilities sums to {total[row]:.6g} as probabilities, not 1."
+        )
+    return _from_rows(log_p, given.dtype)
+
+
+def from_logits(z: ArrayLike) -> SoftLabels:
+    """Read logits: log-odds of class 1 (n,), or scores (n, K) whose softmax are the probabilities.
+
+    Two columns are read as two classes. -inf and +inf mean what they say and are saturated.
+    """
+    given = np.asarray(z)
+    z = _floats(given, "logits", axes=(1, 2), infinite=True)
+    if z.ndim == 1:
+        return _from_binary_logits(z, given.dtype)
+    if z.shape[1] < 2:
+        raise ValueError("Logits with one column: give log-odds as one axis, or a column for every class.")
+    if (bad := np.isposinf(z) | np.isneginf(z).all(axis=1, keepdims=True)).any():
+        raise ValueError(f"{_at(z, bad)} leaves no probability: of K logits some must be finite, none +inf.")
+    return _from_rows(z, given.dtype)
+
+
+def _from_rows(z: Array, dtype: np.dtype) -> SoftLabels:
+    if z.shape[1] == 2:
+        return _from_binary_logits(z[:, 1] - z[:, 0], dtype)
+    saturated = np.isneginf(z).any(axis=1)
+    with np.errstate(invalid="ignore"):
+        logits = z - z.mean(axis=1, keepdims=True)
+    logits[saturated] = np.nan
+    error = np.abs(z) * float(np.finfo(_float_type(np.empty(0, dtype))).eps)
+    error[saturated] = np.inf
+    return SoftLabels(softmax(z, axis=1), logits, error, saturated, np.full(len(z), np.nan))
+
+
+def _from_binary_logits(z: Array, dtype: np.dtype) -> SoftLabels:
+    saturated = np.isinf(z)
+    error = np.where(saturated, np.inf, np.abs(z) * float(np.finfo(_float_type(np.empty(0, dtype))).eps))
+    return SoftLabels(expit(z), z, error, saturated, np.where(saturated, np.inf, np.nan))
+
+
+def from_top_k(indices: ArrayLike, log_probabilities: ArrayLike, n_classes: int, *, tail: str) -> SoftLabels:
+    """Read the k largest log-probabilities of each row, as many services return them.
+
+    Parameters
+    ----------
+    indices : array_like of int, shape (n, k)
+        Classes, 0 to ``n_classes`` - 1, no two alike in a row.
+    log_probabilities : array_like, shape (n, k)
+        Of those classes.
+    n_classes : int
+        K, at least 3 (with 2 classes nothing is missing).
+    tail : {"uniform", "zero", "raise"}
+        What becomes of the mass that is missing: spread evenly over the classes not named; taken as 0,
+        the named ones renormalised, which saturates the row; or an error if there is any.
+
+    Returns
+    -------
+    SoftLabels
+    """
+    if tail not in ("uniform", "zero", "raise"):
+        raise ValueError(f'tail must be "uniform", "zero" or "raise", got {tail!r}.')
+    logs = _floats(np.asarray(log_probabilities), "log-probabilities", axes=(2,), infinite=True)
+    columns = np.asarray(indices)
+    if columns.shape != logs.shape or columns.dtype.kind not in "iu":
+        raise ValueError(
+            f"indices must be whole numbers of shape {logs.shape}, got {columns.dtype} {columns.shape}."
+        )
+    if columns.min() < 0 or columns.max() >= n_classes:
+        raise ValueError(
+            f"indices must lie between 0 and {n_classes - 1}, got {columns.min()} to {columns.max()}."
+        )
+    order = np.sort(columns, axis=1)
+    if (twice := (order[:, 1:] == order[:, :-1]).any(axis=1)).any():
+        raise ValueError(f"Row {int(np.argmax(twice))} of indices names a class twice.")
+    p = np.exp(logs)
+    missing = 1 - p.sum(axis=1)
+    if (bad := missing < -SUM_TOLERANCE).any():
+        raise ValueError(f"Row {int(np.argmax(bad))} sums to {1 - missing[np.argmax(bad)]:.6g}: more than 1.")
+    rest = n_classes - p.shape[1]
+    if tail == "raise" and (short := missing > SUM_TOLERANCE).any():
+        row = int(np.argmax(short))
+        raise ValueError(f'Row {row} lacks {missing[row]:.3g} of its mass: choose tail="uniform" or "zero".')
+    filled = np.full((len(p), n_classes), 0.0)
+    if tail == "uniform" and rest:
+        filled[:] = np.maximum(missing, 0.0)[:, None] / rest
+    np.put_along_axis(filled, columns, p, axis=1)
+    return from_probabilities(filled / filled.sum(axis=1, keepdims=True), decimals=None)
+
+
+def from_hard(codes: ArrayLike, n_classes: int) -> SoftLabels:
+    """Hard labels, as class codes 0 ... K - 1, taken as probabilities of 0 and 1."""
+    codes = np.asarray(codes)
+    if n_classes == 2:
+        p = codes.astype(np.float64)
+        infinite = np.where(codes == 1, np.inf, -np.inf)
+        n = len(codes)
+        return SoftLabels(p, infinite, np.full(n, np.inf), np.ones(n, dtype=bool), np.full(n, np.inf))
+    p = np.eye(n_classes)[codes]
+    return SoftLabels(
+        p,
+        np.full(p.shape, np.nan),
+        np.full(p.shape, np.inf),
+        np.ones(len(p), dtype=bool),
+        np.full(len(p), np.nan),
+    )
+
+
+def reorder(p: ArrayLike, names: Sequence, wanted: Sequence) -> Array:
+    """Columns of ``p`` (n, K), named ``names``, in the order of ``wanted``: classes are matched by name.
+
+    Raises
+    ------
+    ValueError
+        If a name is missing, unknown or given twice.
+    """
+    names, wanted = list(names), list(wanted)
+    p = np.asarray(p)
+    if p.ndim != 2 or p.shape[1] != len(names):
+        raise ValueError(f"{len(names)} class names for probabilities of shape {p.shape}.")
+    if sorted(map(str, names)) != sorted(map(str, wanted)) or len(set(names)) != len(names):
+        raise ValueError(
+            f"The columns are named {names} where the classes are {wanted}: each must occur once."
+        )
+    return p[:, [names.index(name) for name in wanted]]
+
+
+def cross_entropy(labels: SoftLabels, logits: ArrayLike) -> Array:
+    """Soft cross-entropy (n,) of a student's logits (n,) or (n, K), nats; 0 log 0 is 0."""
+    u = np.asarray(logits, dtype=np.float64)
+    p = labels.probabilities
+    if p.ndim == 1:
+        return -(p * log_expit(u) + (1 - p) * log_expit(-u))
+    return -np.sum(p * log_softmax(u, axis=1), axis=1)
+
+
+def _half_width(given: np.ndarray, p: Array, decimals: int | None) -> Array:
+    """Half the distance between neighbouring numbers at the precision in which p was stored."""
+    if decimals is None:
+        decimals = _decimals(p)
+    own = 0.5 * np.abs(np.spacing(given if given.dtype.kind == "f" else p)).astype(np.float64)
+    return own if decimals is None else np.maximum(own, 0.5 * 10.0**-decimals)
+
+
+def _decimals(p: Array) -> int | None:
+    inside = p[(p > 0) & (p < 1)]
+    if inside.size < 20:
+        return None
+    for k in range(1, MOST_DECIMALS + 1):
+        scaled = inside * 10.0**k
+        if np.all(np.abs(scaled - np.round(scaled)) < 1e-6):
+            return k
+    return None
+
+
+def _float_type(a: np.ndarray) -> np.dtype:
+    return a.dtype if a.dtype.kind == "f" else np.dtype(np.float64)
+
+
+def _floats(a: np.ndarray, name: str, *, axes: tuple[int, ...], infinite: bool = False) -> Array:
+    if a.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be real numbers, got dtype {a.dtype}.")
+    a = a.astype(np.float64)
+    if a.ndim not in axes or a.size == 0:
+        raise ValueError(
+            f"{name} must have {' or '.join(map(str, axes))} axes and some rows, got shape {a.shape}."
+        )
+    bad = np.isnan(a) if infinite else ~np.isfinite(a)
+    if bad.any():
+        raise ValueError(f"{_at(a, bad)} of the {name} is not a number.")
+    return a
+
+
+def _at(a: Array, bad: NDArray[np.bool_]) -> str:
+    at = tuple(int(i) for i in np.argwhere(np.broadcast_to(bad, a.shape))[0])
+    return f"{a[at]:.6g} in row {at[0]}" + (f", column {at[1]}" if len(at) > 1 else "")
