@@ -18,7 +18,29 @@ R(h), Eq. 4            ``theory.symmetric_risk`` (exact), ``theory.held_out_risk
 w_delta, section 5.2   ``theory.BiasedDistillation(delta)``
 m(w), Eq. 34           ``theory.monotonicity``
 N (layers)             ``depth``
+soft labels, sklearn   ``SoftLabelClassifier``; its ridge ``alpha`` at 0 is Theorem 1's student
 =====================  ==============================================================================
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from limbeck.students import SoftLabelClassifier
+
 __version__ = "0.1.0"
+
+__all__ = ["SoftLabelClassifier", "__version__"]
+
+_HOMES = {"SoftLabelClassifier": "limbeck.students"}
+
+
+def __getattr__(name: str) -> object:
+    # Imported when first asked for: the theory does not need scikit-learn, nor does --help.
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'limbeck' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -101,18 +101,20 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(p)
         logits = logs - logs.mean(axis=1, keepdims=True)
-        error = np.maximum(np.log(p + half) - logs, logs - np.log(p - half))
+        error = -np.log1p(-np.minimum(half / p, 1.0))
     saturated = (p == 0).any(axis=1)
-    error[saturated | ~np.isfinite(error).all(axis=1)] = np.inf
+    error = np.where(saturated[:, None], np.inf, error + error.mean(axis=1, keepdims=True))
     return SoftLabels(p / total[:, None], logits, error, saturated, np.full(len(p), np.nan))
 
 
 def _binary(p: Array, half: Array) -> SoftLabels:
     saturated = (p == 0) | (p == 1)
     z = logit(p)
-    with np.errstate(invalid="ignore"):
-        error = np.maximum(logit(np.minimum(p + half, 1.0)) - z, z - logit(np.maximum(p - half, 0.0)))
-    error[saturated] = np.inf
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # The change of the logit under p +- half, without forming p +- half.
+        up = np.log1p(half / p) - np.log1p(-np.minimum(half / (1 - p), 1.0))
+        down = np.log1p(half / (1 - p)) - np.log1p(-np.minimum(half / p, 1.0))
+        error = np.where(saturated, np.inf, np.maximum(up, down))
     least = np.where(saturated, -logit(np.maximum(half, np.finfo(np.float64).tiny)), np.nan)
     return SoftLabels(p, z, error, saturated, least)
 
@@ -172,7 +174,7 @@ def _from_rows(z: Array, dtype: np.dtype) -> SoftLabels:
 
 
 def _from_binary_logits(z: Array, dtype: np.dtype) -> SoftLabels:
-    saturated = np.isinf(z)
+    saturated = np.asarray(np.isinf(z))
     error = np.where(saturated, np.inf, np.abs(z) * float(np.finfo(_float_type(np.empty(0, dtype))).eps))
     return SoftLabels(expit(z), z, error, saturated, np.where(saturated, np.inf, np.nan))
 

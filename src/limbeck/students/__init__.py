@@ -1,1 +1,5 @@
-"""Filled in below."""
+"""scikit-learn's face: estimators that learn from soft labels. Intercepts enter here, as a column of ones."""
+
+from limbeck.students.soft_label import SoftLabelClassifier
+
+__all__ = ["SoftLabelClassifier"]

@@ -1,0 +1,95 @@
+"""Points as the solver sees them: coordinates of their span, few enough to factorise, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import lapack, solve_triangular
+from scipy.sparse import issparse
+
+from limbeck.labels import Array
+from limbeck.theory import Span
+
+LARGEST_GRAM = 8000
+
+Matrix = Any
+"""Points: a dense array or a SciPy sparse matrix, (n, d)."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """Rows in coordinates (n, r), the intercept's column of ones last where there is one."""
+
+    A: Matrix
+    """Coordinates; sparse if the points are sparse and there are more of them than features."""
+    penalised: Array
+    """1 for coordinates of features, 0 for the intercept, (r,)."""
+    basis: Any
+    """Coordinates to weights: w = basis.T @ v, (r, d); None where the coordinates are the features."""
+    intercept: bool
+    """Whether the last coordinate is the intercept."""
+
+    def weights(self, theta: Array) -> tuple[Array, Array]:
+        """Weights (m, d) and intercepts (m,) of parameters theta (r, m)."""
+        v, b = (theta[:-1], theta[-1]) if self.intercept else (theta, np.zeros(theta.shape[1]))
+        return (v if self.basis is None else np.asarray(self.basis.T @ v)).T, b
+
+
+def reduced(X: Matrix, *, intercept: bool) -> Design:
+    """Coordinates for a ridge fit: an orthonormal basis of the rows where n <= d, the features where n > d."""
+    n, d = X.shape
+    basis = None
+    if n > d:
+        A = X
+    elif issparse(X):
+        if n > LARGEST_GRAM:
+            A = X
+        else:
+            A, basis = _sparse_coordinates(X)
+    else:
+        span = Span(X)
+        A, basis = span.coordinates(span.X), span.basis
+    penalised = np.ones(A.shape[1])
+    if intercept:
+        A = with_ones(A)
+        penalised = np.append(penalised, 0.0)
+    return Design(A, penalised, basis, intercept)
+
+
+def with_ones(X: Matrix) -> Matrix:
+    """X with a last column of ones, sparse if X is."""
+    ones = np.ones((X.shape[0], 1))
+    if issparse(X):
+        from scipy.sparse import csr_array, hstack
+
+        return hstack([X, csr_array(ones)], format="csr")
+    return np.hstack([X, ones])
+
+
+def _sparse_coordinates(X: Matrix) -> tuple[Array, _Basis]:
+    """X = A Q with Q = L^-1 X[pivots] kept sparse-times-dense: from a pivoted Cholesky factor of X X^T.
+
+    The Gram matrix squares the condition, which a ridge forgives; X itself is never made dense.
+    """
+    K = (X @ X.T).toarray()
+    C, pivots, rank, _ = lapack.dpstrf(K, lower=1, tol=1e-13 * max(float(K.diagonal().max()), 1e-300))
+    pivots = pivots[:rank] - 1
+    L = np.tril(C[:rank, :rank])
+    A = solve_triangular(L, (X[pivots] @ X.T).toarray(), lower=True, check_finite=False).T
+    return A, _Basis(L, X[pivots])
+
+
+class _Basis:
+    """Q = L^-1 X_pivots, as an operator: only its transpose's products are needed."""
+
+    def __init__(self, L: Array, X: Matrix) -> None:
+        self.L, self.X = L, X
+
+    @property
+    def T(self) -> _Basis:  # noqa: N802 - as arrays have it
+        return self
+
+    def __matmul__(self, v: Array) -> Array:
+        return self.X.T @ solve_triangular(self.L, v, lower=True, trans=1, check_finite=False)

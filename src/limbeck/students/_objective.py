@@ -1,0 +1,305 @@
+"""Mean soft cross-entropy plus a ridge, its Newton minimiser, and leave-one-out logits from one step a point.
+
+Parameters are theta, (r, m): a row a coordinate of the data, a column a logit (m = 1 for two classes, K for
+K >= 3). Coordinates without penalty (the intercept; all of them at alpha = 0) are listed by ``penalty``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
+from scipy.sparse.linalg import LinearOperator, cg
+from scipy.special import expit, log_expit, log_softmax, softmax
+
+from limbeck.labels import Array, SoftLabels
+from limbeck.students._design import Matrix
+from limbeck.theory.loss import soft_label_gap
+
+DENSE_UNKNOWNS = 1200
+
+
+@dataclass(frozen=True)
+class Objective:
+    """F(theta) = sum_i s_i CE(p_i, A_i theta) + alpha/2 |theta|^2 over the penalised coordinates."""
+
+    A: Matrix
+    """Rows, (n, r); sparse or dense."""
+    labels: SoftLabels
+    """The teacher's answers."""
+    weight: Array
+    """s, (n,), summing to 1."""
+    penalised: Array
+    """1 for coordinates that the ridge reaches, 0 for the others, (r,)."""
+    alpha: float
+    """The ridge."""
+
+    def with_alpha(self, alpha: float) -> Objective:
+        """The same with another ridge."""
+        return replace(self, alpha=alpha)
+
+    @property
+    def columns(self) -> int:
+        """Number m of logits."""
+        return 1 if self.labels.probabilities.ndim == 1 else self.labels.n_classes
+
+    def zero(self) -> Array:
+        """theta = 0, (r, m)."""
+        return np.zeros((self.A.shape[1], self.columns))
+
+    def gap(self, F: Array) -> Array:
+        """Student's less teacher's probabilities, (n, m)."""
+        p = self.labels.probabilities
+        if self.columns > 1:
+            return softmax(F, axis=1) - p
+        u = F[:, 0]
+        exact = ~self.labels.saturated
+        z = np.where(exact, self.labels.logits, 0.0)
+        return np.where(exact, soft_label_gap(u, z), expit(u) - p)[:, None]
+
+    def value(self, theta: Array, F: Array) -> float:
+        """F(theta), given the logits F = A theta."""
+        p = self.labels.probabilities
+        if self.columns > 1:
+            entropy = -np.sum(p * log_softmax(F, axis=1), axis=1)
+        else:
+            entropy = -(p * log_expit(F[:, 0]) + (1 - p) * log_expit(-F[:, 0]))
+        return float(self.weight @ entropy + 0.5 * np.sum(self._ridge * np.square(theta)))
+
+    def gradient(self, theta: Array, F: Array) -> Array:
+        """Gradient (r, m)."""
+        return self.A.T @ (self.weight[:, None] * self.gap(F)) + self._ridge * theta
+
+    @property
+    def _ridge(self) -> Array:
+        return (self.alpha * self.penalised)[:, None]
+
+    @cached_property
+    def scale(self) -> float:
+        """Size of a gradient, for relative tolerances: the largest mean |A_ij|."""
+        return max(float(np.max(abs(self.A).T @ self.weight)), 1e-300)
+
+    # -- Newton ---------------------------------------------------------------------------------
+
+    def step(self, F: Array, gradient: Array) -> Array:
+        """Newton step (r, m): -H^-1 gradient, by Cholesky, or by preconditioned conjugate gradients if large."""
+        r, m = gradient.shape
+        if r * m <= DENSE_UNKNOWNS or (m == 1 and r <= 4 * DENSE_UNKNOWNS):
+            return -_solve(self.hessian(F), gradient.T.ravel()).reshape(m, r).T
+        return -self._by_conjugate_gradients(F, gradient)
+
+    def hessian(self, F: Array) -> Array:
+        """H, (m r, m r), blocks by class; along shifts of all classes, where F is flat, it is lifted off 0."""
+        A, s, r, m = self.A, self.weight, self.A.shape[1], self.columns
+        ridge = np.diag(self.alpha * self.penalised)
+        if m == 1:
+            curvature = s * expit(F[:, 0]) * expit(-F[:, 0])
+            return _weighted_gram(A, curvature) + ridge
+        P = softmax(F, axis=1)
+        H = np.empty((m, r, m, r))
+        for j in range(m):
+            for k in range(j, m):
+                block = -_weighted_gram(A, s * P[:, j] * P[:, k])
+                if j == k:
+                    block += _weighted_gram(A, s * P[:, j]) + ridge
+                H[j, :, k] = block
+                H[k, :, j] = block.T
+        lift = self._lift(H.reshape(m * r, m * r).diagonal().mean())
+        for j in range(m):
+            for k in range(m):
+                H[j, range(r), k, range(r)] += lift
+        return H.reshape(m * r, m * r)
+
+    def _lift(self, size: float) -> Array:
+        return (1.0 - self.penalised * (self.alpha > 0)) * size
+
+    def _by_conjugate_gradients(self, F: Array, gradient: Array) -> Array:
+        A, s, (r, m) = self.A, self.weight, gradient.shape
+        P = softmax(F, axis=1) if m > 1 else expit(F)
+        lift = self._lift(float(np.mean(P * (1 - P))) * self._mean_square) if m > 1 else np.zeros(r)
+
+        def times(v: Array) -> Array:
+            V = v.reshape(r, m)
+            U = A @ V
+            if m > 1:
+                U = P * (U - np.sum(P * U, axis=1, keepdims=True))
+                shifted = lift[:, None] * V.sum(axis=1, keepdims=True)
+            else:
+                U, shifted = P * (1 - P) * U, 0.0
+            return (A.T @ (s[:, None] * U) + self._ridge * V + shifted).ravel()
+
+        factors = self._preconditioner(np.maximum(s @ (P * (1 - P)), 1e-12))
+
+        def precondition(v: Array) -> Array:
+            V = v.reshape(r, m)
+            if isinstance(factors, list):
+                return np.column_stack([cho_solve(f, V[:, k]) for k, f in enumerate(factors)]).ravel()
+            return (V / factors).ravel()
+
+        H = LinearOperator((r * m, r * m), matvec=times)
+        M = LinearOperator((r * m, r * m), matvec=precondition)
+        accuracy = min(0.1, float(np.linalg.norm(gradient)) / self.scale) * 0.1
+        found, _ = cg(H, gradient.ravel(), rtol=max(accuracy, 1e-10), maxiter=1000, M=M)
+        return found.reshape(r, m)
+
+    @cached_property
+    def _gram(self) -> Array:
+        return _weighted_gram(self.A, self.weight)
+
+    @cached_property
+    def _mean_square(self) -> float:
+        A2 = self.A.multiply(self.A) if hasattr(self.A, "multiply") else np.square(self.A)
+        return float(np.mean(A2.T @ self.weight))
+
+    def _preconditioner(self, curvature: Array) -> list | Array:
+        r = self.A.shape[1]
+        if r <= 4 * DENSE_UNKNOWNS:
+            jitter = 1e-12 * max(self._gram.diagonal().max(), 1e-300)
+            ridge = np.diag(self.alpha * self.penalised + jitter)
+            return [cho_factor(c * self._gram + ridge) for c in curvature]
+        A2 = self.A.multiply(self.A) if hasattr(self.A, "multiply") else np.square(self.A)
+        diagonal = np.asarray(A2.T @ self.weight).ravel()
+        return diagonal[:, None] * curvature + self._ridge + 1e-12 * max(diagonal.max(), 1e-300)
+
+    # -- leave-one-out -----------------------------------------------------------------------------
+
+    def leave_one_out(self, theta: Array, mass: Array) -> Array:
+        """Logits (n, m) of the students fitted without ``mass`` (n,) of each row's weight, by one Newton step.
+
+        The ridge kept as it is in the sum: the student of n - 1 rows has alpha n / (n - 1) in the mean.
+        """
+        F = self.A @ theta
+        G = self.gap(F)
+        P = softmax(F, axis=1) if self.columns > 1 else expit(F)
+        n, m, r = len(F), self.columns, self.A.shape[1]
+        dual = self.alpha > 0 and n <= 2 * self.penalised.sum() and not hasattr(self.A, "toarray")
+        if m > 1 and not dual and r * m <= DENSE_UNKNOWNS and n * r * m * m <= 4e7:
+            return F + self._full_step(F, G, P, mass)
+        # K classes: the Hessian's block of each class alone; what is left out between them moves little.
+        curvature = P * (1 - P) if m > 1 else expit(F) * expit(-F)
+        shifts = self._dual_shifts if dual else self._primal_shifts
+        return F + np.column_stack([shifts(F[:, k], G[:, k], curvature[:, k], mass) for k in range(m)])
+
+    def _primal_shifts(self, u: Array, gap: Array, curvature: Array, mass: Array) -> Array:
+        H = _weighted_gram(self.A, self.weight * curvature) + np.diag(self.alpha * self.penalised)
+        q = _leverage(H, self.A)
+        # A row that all but carries its direction alone has leverage 1 up to rounding.
+        return mass * gap * q / np.maximum(1 - mass * curvature * q, 1e-6)
+
+    def _dual_shifts(self, u: Array, gap: Array, curvature: Array, mass: Array) -> Array:
+        """The same from the n x n side, where 1 - leverage of a nearly interpolated row keeps its digits.
+
+        With D = s curvature and B = (I + D^1/2 K D^1/2 / alpha)^-1, the unpenalised intercept projected out,
+        the leverage is 1 - B_ii, and s gap = -D^1/2 B D^1/2 (u - gap / curvature).
+        """
+        features, free = self.A[:, self.penalised > 0], self.A[:, self.penalised == 0]
+        D = self.weight * curvature
+        root = np.sqrt(D)
+        scaled = root[:, None] * features
+        B = np.linalg.inv(scaled @ scaled.T / self.alpha + np.eye(len(u)))
+        for v in (root[:, None] * free).T:
+            b = B @ v
+            B -= np.outer(b, b) / (v @ b)
+        response = root * u - root * gap / np.maximum(curvature, 1e-290)
+        pull = root * (B @ response)
+        share, left = mass / self.weight, B.diagonal()
+        moves = 1 - left > 1e-12  # rows of no curvature have no say, here as in the fit
+        shift = share * pull * (1 - left) / (np.maximum(D, 1e-300) * (1 - share + share * left))
+        return np.where(moves, -shift, 0.0)
+
+    def _full_step(self, F: Array, G: Array, P: Array, mass: Array) -> Array:
+        n, m, r = len(F), self.columns, self.A.shape[1]
+        L = _cholesky(self.hessian(F))
+        A = self.A.toarray() if hasattr(self.A, "toarray") else self.A  # r m is small: so is this
+        J = np.zeros((m, r, n, m))
+        for k in range(m):
+            J[k, :, :, k] = A.T
+        half = solve_triangular(L, J.reshape(m * r, n * m), lower=True, check_finite=False).reshape(-1, n, m)
+        Q = np.einsum("pnj,pnk->njk", half, half)
+        C = P[:, :, None] * (np.eye(m) - P[:, None, :])
+        inner = np.eye(m) - mass[:, None, None] * (C @ Q)
+        return mass[:, None] * np.einsum("njk,nk->nj", Q, np.linalg.solve(inner, G[..., None])[..., 0])
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """Where Newton's method ended."""
+
+    theta: Array
+    """Parameters, (r, m)."""
+    gradient: float
+    """Largest entry of the gradient relative to the mean size of a coordinate."""
+    iterations: int
+    """Newton steps taken."""
+    converged: bool
+    """Whether the gradient is within the tolerance."""
+
+
+def minimise(objective: Objective, start: Array, *, tol: float = 1e-10, max_iter: int = 100) -> Minimum:
+    """Newton's method with a halving line search; written here because SciPy's stop at 1e-8, by values of F."""
+    theta = start
+    F = objective.A @ theta
+    value, gradient = objective.value(theta, F), objective.gradient(theta, F)
+    best, taken = np.inf, 0
+    for _ in range(max_iter):
+        size = float(np.abs(gradient).max()) / objective.scale
+        # Below 1e-8 the steps are down to rounding: stop once they no longer help.
+        if size <= tol or (size < 1e-8 and size > 0.5 * best):
+            break
+        best = min(best, size)
+        step = objective.step(F, gradient)
+        slope, length = float(np.sum(step * gradient)), 1.0
+        while True:
+            moved = theta + length * step
+            F_moved = objective.A @ moved
+            lower = objective.value(moved, F_moved)
+            if lower <= value + 1e-4 * length * slope:
+                break
+            # A fall below F's own rounding cannot be seen in F; the gradient still shows it.
+            unseen = -length * slope < 1e-10 * abs(value)
+            if unseen and np.abs(objective.gradient(moved, F_moved)).max() < 0.9 * np.abs(gradient).max():
+                break
+            length /= 2
+            if length < 1e-10:
+                return Minimum(theta, size, taken, size <= max(tol, 1e-9))
+        theta, F, value, taken = moved, F_moved, lower, taken + 1
+        gradient = objective.gradient(theta, F)
+    size = float(np.abs(gradient).max()) / objective.scale
+    return Minimum(theta, size, taken, size <= max(tol, 1e-9))
+
+
+def _weighted_gram(A: Matrix, weight: Array) -> Array:
+    if hasattr(A, "multiply"):
+        return (A.T @ A.multiply(weight[:, None])).toarray()
+    root = A * np.sqrt(weight)[:, None]
+    return root.T @ root
+
+
+def _cholesky(H: Array) -> Array:
+    jitter, size = 0.0, max(float(H.diagonal().max()), 1e-300)
+    for _ in range(12):
+        try:
+            return np.linalg.cholesky(H + jitter * np.eye(len(H)))
+        except LinAlgError:
+            jitter = max(10 * jitter, 1e-15 * size)
+    raise ArithmeticError("The Hessian is not positive definite: the points are too badly scaled.")
+
+
+def _solve(H: Array, b: Array) -> Array:
+    scale = np.sqrt(np.maximum(H.diagonal(), 1e-300))
+    return cho_solve((_cholesky(H / np.outer(scale, scale)), True), b / scale) / scale
+
+
+def _leverage(H: Array, A: Matrix) -> Array:
+    """a_i' H^-1 a_i for every row, (n,)."""
+    scale = np.sqrt(np.maximum(H.diagonal(), 1e-300))
+    L = _cholesky(H / np.outer(scale, scale))
+    out = np.empty(A.shape[0])
+    for start in range(0, len(out), 4096):  # a block at a time, which also keeps sparse rows sparse
+        rows = A[start : start + 4096]
+        rows = rows.toarray() if hasattr(rows, "toarray") else rows
+        half = solve_triangular(L, (rows / scale).T, lower=True, check_finite=False)
+        out[start : start + len(rows)] = np.einsum("ij,ij->j", half, half)
+    return out

@@ -1,0 +1,131 @@
+"""The ridge path: a student for every alpha, and which one leave-one-out prefers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.integrate import solve_ivp
+from scipy.sparse import issparse
+from scipy.sparse.linalg import svds
+
+from limbeck.labels import Array, SoftLabels, cross_entropy
+from limbeck.students._design import Design, Matrix
+from limbeck.students._exact import Exact
+from limbeck.students._objective import Minimum, Objective, minimise
+
+DECADES, PER_DECADE = 8, 2
+STANDARD_ERRORS = 2.0
+
+
+@dataclass(frozen=True)
+class AlphaPath:
+    """Leave-one-out soft cross-entropy along the ridge."""
+
+    alphas: Array
+    """Increasing; 0 first, where it was tried, (k,)."""
+    losses: Array
+    """Mean leave-one-out soft cross-entropy of each, nats, (k,)."""
+    stderrs: Array
+    """Standard error of each mean over rows, (k,)."""
+    chosen: float
+    """The alpha taken: 0 unless the best beats it by two paired standard errors."""
+    reason: str
+    """Why, in words."""
+
+
+def grid(design: Design, weight: Array) -> Array:
+    """Alphas from 1e-8 to 1 times the loss's largest curvature, two a decade."""
+    A: Matrix = design.A[:, : int(design.penalised.sum())]
+    if issparse(A):
+        scaled = A.multiply(np.sqrt(weight)[:, None])
+        k = min(A.shape)
+        top = (
+            float(svds(scaled, k=1, return_singular_vectors=False, random_state=0)[0] ** 2) if k > 1 else 0.0
+        )
+        top = top or float(scaled.power(2).sum())
+    else:
+        top = float(np.linalg.norm(A * np.sqrt(weight)[:, None], ord=2) ** 2)
+    top = top if top > 0 else 1.0
+    return top / 4 * np.logspace(-DECADES, 0, DECADES * PER_DECADE + 1)
+
+
+def follow(
+    design: Design,
+    labels: SoftLabels,
+    weight: Array,
+    mass: Array,
+    counts: Array,
+    exact: Exact | None,
+    why: str,
+) -> tuple[AlphaPath, Minimum | None]:
+    """Fit every alpha, from the largest down, and choose by leave-one-out.
+
+    Parameters
+    ----------
+    design : Design
+    labels : SoftLabels
+    weight, mass, counts : ndarray, shape (n,)
+        Weights summing to 1, what leaving a row out removes of it, and the weights as given.
+    exact : Exact or None
+        The student at alpha = 0 with its leave-one-out logits, where it was possible.
+    why : str
+        Why it was not, otherwise.
+    """
+    alphas = grid(design, weight)
+    theta, kept, rows = None, {}, {}
+    for alpha in alphas[::-1]:
+        objective = Objective(design.A, labels, weight, design.penalised, float(alpha))
+        found = minimise(objective, objective.zero() if theta is None else theta)
+        theta = found.theta
+        kept[alpha] = found
+        F = objective.leave_one_out(theta, mass)
+        rows[alpha] = cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F)
+    if exact is not None and exact.left_out is not None:
+        F = exact.left_out
+        rows[0.0] = cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F)
+    tried = np.array(sorted(rows))
+    losses = np.array([weight @ rows[a] for a in tried])
+    stderrs = np.array([_stderr(rows[a], weight, counts) for a in tried])
+    best = float(tried[np.argmin(losses)])
+    if 0.0 not in rows:
+        return AlphaPath(tried, losses, stderrs, best, why), kept[best]
+    # Near n = rank a few rows of leverage close to 1 lose any amount at alpha = 0, and swell the standard error
+    # with the mean: the extreme twentieth at either end is pulled in before the two are compared.
+    lead = rows[0.0] - rows[best]
+    lead = np.clip(lead, *np.quantile(lead, [0.05, 0.95]))
+    margin = _stderr(lead, weight, counts)
+    # A lead within rounding of the loss itself is none: a linear teacher's exact student stays.
+    beaten = weight @ lead > max(STANDARD_ERRORS * margin, 1e-12)
+    ahead = float(weight @ lead)
+    reason = (
+        f"beats alpha = 0 by {ahead:.2g} nats, {ahead / max(margin, 1e-300):.1f} paired standard errors"
+        if beaten
+        else f"no alpha beats 0 by {STANDARD_ERRORS:g} paired standard errors"
+    )
+    chosen = best if beaten else 0.0
+    return AlphaPath(tried, losses, stderrs, chosen, reason), kept.get(chosen)
+
+
+def _stderr(values: Array, weight: Array, counts: Array) -> float:
+    """Standard error of the weighted mean; a row of weight 2 is two rows."""
+    total = float(counts.sum())
+    spread = float(weight @ np.square(values - weight @ values))
+    return float(np.sqrt(spread / max(total - 1, 1e-300))) if total > 1 else float("inf")
+
+
+def stopped_flow(design: Design, labels: SoftLabels, weight: Array, time: float) -> Minimum:
+    """Gradient flow of the mean soft cross-entropy from zero, stopped at ``time``."""
+    objective = Objective(design.A, labels, weight, design.penalised, 0.0)
+    shape = objective.zero().shape
+
+    def velocity(t: float, v: Array) -> Array:
+        theta = v.reshape(shape)
+        return -objective.gradient(theta, design.A @ theta).ravel()
+
+    solved = solve_ivp(velocity, (0.0, time), np.zeros(shape).ravel(), method="LSODA", rtol=1e-8, atol=1e-10)
+    if not solved.success:
+        raise ArithmeticError(f"The flow could not be followed to stop_time={time}: {solved.message}")
+    theta = solved.y[:, -1].reshape(shape)
+    size = np.abs(objective.gradient(theta, design.A @ theta)).max() / objective.scale
+    return Minimum(theta, float(size), int(solved.nfev), True)

@@ -1,0 +1,525 @@
+"""`SoftLabelClassifier`: a linear student in scikit-learn's manners, exact on soft labels."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, Literal
+
+import numpy as np
+from scipy.linalg import qr
+from scipy.sparse import issparse
+from scipy.special import expit, log_expit, log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
+from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
+
+from limbeck.labels import (
+    SoftLabels,
+    from_hard,
+    from_logits,
+    from_probabilities,
+)
+from limbeck.students._design import reduced
+from limbeck.students._exact import fit_exact
+from limbeck.students._objective import Objective, minimise
+from limbeck.students._path import AlphaPath, follow, stopped_flow
+from limbeck.students.linearity import Linearity, linearity
+from limbeck.theory import Span
+
+ENCODED = 5
+
+
+def _is_exact(student: SoftLabelClassifier) -> bool:
+    """Whether `partial_fit` exists: scikit-learn's duck typing asks before it calls."""
+    if student.alpha != 0 or student.stop_time is not None:
+        raise AttributeError(
+            f"partial_fit is exact for alpha=0 only, got alpha={student.alpha!r}: set alpha=0, or collect the rows and "
+            "call fit."
+        )
+    return True
+
+
+CONSISTENT = 1e-8
+
+
+class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
+    """Linear classifier that learns from soft labels, exactly.
+
+    At ``alpha=0`` it is the student of Phuong and Lampert (2019): what gradient descent on the teacher's
+    probabilities converges to from zero (Theorem 1), of minimum norm where the answers leave a choice. With
+    ``alpha > 0`` it minimises mean soft cross-entropy + alpha/2 ||w||^2.
+
+    Parameters
+    ----------
+    alpha : "loo" or float >= 0, default="loo"
+        Ridge, in units of the mean loss; the intercept is not penalised. ``"loo"`` chooses by leave-one-out
+        soft cross-entropy (one Newton step a row) among 17 values and 0, which is kept unless the best
+        beats it by two paired standard errors (of leads winsorised at 5 %).
+    fit_intercept : bool, default=True
+        Whether to learn an intercept. At ``alpha=0`` it takes part in the norm that is minimised.
+    saturated : {"raise", "drop", "bound"}, default="raise"
+        At ``alpha=0``: what to do with soft labels of exactly 0 or 1, which have no logit. ``"drop"`` leaves
+        these rows out; ``"bound"`` (two classes, dense) asks the student to be at least as sure as the stored
+        precision says. For ``alpha > 0`` the cross-entropy takes 0 and 1 as they are.
+    stop_time : float > 0, optional
+        Take gradient flow on the mean soft cross-entropy from zero, stopped at this time, instead of a ridge:
+        directions of curvature h are learned where h * stop_time >> 1, as a ridge learns those with
+        h >> alpha, so that alpha = 1 / stop_time is the ridge to compare with. ``alpha`` is then ignored.
+    classes : array-like, optional
+        Classes in the order of the columns of probabilities or logits, or of integer codes 0 ... K - 1.
+    decimals : int, optional
+        Decimals the probabilities were rounded to. Default: inferred; see `limbeck.labels.from_probabilities`.
+    tol : float, default=1e-10
+        Largest gradient entry at which Newton's method stops, relative to the features' mean size.
+    max_iter : int, default=100
+        Most Newton steps.
+
+    Attributes
+    ----------
+    coef_ : ndarray, shape (1, n_features) or (K, n_features)
+        Weights.
+    intercept_ : ndarray, shape (1,) or (K,)
+        Intercepts.
+    classes_ : ndarray, shape (K,)
+        Classes.
+    alpha_ : float
+        Ridge used; NaN for a stopped flow.
+    alpha_path_ : AlphaPath or None
+        Leave-one-out losses of every alpha, if ``alpha="loo"``.
+    realisable_ : bool
+        Whether some linear teacher gave all the answers, as far as these rows can tell (at ``alpha=0``).
+    linearity_ : Linearity
+        Verdict ``linear``, ``not linear`` or ``cannot tell yet``, with the residual logits behind it. Judged from
+        the rows given, which must be a random sample.
+    n_saturated_ : int
+        Rows with a probability of 0 or 1 as stored.
+    n_iter_ : int
+        Newton steps of the final fit.
+    gradient_ : float
+        Largest entry of the gradient where the fit ended, relative to the features' mean size.
+    n_features_in_ : int
+    feature_names_in_ : ndarray, shape (n_features_in_,)
+
+    Notes
+    -----
+    ``y`` may be class labels (n,), P[class 1] (n,), or probabilities (n, K). One axis of whole numbers is class
+    labels whatever its dtype; two axes are probabilities, one-hot rows included. scikit-learn's splitters,
+    scorers and ensembles want labels as ``y``: give them, and the teacher's answers as ``teacher_proba=`` or
+    ``teacher_logits=``, which are routed without `set_fit_request`. ``cross_val_predict(..., y=p)`` would encode
+    every distinct p as a class of its own; that is refused.
+
+    With routing on, Pipeline, GridSearchCV, Bagging, Voting and CalibratedClassifierCV pass the teacher's answers
+    on; StackingClassifier does too but hands them to its final estimator unasked, which must accept them.
+
+    Points are computed in float64 on the CPU by NumPy and SciPy; float32 in gives float32 out. Sparse points
+    stay sparse.
+
+    References
+    ----------
+    Phuong and Lampert (2019), Theorem 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X, w_star = rng.standard_normal((60, 40)), rng.standard_normal(40)
+    >>> p = 1 / (1 + np.exp(-X @ w_star))
+    >>> student = SoftLabelClassifier(fit_intercept=False).fit(X, p)
+    >>> student.alpha_, student.linearity_.verdict
+    (0.0, 'linear')
+    >>> bool(np.allclose(student.coef_, w_star))
+    True
+    """
+
+    # Metadata that routing hands to fit without being asked for.
+    __metadata_request__fit = {"teacher_proba": True, "teacher_logits": True}  # noqa: RUF012
+
+    def __init__(
+        self,
+        alpha: float | Literal["loo"] = "loo",
+        *,
+        fit_intercept: bool = True,
+        saturated: Literal["raise", "drop", "bound"] = "raise",
+        stop_time: float | None = None,
+        classes: Any = None,
+        decimals: int | None = None,
+        tol: float = 1e-10,
+        max_iter: int = 100,
+    ) -> None:
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.saturated = saturated
+        self.stop_time = stop_time
+        self.classes = classes
+        self.decimals = decimals
+        self.tol = tol
+        self.max_iter = max_iter
+
+    # -- fitting ---------------------------------------------------------------------------------
+
+    def fit(self, X, y=None, *, sample_weight=None, teacher_proba=None, teacher_logits=None):
+        """Learn from labels or from a teacher's answers.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (n, d)
+            Points.
+        y : array-like, shape (n,) or (n, K), optional
+            Class labels, P[class 1], or probabilities of each class. With ``teacher_proba`` or
+            ``teacher_logits``, hard labels that only name the classes, or nothing.
+        sample_weight : array-like, shape (n,), optional
+            Weights; a row of weight 2 counts as two rows, one of weight 0 as none.
+        teacher_proba, teacher_logits : array-like, shape (n,) or (n, K), optional
+            The teacher's answers: at most one of the two.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If something given cannot be learned from; the message names the row or column.
+        """
+        self._check_parameters()
+        if y is None and teacher_proba is None and teacher_logits is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
+            )
+        X = validate_data(
+            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], accept_large_sparse=False
+        )
+        labels, classes = self._answers(X, y, teacher_proba, teacher_logits)
+        counts = np.asarray(
+            _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        )
+        self.classes_ = classes
+        dtype = X.dtype
+        kept = np.flatnonzero(counts > 0)
+        X, labels, counts = X[kept].astype(np.float64), labels[kept], counts[kept]
+        self.n_saturated_ = int(labels.saturated.sum())
+        self.linearity_ = linearity(X, labels, intercept=self.fit_intercept)
+        weights, intercepts = self._learn(X, labels, counts)
+        if not (np.all(np.isfinite(weights)) and np.all(np.isfinite(intercepts))):
+            raise ArithmeticError("The weights are not finite: scale the features.")
+        self.coef_, self.intercept_ = weights.astype(dtype), intercepts.astype(dtype)
+        return self
+
+    def _check_parameters(self) -> None:
+        ridge = self.alpha
+        if ridge != "loo" and (
+            not isinstance(ridge, Real) or isinstance(ridge, (bool, str)) or not 0 <= ridge < np.inf
+        ):
+            raise ValueError(f'alpha must be "loo" or a number >= 0, got {self.alpha!r}.')
+        if self.saturated not in ("raise", "drop", "bound"):
+            raise ValueError(f'saturated must be "raise", "drop" or "bound", got {self.saturated!r}.')
+        if self.stop_time is not None and not (
+            isinstance(self.stop_time, Real) and 0 < self.stop_time < np.inf
+        ):
+            raise ValueError(f"stop_time must be a positive number, got {self.stop_time!r}.")
+        if not (isinstance(self.tol, Real) and self.tol > 0):
+            raise ValueError(f"tol must be positive, got {self.tol!r}.")
+        if not (isinstance(self.max_iter, Integral) and self.max_iter >= 1):
+            raise ValueError(f"max_iter must be a whole number of at least 1, got {self.max_iter!r}.")
+
+    def _answers(self, X, y, proba, logits) -> tuple[SoftLabels, np.ndarray]:
+        """What the teacher said, and the classes."""
+        if proba is not None and logits is not None:
+            raise ValueError("teacher_proba and teacher_logits were both given: give one.")
+        if proba is None and logits is None:
+            return self._targets(X, y)
+        name, given = ("teacher_proba", proba) if logits is None else ("teacher_logits", logits)
+        given = np.asarray(given)
+        check_consistent_length(X, given)
+        labels = (
+            from_logits(given) if logits is not None else from_probabilities(given, decimals=self.decimals)
+        )
+        if y is None:
+            return labels, self._named_classes(labels.n_classes)
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(X, y)
+        if y.dtype.kind == "f" and not np.all(y == np.round(y)):
+            raise ValueError(
+                f"With {name}, y must be class labels, got probabilities: leave y out, or {name}."
+            )
+        seen = unique_labels(y)
+        if self.classes is not None:
+            classes = self._named_classes(labels.n_classes)
+            if not set(seen.tolist()) <= set(classes.tolist()):
+                raise ValueError(
+                    f"y holds {sorted(set(seen.tolist()) - set(classes.tolist()))}, not in classes."
+                )
+            return labels, classes
+        if len(seen) == labels.n_classes:
+            return labels, seen
+        if seen.dtype.kind in "iu" and seen.min() >= 0 and seen.max() < labels.n_classes:
+            return labels, np.arange(labels.n_classes)
+        raise ValueError(
+            f"{name} has {labels.n_classes} classes and y {len(seen)} ({seen.tolist()[:10]}): a fold may hold fewer. "
+            "Give y as integer codes 0 ... K - 1, or name the classes of the columns (classes=)."
+        )
+
+    def _targets(self, X, y) -> tuple[SoftLabels, np.ndarray]:
+        y = np.asarray(y) if not hasattr(y, "to_numpy") else y.to_numpy()
+        if y.ndim == 2 and y.shape[1] > 1:
+            check_consistent_length(X, y)
+            labels = from_probabilities(y, decimals=self.decimals)
+            return labels, self._named_classes(labels.n_classes)
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(X, y)
+        if y.dtype.kind == "f":
+            if not np.all(np.isfinite(y)):
+                row = int(np.argmin(np.isfinite(y)))
+                raise ValueError(f"Input y contains NaN or infinity in row {row}.")
+            if not np.all(y == np.round(y)):
+                if y.min() < 0 or y.max() > 1:
+                    row = int(np.argmax((y < 0) | (y > 1)))
+                    raise ValueError(
+                        f"Unknown label type: continuous. Row {row} holds {y[row]:.6g}, which is neither a class label "
+                        "nor a probability in [0, 1]. Logits are given as teacher_logits=."
+                    )
+                return from_probabilities(y, decimals=self.decimals), self._named_classes(2)
+        check_classification_targets(y)
+        return self._hard(y)
+
+    def _hard(self, y) -> tuple[SoftLabels, np.ndarray]:
+        seen, codes = np.unique(y, return_inverse=True)
+        if len(seen) == len(y) and len(y) >= ENCODED and seen.dtype.kind in "iuf":
+            raise ValueError(
+                f"y holds {len(seen)} distinct labels in as many rows. cross_val_predict encodes probabilities given "
+                "as y that way: give it hard labels as y and the teacher's answers as teacher_proba=."
+            )
+        if self.classes is not None:
+            names = np.asarray(self.classes)
+            if set(seen.tolist()) <= set(names.tolist()):
+                codes = np.array([names.tolist().index(label) for label in y.tolist()])
+            elif not (seen.dtype.kind in "iu" and seen.min() >= 0 and seen.max() < len(names)):
+                raise ValueError(f"y holds labels that are not among classes={names.tolist()}.")
+            else:
+                codes = y
+            return from_hard(codes, len(names)), names
+        if len(seen) < 2:
+            raise ValueError(
+                f"This solver needs samples of at least 2 classes in the data, but the data contains only one class: "
+                f"{seen[0]!r}"
+            )
+        return from_hard(codes, len(seen)), seen
+
+    def _named_classes(self, n_classes: int) -> np.ndarray:
+        if self.classes is None:
+            return np.arange(n_classes)
+        names = np.asarray(self.classes)
+        if names.ndim != 1 or len(names) != n_classes or len(set(names.tolist())) != n_classes:
+            raise ValueError(f"classes must be {n_classes} different names, got {names.tolist()}.")
+        return names
+
+    def _learn(self, X, labels: SoftLabels, counts) -> tuple[np.ndarray, np.ndarray]:
+        self.alpha_path_: AlphaPath | None = None
+        self.realisable_ = False
+        weight = counts / counts.sum()
+        if self.stop_time is not None:
+            design = reduced(X, intercept=self.fit_intercept)
+            found = stopped_flow(design, labels, weight, float(self.stop_time))
+            self.alpha_, self.n_iter_, self.gradient_ = float("nan"), found.iterations, found.gradient
+            return design.weights(found.theta)
+        if self.alpha == "loo":
+            return self._by_leave_one_out(X, labels, counts)
+        self.alpha_ = float(self.alpha)
+        if self.alpha_ == 0:
+            return self._without_ridge(X, labels, counts)
+        design = reduced(X, intercept=self.fit_intercept)
+        objective = Objective(design.A, labels, weight, design.penalised, self.alpha_)
+        found = minimise(objective, objective.zero(), tol=self.tol, max_iter=self.max_iter)
+        return self._finished(design, found)
+
+    def _without_ridge(self, X, labels: SoftLabels, counts) -> tuple[np.ndarray, np.ndarray]:
+        held = labels.saturated
+        bound = self.saturated == "bound" and bool(held.any() and not held.all())
+        if held.any() and not held.all():
+            row = int(np.argmax(held))
+            if self.saturated == "raise":
+                raise ValueError(
+                    f"{held.sum()} of {len(labels)} rows hold a probability of 0 or 1 (the first is row {row}), which "
+                    "has no finite logit: the exact student (alpha=0) does not exist. Use saturated='drop' or 'bound', "
+                    "or alpha > 0, which takes them as they are."
+                )
+            if self.saturated == "drop":
+                kept = np.flatnonzero(~held)
+                X, labels, counts = X[kept], labels[kept], counts[kept]
+            elif labels.n_classes > 2:
+                raise ValueError("saturated='bound' is for two classes: use 'drop' or alpha > 0.")
+            elif issparse(X):
+                raise ValueError("saturated='bound' needs dense points: use 'drop' or alpha > 0.")
+        found = fit_exact(X, labels, counts / counts.sum(), intercept=self.fit_intercept, bound=bound)
+        self.realisable_, self.n_iter_, self.gradient_ = found.realisable, found.iterations, found.gradient
+        return found.weights, found.intercepts
+
+    def _by_leave_one_out(self, X, labels: SoftLabels, counts) -> tuple[np.ndarray, np.ndarray]:
+        if len(labels) < 2:
+            raise ValueError(
+                "alpha='loo' leaves rows out one by one and there is 1 sample: give alpha a number."
+            )
+        weight, mass = counts / counts.sum(), np.minimum(counts, 1.0) / counts.sum()
+        design = reduced(X, intercept=self.fit_intercept)
+        if issparse(design.A) and X.shape[1] > 4000:
+            raise ValueError(
+                f"alpha='loo' factorises min(n, d) coordinates, and sparse points of shape {X.shape} have too many: "
+                "give alpha a number (GridSearchCV can choose it)."
+            )
+        exact, why = None, ""
+        if labels.saturated.any():
+            why = f"alpha = 0 was not tried: {self.n_saturated_} rows hold probabilities of 0 or 1"
+        elif issparse(X):
+            why = "alpha = 0 was not tried: the points are sparse"
+        else:
+            try:
+                exact = fit_exact(X, labels, weight, intercept=self.fit_intercept, bound=False, mass=mass)
+            except ArithmeticError as error:
+                why = f"alpha = 0 was not tried: {error}"
+        self.alpha_path_, found = follow(design, labels, weight, mass, counts, exact, why)
+        self.alpha_ = self.alpha_path_.chosen
+        if found is None:
+            assert exact is not None
+            self.realisable_, self.n_iter_, self.gradient_ = (
+                exact.realisable,
+                exact.iterations,
+                exact.gradient,
+            )
+            return exact.weights, exact.intercepts
+        return self._finished(design, found)
+
+    def _finished(self, design, found) -> tuple[np.ndarray, np.ndarray]:
+        self.n_iter_, self.gradient_ = max(found.iterations, 1), found.gradient
+        if not found.converged:
+            raise ArithmeticError(
+                f"Newton's method stopped at a relative gradient of {found.gradient:.1e} after {found.iterations} "
+                "steps: scale the features, raise max_iter, or raise alpha."
+            )
+        return design.weights(found.theta)
+
+    @available_if(_is_exact)
+    def partial_fit(self, X, y=None, classes=None, *, teacher_proba=None, teacher_logits=None):
+        """Add rows to an exact student: least squares on all logits so far, in any order and batch size.
+
+        Only for ``alpha=0`` and answers that some linear teacher gave; then the result is that of `fit` on
+        all rows. What is kept is a triangular factor of at most (d + 1 + K) rows, not the points.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, d)
+            Dense points.
+        y, teacher_proba, teacher_logits
+            As in `fit`; soft.
+        classes : array-like, optional
+            As the constructor's, for scikit-learn's sake.
+
+        Raises
+        ------
+        AttributeError
+            If ``alpha`` is not 0.
+        ValueError
+            If an answer is saturated (unless ``saturated="drop"``), or the answers so far
+            are no linear teacher's: then there is no exact update; collect the rows and call `fit`.
+        """
+        self._check_parameters()
+        first = not hasattr(self, "_triangle")
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=first)
+        dtype = X.dtype if first else self.coef_.dtype
+        if classes is not None and self.classes is None:
+            self.classes = classes
+        labels, named = self._answers(X, y, teacher_proba, teacher_logits)
+        if labels.saturated.any():
+            if self.saturated != "drop" or labels.saturated.all():
+                row = int(np.argmax(labels.saturated))
+                raise ValueError(
+                    f"Row {row} holds a probability of 0 or 1, which has no finite logit: partial_fit needs logits. "
+                    "Use saturated='drop', or collect the rows and call fit with alpha > 0."
+                )
+            kept = np.flatnonzero(~labels.saturated)
+            X, labels = X[kept], labels[kept]
+        if not first and named.tolist() != self.classes_.tolist():
+            raise ValueError(
+                f"The classes are {self.classes_.tolist()}, and these rows name {named.tolist()}."
+            )
+        rows = np.hstack([X, np.ones((len(X), int(self.fit_intercept))), labels.logits.reshape(len(X), -1)])
+        before = np.empty((0, rows.shape[1])) if first else self._triangle
+        triangle = qr(np.vstack([before, rows]), mode="r", check_finite=False)[0][: rows.shape[1]]
+        width = X.shape[1] + int(self.fit_intercept)
+        solved = Span(triangle[:, :width]).solve(triangle[:, width:])
+        if solved.inconsistency > CONSISTENT:
+            raise ValueError(
+                f"No linear teacher gave these answers (residual {solved.inconsistency:.1e} of the logits): the exact "
+                "student cannot be updated row by row. Collect the rows and call fit. These rows were not added."
+            )
+        self._triangle, self.classes_ = triangle, named
+        self.n_saturated_ = getattr(self, "n_saturated_", 0)
+        theta = solved.weights
+        self.coef_ = theta[: X.shape[1]].T.astype(dtype)
+        self.intercept_ = (theta[-1] if self.fit_intercept else np.zeros(theta.shape[1])).astype(dtype)
+        self.alpha_, self.realisable_, self.n_iter_, self.gradient_ = 0.0, True, 0, 0.0
+        return self
+
+    # -- answering ---------------------------------------------------------------------------------
+
+    def decision_function(self, X):
+        """Logits: of class 1, (n,), or of each class, (n, K)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        F = X @ self.coef_.T + self.intercept_
+        return F[:, 0] if F.shape[1] == 1 else F
+
+    def predict_proba(self, X):
+        """Probabilities (n, K)."""
+        F = self.decision_function(X)
+        return np.column_stack([expit(-F), expit(F)]) if F.ndim == 1 else softmax(F, axis=1)
+
+    def predict_log_proba(self, X):
+        """Log-probabilities (n, K), exact where probabilities underflow."""
+        F = self.decision_function(X)
+        return np.column_stack([log_expit(-F), log_expit(F)]) if F.ndim == 1 else log_softmax(F, axis=1)
+
+    def predict(self, X):
+        """Classes (n,); a logit of exactly 0 is class 1, as in the paper."""
+        F = self.decision_function(X)
+        return self.classes_[(F >= 0).astype(int) if F.ndim == 1 else F.argmax(axis=1)]
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy for hard y; for soft y, agreement with the teacher's decisions (1 - transfer risk)."""
+        soft = np.asarray(y) if not hasattr(y, "to_numpy") else y.to_numpy()
+        if soft.ndim == 2 and soft.shape[1] > 1:
+            y = (
+                self.classes_[from_probabilities(soft).probabilities.argmax(axis=1)]
+                if soft.shape[1] > 2
+                else None
+            )
+            y = self.classes_[(soft[:, 1] >= soft[:, 0]).astype(int)] if y is None else y
+        elif soft.dtype.kind == "f" and not np.all(soft == np.round(soft)):
+            y = self.classes_[(from_probabilities(soft).probabilities >= 0.5).astype(int)]
+        return accuracy_score(y, self.predict(X), sample_weight=sample_weight)
+
+    def to_sklearn(self) -> LogisticRegression:
+        """A fitted `LogisticRegression` with the same weights, for skops, ONNX and whatever wants one."""
+        check_is_fitted(self)
+        model = LogisticRegression(fit_intercept=self.fit_intercept)
+        model.classes_, model.coef_, model.intercept_ = self.classes_, self.coef_, self.intercept_
+        model.n_features_in_, model.n_iter_ = self.n_features_in_, np.array([self.n_iter_], dtype=np.int32)
+        if hasattr(self, "feature_names_in_"):
+            model.feature_names_in_ = self.feature_names_in_
+        return model
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+__all__ = ["AlphaPath", "Linearity", "SoftLabelClassifier"]

@@ -1,0 +1,500 @@
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy.optimize import minimize
+from scipy.sparse import csc_matrix, csr_array
+from scipy.special import expit, softmax
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import make_classification
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from limbeck import SoftLabelClassifier
+from limbeck.labels import cross_entropy, from_probabilities
+from limbeck.theory import Span, gradient_flow
+from limbeck.theory.loss import loss
+
+
+@parametrize_with_checks([SoftLabelClassifier(), SoftLabelClassifier(alpha=0.01, fit_intercept=False)])
+def test_every_scikit_learn_check_passes(estimator, check):
+    check(estimator)
+
+
+def linear_teacher(n, d, K=2, seed=0, scale=1.5):
+    rng = np.random.default_rng([seed, n, d, K])
+    X = rng.standard_normal((n, d))
+    W = scale * rng.standard_normal((d, K)) / np.sqrt(d)
+    return X, (X @ W[:, 0] if K == 2 else X @ W), (W[:, 0] if K == 2 else W), rng
+
+
+def curved_teacher(n, d, K=2, seed=0):
+    X, Z, _, rng = linear_teacher(n, d, K, seed)
+    Z = Z + 0.7 * rng.standard_normal(Z.shape)
+    return X, expit(Z) if K == 2 else softmax(Z, axis=1), rng
+
+
+# -- alpha = 0: Theorem 1 and the cross-entropy's minimiser ---------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 7), (20, 50), (50, 50), (200, 30)])
+@pytest.mark.parametrize("form", ["probabilities", "logits"])
+def test_theorem_1(n, d, form):
+    X, z, w, _ = linear_teacher(n, d)
+    student = SoftLabelClassifier(alpha=0, fit_intercept=False)
+    student.fit(X, teacher_logits=z) if form == "logits" else student.fit(
+        X, expit(z) if n > 1 else [expit(z[0])]
+    )
+    exact = np.linalg.qr(X.T)[0] if n < d else np.eye(d)
+    np.testing.assert_allclose(student.coef_[0], exact @ (exact.T @ w), atol=1e-12 if n != d else 1e-10)
+    assert student.realisable_
+    assert student.linearity_.verdict == ("linear" if n > d else "cannot tell yet")
+
+
+@pytest.mark.parametrize(("n", "d"), [(20, 50), (200, 30)])
+def test_softmax_limit_is_the_projected_centred_teacher(n, d):
+    X, Z, W, _ = linear_teacher(n, d, K=4)
+    student = SoftLabelClassifier(alpha=0, fit_intercept=False).fit(X, softmax(Z, axis=1))
+    Q = np.linalg.qr(X.T)[0] if n < d else np.eye(d)
+    np.testing.assert_allclose(student.coef_.T, Q @ (Q.T @ (W - W.mean(axis=1, keepdims=True))), atol=1e-11)
+    np.testing.assert_allclose(student.predict_proba(X), softmax(Z, axis=1), atol=1e-11)
+
+
+def test_the_intercept_takes_part_in_the_norm():
+    X, z, _, _ = linear_teacher(10, 30)
+    student = SoftLabelClassifier(alpha=0).fit(X, teacher_logits=z)
+    theta = Span(np.column_stack([X, np.ones(10)])).weights(z)
+    np.testing.assert_allclose(np.append(student.coef_[0], student.intercept_), theta, atol=1e-13)
+
+
+def test_agrees_with_statsmodels_glm():
+    X, p, _ = curved_teacher(300, 8)
+    ours = SoftLabelClassifier(alpha=0).fit(X, p)
+    theirs = sm.GLM(p, sm.add_constant(X), family=sm.families.Binomial()).fit(tol=1e-14)
+    np.testing.assert_allclose(np.append(ours.intercept_, ours.coef_[0]), theirs.params, atol=1e-8)
+    assert not ours.realisable_
+    assert ours.gradient_ < 1e-10
+    assert ours.linearity_.verdict == "not linear"
+    assert ours.linearity_.low < ours.linearity_.residual < ours.linearity_.high
+
+
+@pytest.mark.filterwarnings("ignore:Keyword arguments have been passed:FutureWarning")
+def test_agrees_with_statsmodels_mnlogit_on_hard_labels():
+    X, P, rng = curved_teacher(400, 5, K=3)
+    y = np.array([rng.choice(3, p=row) for row in P])
+    ours = SoftLabelClassifier(alpha=0).fit(X, y)
+    theirs = sm.MNLogit(y, sm.add_constant(X)).fit(disp=0, method="newton", maxiter=100, gtol=1e-12)
+    theta = np.column_stack([ours.intercept_, ours.coef_])
+    np.testing.assert_allclose((theta[1:] - theta[0]).T, theirs.params, atol=1e-8)
+
+
+def test_the_minimiser_in_a_rank_deficient_span_has_no_part_outside():
+    X, p, _ = curved_teacher(200, 6)
+    X = np.hstack([X, X[:, :2] + X[:, 3:5]])  # rank 6 of 8
+    student = SoftLabelClassifier(alpha=0, fit_intercept=False).fit(X, p)
+    assert np.abs(Span(X).residual(student.coef_)).max() < 1e-9
+    thin = SoftLabelClassifier(alpha=0, fit_intercept=False).fit(X[:, :6], p)
+    np.testing.assert_allclose(X @ student.coef_[0], X[:, :6] @ thin.coef_[0], atol=1e-7)
+
+
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("alpha", [0, 0.1])
+def test_weights_are_repetitions(K, alpha):
+    X, p, rng = curved_teacher(60, 5, K)
+    s = rng.integers(0, 4, 60)
+    weighted = SoftLabelClassifier(alpha=alpha).fit(X, p, sample_weight=s)
+    repeated = SoftLabelClassifier(alpha=alpha).fit(np.repeat(X, s, axis=0), np.repeat(p, s, axis=0))
+    np.testing.assert_allclose(weighted.coef_, repeated.coef_, atol=1e-9)
+    loo = SoftLabelClassifier().fit(X, p, sample_weight=s)
+    again = SoftLabelClassifier().fit(np.repeat(X, s, axis=0), np.repeat(p, s, axis=0))
+    np.testing.assert_allclose(loo.alpha_path_.losses[1:], again.alpha_path_.losses[1:], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "d"), [(30, 80), (200, 20)])
+def test_sparse_is_dense_at_alpha_0(n, d):
+    X, z, _, rng = linear_teacher(n, d)
+    X = X * (rng.random(X.shape) < 0.3)
+    z = X @ rng.standard_normal(d)
+    dense = SoftLabelClassifier(alpha=0).fit(X, teacher_logits=z)
+    for kind in (csr_array, csc_matrix):
+        sparse = SoftLabelClassifier(alpha=0).fit(kind(X), teacher_logits=z)
+        np.testing.assert_allclose(sparse.coef_, dense.coef_, atol=1e-8)
+        np.testing.assert_allclose(sparse.decision_function(kind(X)), z, atol=1e-7)
+
+
+def test_sparse_is_dense_where_no_linear_teacher_answered():
+    X, p, rng = curved_teacher(300, 12)
+    X = X * (rng.random(X.shape) < 0.4)
+    dense, sparse = (SoftLabelClassifier(alpha=0).fit(A, p) for A in (X, csr_array(X)))
+    np.testing.assert_allclose(sparse.coef_, dense.coef_, atol=1e-7)
+
+
+# -- saturated answers ---------------------------------------------------------------------------------
+
+
+def test_saturated_rows_are_refused_dropped_or_bounded():
+    X, z, _, _ = linear_teacher(30, 60, scale=3)
+    p = np.round(expit(z), 2)
+    p[[4, 9]] = 1.0, 0.0
+    held = (p == 0) | (p == 1)
+    with pytest.raises(
+        ValueError, match=rf"{held.sum()} of 30 rows .*\(the first is row {np.argmax(held)}\)"
+    ):
+        SoftLabelClassifier(alpha=0).fit(X, p)
+    dropped = SoftLabelClassifier(alpha=0, saturated="drop").fit(X, p)
+    np.testing.assert_allclose(
+        dropped.coef_, SoftLabelClassifier(alpha=0).fit(X[~held], p[~held]).coef_, atol=1e-9
+    )
+    assert dropped.n_saturated_ == held.sum()
+    bounded = SoftLabelClassifier(alpha=0, saturated="bound").fit(X, p)
+    F = bounded.decision_function(X)
+    np.testing.assert_allclose(F[~held], np.log(p[~held] / (1 - p[~held])), atol=1e-8)
+    least = np.log(0.995 / 0.005)
+    sure = np.where(p[held] == 1, F[held], -F[held])
+    assert np.all(sure >= least - 1e-8)
+    # and no shorter student does: SciPy's SQP on the same problem
+    A, b = np.column_stack([X, np.ones(30)]), np.where(p[held] == 1, 1.0, -1.0)
+    best = minimize(
+        lambda v: v @ v,
+        np.zeros(61),
+        jac=lambda v: 2 * v,
+        method="SLSQP",
+        constraints=[
+            {"type": "eq", "fun": lambda v: A[~held] @ v - F[~held], "jac": lambda v: A[~held]},
+            {
+                "type": "ineq",
+                "fun": lambda v: b * (A[held] @ v) - least,
+                "jac": lambda v: b[:, None] * A[held],
+            },
+        ],
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
+    ours = np.append(bounded.coef_[0], bounded.intercept_)
+    assert ours @ ours == pytest.approx(best.fun, rel=1e-6)
+
+
+def test_bound_where_the_other_answers_are_no_linear_teachers():
+    X, p, _ = curved_teacher(80, 4)
+    p = np.round(p, 3)
+    p[:3] = 1.0
+    p[3] = 0.999  # so that three decimals are seen
+    student = SoftLabelClassifier(alpha=0, saturated="bound", decimals=3).fit(X, p)
+    held = (p == 0) | (p == 1)
+    F = student.decision_function(X)
+    assert np.all(np.where(p == 1, F, -F)[held] >= np.log(0.9995 / 0.0005) - 1e-5)
+
+
+def test_what_bound_cannot_do_is_said():
+    X, z, _, _ = linear_teacher(12, 30)
+    infinite = np.where(np.arange(12) == 2, np.inf, z)
+    with pytest.raises(ValueError, match="Row 2 has an infinite logit"):
+        SoftLabelClassifier(alpha=0, saturated="bound").fit(X, teacher_logits=infinite)
+    P = softmax(np.column_stack([z, -z, 0 * z]), axis=1)
+    P[0] = 1, 0, 0
+    with pytest.raises(ValueError, match="for two classes"):
+        SoftLabelClassifier(alpha=0, saturated="bound").fit(X, P)
+    with pytest.raises(ValueError, match="needs dense points"):
+        SoftLabelClassifier(alpha=0, saturated="bound").fit(
+            csr_array(X), np.where(infinite == np.inf, 1, expit(z))
+        )
+
+
+def test_alpha_above_0_takes_0_and_1_as_they_are():
+    X, z, _, _ = linear_teacher(100, 10)
+    y = (z > 0).astype(int)
+    ours = SoftLabelClassifier(alpha=0.02).fit(X, y)
+    theirs = LogisticRegression(C=1 / (0.02 * 100), tol=1e-12, max_iter=10_000).fit(X, y)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-6)
+    np.testing.assert_allclose(ours.intercept_, theirs.intercept_, atol=1e-6)
+    path = SoftLabelClassifier().fit(X, y).alpha_path_
+    assert 0 not in path.alphas
+    assert "not tried: 100 rows" in path.reason
+
+
+def test_separable_hard_labels_have_no_exact_student():
+    X, z, _, _ = linear_teacher(50, 5)
+    with pytest.raises(ValueError, match="can be separated"):
+        SoftLabelClassifier(alpha=0).fit(X, (z > 0).astype(int))
+    with pytest.raises(ValueError, match="can be separated"):
+        SoftLabelClassifier(alpha=0).fit(X, np.digitize(X[:, 0], [-0.5, 0.5]))
+
+
+# -- the ridge -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("K", [2, 4])
+@pytest.mark.parametrize(("n", "d"), [(25, 60), (90, 12)])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_ridge_is_optimal(K, n, d, sparse):
+    X, p, rng = curved_teacher(n, d, K)
+    X = X * (rng.random(X.shape) < 0.5)
+    s = rng.random(n) + 0.2
+    student = SoftLabelClassifier(alpha=0.03).fit(csr_array(X) if sparse else X, p, sample_weight=s)
+    P = student.predict_proba(X) - (p if K > 2 else np.column_stack([1 - p, p]))
+    P = P if K > 2 else P[:, 1:]
+    slope = (X.T @ (s[:, None] * P)).T / s.sum() + 0.03 * student.coef_
+    assert np.abs(slope).max() < 1e-9
+    assert np.abs(s @ P).max() / s.sum() < 1e-9  # the intercept is not penalised
+
+
+def test_large_problems_take_conjugate_gradients_to_the_same_place(monkeypatch):
+    X, p, _ = curved_teacher(80, 9, K=3)
+    direct = SoftLabelClassifier(alpha=0.01).fit(X, p)
+    monkeypatch.setattr("limbeck.students._objective.DENSE_UNKNOWNS", 0)
+    for A in (X, csr_array(X)):
+        np.testing.assert_allclose(SoftLabelClassifier(alpha=0.01).fit(A, p).coef_, direct.coef_, atol=1e-8)
+
+
+@pytest.mark.parametrize(("n", "d", "K"), [(20, 40, 2), (40, 40, 2), (60, 15, 2), (20, 40, 3), (60, 6, 3)])
+def test_leave_one_out_by_a_newton_step_is_what_refits_give(n, d, K):
+    X, p, _ = curved_teacher(n, d, K)
+    path = SoftLabelClassifier().fit(X, p).alpha_path_
+    labels = from_probabilities(p)
+    for at in (1, 5, 9, 13, 16):
+        refits = []
+        for i in range(n):
+            rest = np.delete(np.arange(n), i)
+            student = SoftLabelClassifier(alpha=path.alphas[at] * n / (n - 1)).fit(X[rest], p[rest])
+            refits.append(cross_entropy(labels[[i]], student.decision_function(X[[i]]))[0])
+        assert path.losses[at] == pytest.approx(np.mean(refits), rel=0.02 if K == 2 else 0.08)
+
+
+@pytest.mark.parametrize(("n", "d"), [(20, 40), (60, 15)])
+def test_leave_one_out_at_alpha_0_is_exact_for_a_linear_teacher(n, d):
+    X, z, _, _ = linear_teacher(n, d)
+    X[1] = X[0]
+    z[1] = z[0]
+    path = SoftLabelClassifier().fit(X, teacher_logits=z).alpha_path_
+    labels, refits = from_probabilities(expit(z)), []
+    for i in range(n):
+        rest = np.delete(np.arange(n), i)
+        student = SoftLabelClassifier(alpha=0).fit(X[rest], teacher_logits=z[rest])
+        refits.append(cross_entropy(labels[[i]], student.decision_function(X[[i]]))[0])
+    assert path.alphas[0] == 0
+    assert path.losses[0] == pytest.approx(np.mean(refits), rel=1e-6)
+
+
+def test_alpha_0_is_kept_for_most_linear_teachers_and_always_beyond_d():
+    kept = [
+        SoftLabelClassifier().fit(X, teacher_logits=z).alpha_ == 0
+        for X, z, _, _ in (linear_teacher(40, 60, seed=seed, scale=3) for seed in range(20))
+    ]
+    assert np.mean(kept) > 0.6
+    for seed in range(5):
+        X, z, w, _ = linear_teacher(90, 60, seed=seed, scale=3)
+        student = SoftLabelClassifier().fit(X, teacher_logits=z)
+        assert student.alpha_ == 0
+        np.testing.assert_allclose(student.coef_[0], w, atol=1e-9)
+
+
+def test_leave_one_out_removes_the_peak_of_a_nonlinear_teacher():
+    rng = np.random.default_rng(0)
+    d, n = 40, 44
+    V, X, T = rng.standard_normal((d, 30)), rng.standard_normal((n, d)), rng.standard_normal((2000, d))
+
+    def teacher(X):
+        return np.maximum(X @ V, 0) @ np.sign(np.arange(30) - 14.5) / 4
+
+    truth = teacher(T) >= 0
+    risks = {
+        alpha: np.mean(
+            (SoftLabelClassifier(alpha=alpha).fit(X, teacher_logits=teacher(X)).decision_function(T) >= 0)
+            != truth
+        )
+        for alpha in (0, "loo")
+    }
+    assert risks["loo"] < 0.75 * risks[0]
+
+
+# -- the flow ----------------------------------------------------------------------------------------------
+
+
+def test_stopped_flow_is_the_theorys_flow():
+    X, z, _, _ = linear_teacher(30, 50)
+    student = SoftLabelClassifier(stop_time=3.0, fit_intercept=False).fit(X, teacher_logits=z)
+    flow = gradient_flow(X, z, times=[3.0])
+    np.testing.assert_allclose(student.coef_[0], flow.weights[-1], atol=1e-6)
+    assert np.isnan(student.alpha_)
+
+
+def test_stop_time_is_one_over_alpha():
+    X, p, _ = curved_teacher(100, 30)
+    early, late = (SoftLabelClassifier(stop_time=t).fit(X, p) for t in (0.5, 50.0))
+    for student, t in ((early, 0.5), (late, 50.0)):
+        ridge = SoftLabelClassifier(alpha=1 / t).fit(X, p).coef_
+        cosine = (student.coef_ @ ridge.T).item() / np.linalg.norm(student.coef_) / np.linalg.norm(ridge)
+        assert cosine > 0.97
+        assert 0.5 < np.linalg.norm(student.coef_) / np.linalg.norm(ridge) < 2
+    three = SoftLabelClassifier(stop_time=5.0).fit(
+        X, softmax(np.column_stack([X[:, 0], X[:, 1], X[:, 2]]), axis=1)
+    )
+    assert three.coef_.shape == (3, 30)
+
+
+# -- batches -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "d", "K"), [(30, 60, 2), (120, 20, 2), (50, 20, 3)])
+def test_partial_fit_in_any_order_is_the_batch_answer(n, d, K):
+    X, Z, _, rng = linear_teacher(n, d, K)
+    batch = SoftLabelClassifier(alpha=0).fit(X, teacher_logits=Z)
+    for sizes in (1, 7, n):
+        student, order = SoftLabelClassifier(alpha=0), rng.permutation(n)
+        for start in range(0, n, sizes):
+            rows = order[start : start + sizes]
+            student.partial_fit(X[rows], teacher_logits=Z[rows])
+        np.testing.assert_allclose(student.coef_, batch.coef_, atol=1e-9)
+        np.testing.assert_allclose(student.intercept_, batch.intercept_, atol=1e-9)
+
+
+def test_partial_fit_is_refused_where_it_is_not_exact():
+    X, p, _ = curved_teacher(60, 5)
+    student = SoftLabelClassifier(alpha=0).partial_fit(X[:4], p[:4])
+    before = student.coef_.copy()
+    with pytest.raises(ValueError, match="No linear teacher gave these answers"):
+        student.partial_fit(X[4:], p[4:])
+    np.testing.assert_array_equal(student.coef_, before)
+    with pytest.raises(ValueError, match="Row 1 holds a probability of 0 or 1"):
+        student.partial_fit(X[:2], [0.5, 1.0])
+    with pytest.raises(AttributeError) as refusal:
+        _ = SoftLabelClassifier().partial_fit
+    assert "partial_fit is exact for alpha=0 only" in str(refusal.value.__cause__)
+
+
+# -- scikit-learn's machinery ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def routed():
+    X, y = make_classification(200, 10, n_informative=6, random_state=0)
+    return X, y, LogisticRegression().fit(X, y).predict_proba(X)
+
+
+def test_teacher_answers_are_routed(routed):
+    X, y, P = routed
+    direct = SoftLabelClassifier().fit(X, y, teacher_proba=P)
+    assert direct.linearity_.verdict == "linear"
+    with config_context(enable_metadata_routing=True):
+        pipe = make_pipeline(StandardScaler(), SoftLabelClassifier()).fit(X, y, teacher_proba=P)
+        assert pipe[-1].linearity_.verdict == "linear"
+        search = GridSearchCV(SoftLabelClassifier(), {"alpha": [0.0, 0.1]}, cv=StratifiedKFold(3))
+        assert search.fit(X, y, teacher_proba=P).best_params_ == {"alpha": 0.0}
+        proba = cross_val_predict(
+            SoftLabelClassifier(), X, y, params={"teacher_proba": P}, method="predict_proba"
+        )
+        np.testing.assert_allclose(proba, P, atol=1e-5)
+        assert cross_val_score(SoftLabelClassifier(), X, y, params={"teacher_logits": np.log(P)}).mean() > 0.8
+        CalibratedClassifierCV(SoftLabelClassifier(), cv=3).fit(X, y, teacher_proba=P)
+        BaggingClassifier(SoftLabelClassifier(alpha=0.1), 3, random_state=0).fit(X, y, teacher_proba=P)
+        VotingClassifier([("a", SoftLabelClassifier()), ("b", SoftLabelClassifier(alpha=1.0))]).fit(
+            X, y, teacher_proba=P
+        )
+        StackingClassifier([("a", SoftLabelClassifier())], SoftLabelClassifier()).fit(X, y, teacher_proba=P)
+
+
+@pytest.mark.filterwarnings("ignore:The number of unique classes:UserWarning")
+def test_probabilities_encoded_as_classes_are_refused(routed):
+    X, _, P = routed
+    p = P[:, 1] + 1e-9 * np.arange(200)
+    with pytest.raises(ValueError, match="give it hard labels as y"):
+        cross_val_predict(SoftLabelClassifier(), X, p, method="predict_proba", cv=3)
+
+
+def test_a_fold_with_fewer_classes_than_columns():
+    X, P, _ = curved_teacher(40, 4, K=3)
+    y = np.zeros(40, dtype=int)
+    y[20:] = 2
+    student = SoftLabelClassifier(alpha=0.1).fit(X, y, teacher_proba=P)
+    assert student.classes_.tolist() == [0, 1, 2]
+    names = np.array(["a", "b", "c"])[y]
+    with pytest.raises(ValueError, match="a fold may hold fewer"):
+        SoftLabelClassifier(alpha=0.1).fit(X, names, teacher_proba=P)
+    named = SoftLabelClassifier(alpha=0.1, classes=["a", "b", "c"]).fit(X, names, teacher_proba=P)
+    np.testing.assert_allclose(named.coef_, student.coef_)
+    assert set(named.predict(X)) <= {"a", "b", "c"}
+
+
+def test_what_y_means():
+    X, p, _ = curved_teacher(50, 4)
+    hard = (p > 0.5).astype(int)
+    for y in (hard, hard.astype(float), hard.astype(bool), np.array(["n", "y"])[hard]):
+        student = SoftLabelClassifier(alpha=0.1).fit(X, y)
+        np.testing.assert_allclose(
+            student.coef_, SoftLabelClassifier(alpha=0.1).fit(X, np.eye(2)[hard]).coef_
+        )
+        assert student.classes_.tolist() == np.unique(y).tolist()
+    soft = SoftLabelClassifier(alpha=0.1).fit(X, p)
+    np.testing.assert_allclose(
+        soft.coef_, SoftLabelClassifier(alpha=0.1).fit(X, np.column_stack([1 - p, p])).coef_
+    )
+    assert soft.score(X, p) == soft.score(X, hard) == soft.score(X, np.column_stack([1 - p, p]))
+
+
+def test_float32_in_float32_out():
+    X, z, w, _ = linear_teacher(30, 60)
+    student = SoftLabelClassifier(alpha=0).fit(X.astype(np.float32), teacher_logits=z)
+    assert student.coef_.dtype == student.decision_function(X.astype(np.float32)).dtype == np.float32
+    assert student.predict_proba(X.astype(np.float32)).dtype == np.float32
+    assert np.linalg.norm(student.coef_[0] - Span(X).project(w)) < 0.2
+
+
+def test_to_sklearn_predicts_the_same():
+    X, P, _ = curved_teacher(50, 4, K=3)
+    for y in (P, P[:, 0]):
+        student = SoftLabelClassifier().fit(X, y)
+        model = student.to_sklearn()
+        np.testing.assert_allclose(model.predict_proba(X), student.predict_proba(X), atol=1e-14)
+        np.testing.assert_array_equal(model.predict(X), student.predict(X))
+        clone(model)
+
+
+def test_log_probabilities_where_probabilities_underflow():
+    X, z, _, _ = linear_teacher(30, 5, scale=3000)
+    student = SoftLabelClassifier(alpha=0, fit_intercept=False).fit(X, teacher_logits=z)
+    logs = student.predict_log_proba(X)
+    np.testing.assert_allclose(logs[:, 1] - logs[:, 0], z, rtol=1e-9)
+    assert loss(student.coef_[0], X, z) < 1e-15
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "said"),
+    [
+        (ValueError, {"y": np.array([0.2, 1.4] * 10)}, r"Unknown label type: continuous. Row 1 holds 1.4"),
+        (ValueError, {"y": np.full((20, 3), 0.2)}, "Row 0 of the probabilities sums to 0.6"),
+        (ValueError, {"y": np.array([0.2, np.nan] * 10)}, "row 1"),
+        (ValueError, {"y": np.zeros(20, dtype=int)}, "only one class"),
+        (ValueError, {"y": np.full(19, 0.5)}, "inconsistent numbers of samples"),
+        (ValueError, {"sample_weight": np.zeros(20)}, "at least one non-zero"),
+        (ValueError, {"teacher_logits": np.zeros((20, 1))}, "one column"),
+        (ValueError, {"teacher_logits": np.zeros(20), "teacher_proba": np.full(20, 0.5)}, "both given"),
+        (ValueError, {"alpha": -1.0}, "alpha must be"),
+        (ValueError, {"alpha": "cv"}, "alpha must be"),
+        (ValueError, {"saturated": "clip"}, "saturated must be"),
+        (ValueError, {"stop_time": 0}, "stop_time must be"),
+        (ValueError, {"classes": ["a"]}, "classes must be 2 different names"),
+    ],
+)
+def test_bad_input_is_refused(kind, change, said):
+    X = np.random.default_rng(0).standard_normal((20, 3))
+    given = {"y": np.linspace(0.1, 0.9, 20), **change}
+    fit = {k: given.pop(k) for k in ("y", "sample_weight", "teacher_logits", "teacher_proba") if k in given}
+    if "teacher_logits" in fit:
+        del fit["y"]
+    with pytest.raises(kind, match=said):
+        SoftLabelClassifier(**given).fit(X, **fit)
+
+
+def test_ordinary_degeneracies():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal(30), np.ones(30), np.zeros(30)])  # constant features
+    student = SoftLabelClassifier().fit(X, expit(X[:, 0]))
+    np.testing.assert_allclose(student.predict_proba(X)[:, 1], expit(X[:, 0]), atol=1e-6)
+    alone = SoftLabelClassifier(alpha=0).fit(X[:1], [0.3])
+    assert alone.predict_proba(X[:1])[0, 1] == pytest.approx(0.3)
+    with pytest.raises(ValueError, match="1 sample"):
+        SoftLabelClassifier().fit(X[:1], [0.3])

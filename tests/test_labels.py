@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.special import expit, log_softmax, logit, softmax
+
+from limbeck.labels import (
+    cross_entropy,
+    from_hard,
+    from_log_probabilities,
+    from_logits,
+    from_probabilities,
+    from_top_k,
+    reorder,
+)
+
+LOGITS = arrays(np.float64, st.integers(1, 20), elements=st.floats(-30, 30))
+
+
+@given(LOGITS)
+def test_one_answer_in_three_forms(z):
+    for labels in (
+        from_logits(z),
+        from_probabilities(expit(z)),
+        from_log_probabilities(-np.logaddexp(0, -z)),
+    ):
+        assert labels.n_classes == 2
+        np.testing.assert_allclose(labels.probabilities, expit(z), rtol=1e-12)
+        off = np.abs(labels.logits - z)
+        assert np.all((off <= 3 * labels.error + 1e-14) | labels.saturated)
+
+
+@given(arrays(np.float64, st.tuples(st.integers(1, 8), st.integers(3, 6)), elements=st.floats(-20, 20)))
+def test_rows_are_centred_and_shifts_forgotten(Z):
+    P = softmax(Z, axis=1)
+    centred = Z - Z.mean(axis=1, keepdims=True)
+    for labels in (
+        from_logits(Z + 7.0),
+        from_probabilities(P),
+        from_log_probabilities(log_softmax(Z, axis=1)),
+    ):
+        np.testing.assert_allclose(labels.probabilities, P, atol=1e-12)
+        np.testing.assert_allclose(labels.logits, centred, atol=1e-6)
+        assert not labels.saturated.any()
+
+
+def test_two_columns_are_two_classes_and_keep_small_digits():
+    P = np.array([[1 - 1e-18, 1e-18], [0.25, 0.75]])
+    labels = from_probabilities(P)
+    assert labels.probabilities.shape == (2,)
+    assert labels.logits[0] == pytest.approx(np.log(1e-18), rel=1e-12)
+    Z = np.array([[0.0, 40.0], [1.0, -1.0]])
+    np.testing.assert_array_equal(from_logits(Z).logits, [40.0, -2.0])
+
+
+@pytest.mark.parametrize("decimals", [2, 3, 4])
+def test_error_covers_rounding(decimals):
+    rng = np.random.default_rng(0)
+    z = rng.normal(0, 2, 500)
+    labels = from_probabilities(np.round(expit(z), decimals))
+    known = ~labels.saturated
+    assert np.all(np.abs(labels.logits - z)[known] <= labels.error[known] * (1 + 1e-9))
+    assert np.median(labels.error[known]) > 0.1 * 10.0**-decimals
+    # what a saturated row is known to be at least
+    assert np.all(np.abs(z)[~known] >= labels.least[~known] - 1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_error_covers_short_floats(dtype):
+    z = np.linspace(-9, 9, 400)
+    labels = from_probabilities(expit(z).astype(dtype))
+    known = ~labels.saturated
+    assert np.all(np.abs(labels.logits - z)[known] <= 1.01 * labels.error[known])
+    assert labels.error[known].max() > 1e-4
+
+
+def test_a_stated_precision_beats_the_inferred_one():
+    p = np.array([0.25, 0.5])
+    assert from_probabilities(p).error.max() < 1e-15
+    assert from_probabilities(p, decimals=2).error[1] == pytest.approx(logit(0.505), rel=1e-6)
+
+
+def test_nothing_is_clipped():
+    labels = from_probabilities(np.array([0.0, 1.0, 0.3]))
+    np.testing.assert_array_equal(labels.saturated, [True, True, False])
+    assert labels.logits[0] == -np.inf
+    assert labels.logits[1] == np.inf
+    assert labels.error[0] == np.inf
+    three = from_probabilities(np.array([[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]]))
+    np.testing.assert_array_equal(three.saturated, [True, False])
+    assert from_logits(np.array([[0.0, -np.inf, 1.0]])).saturated.all()
+    assert from_hard(np.array([0, 2]), 3).probabilities.tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_top_k_and_its_tail():
+    top, which = np.log([[0.6, 0.2]]), np.array([[3, 0]])
+    uniform = from_top_k(which, top, 4, tail="uniform").probabilities
+    np.testing.assert_allclose(uniform, [[0.2, 0.1, 0.1, 0.6]])
+    zero = from_top_k(which, top, 4, tail="zero")
+    np.testing.assert_allclose(zero.probabilities, [[0.25, 0, 0, 0.75]])
+    assert zero.saturated.all()
+    with pytest.raises(ValueError, match=r"Row 0 lacks 0.2 of its mass"):
+        from_top_k(which, top, 4, tail="raise")
+
+
+def test_classes_are_matched_by_name():
+    P = np.array([[0.1, 0.2, 0.7]])
+    np.testing.assert_array_equal(reorder(P, ["a", "b", "c"], ["c", "a", "b"]), [[0.7, 0.1, 0.2]])
+    with pytest.raises(ValueError, match="each must occur once"):
+        reorder(P, ["a", "b", "b"], ["a", "b", "c"])
+
+
+def test_cross_entropy_takes_zero_and_one_as_they_are():
+    hard = from_hard(np.array([0, 1]), 2)
+    np.testing.assert_allclose(cross_entropy(hard, [-800.0, 800.0]), 0.0, atol=1e-300)
+    np.testing.assert_allclose(cross_entropy(hard, [800.0, 0.0]), [800, np.log(2)])
+    P = from_probabilities(np.array([[1.0, 0.0, 0.0]]))
+    assert cross_entropy(P, np.array([[0.0, -900.0, -900.0]]))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: from_probabilities([0.2, 1.2]), "1.2 in row 1 is not a probability"),
+        (lambda: from_probabilities([[0.2, 0.3, 0.4]]), "Row 0 of the probabilities sums to 0.9, not 1"),
+        (lambda: from_probabilities([[0.2], [0.1]]), "one column"),
+        (lambda: from_probabilities([0.2, np.nan]), "nan in row 1 of the probabilities is not a number"),
+        (lambda: from_probabilities(["a"]), "real numbers"),
+        (lambda: from_log_probabilities([0.5]), "0.5 in row 0 is not a log-probability"),
+        (lambda: from_log_probabilities([[-1.0, -1.0, -1.0]]), "Row 0 of the log-probabilities sums to 1.10"),
+        (lambda: from_logits([[0.0, np.inf, 0.0]]), "leaves no probability"),
+        (lambda: from_logits(np.zeros((2, 2, 2))), "axes"),
+        (
+            lambda: from_top_k([[0, 0]], [[-1.0, -2.0]], 3, tail="zero"),
+            "Row 0 of indices names a class twice",
+        ),
+        (lambda: from_top_k([[0, 5]], [[-1.0, -2.0]], 3, tail="zero"), "between 0 and 2"),
+        (lambda: from_top_k([[0, 1]], [[0.0, -0.1]], 3, tail="zero"), "Row 0 sums to 1.9"),
+        (lambda: from_top_k([[0, 1]], [[-1.0, -2.0]], 3, tail="guess"), "tail must be"),
+    ],
+)
+def test_bad_labels_are_refused_by_row(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
