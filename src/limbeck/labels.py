@@ -94,9 +94,13 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
         z = np.log(p[:, 1], where=p[:, 1] > 0, out=np.full(len(p), -np.inf))
         z -= np.log(p[:, 0], where=p[:, 0] > 0, out=np.full(len(p), -np.inf))
         labels = _binary(p[:, 1] / total, half.min(axis=1))
-        finite = ~labels.saturated & (p > 0).all(axis=1)
+        finite = np.logical_and(~labels.saturated, np.all(p > 0, axis=1))
         return SoftLabels(
-            labels.probabilities, np.where(finite, z, labels.logits), labels.error, ~finite, labels.least
+            labels.probabilities,
+            np.where(finite, z, labels.logits),
+            labels.error,
+            ~finite,
+            labels.least,
         )
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(p)
@@ -164,17 +168,17 @@ def from_logits(z: ArrayLike) -> SoftLabels:
 def _from_rows(z: Array, dtype: np.dtype) -> SoftLabels:
     if z.shape[1] == 2:
         return _from_binary_logits(z[:, 1] - z[:, 0], dtype)
-    saturated = np.isneginf(z).any(axis=1)
+    saturated = np.any(np.isneginf(z), axis=1)
     with np.errstate(invalid="ignore"):
         logits = z - z.mean(axis=1, keepdims=True)
     logits[saturated] = np.nan
     error = np.abs(z) * float(np.finfo(_float_type(np.empty(0, dtype))).eps)
     error[saturated] = np.inf
-    return SoftLabels(softmax(z, axis=1), logits, error, saturated, np.full(len(z), np.nan))
+    return SoftLabels(softmax(z, axis=1), logits, error, np.asarray(saturated), np.full(len(z), np.nan))
 
 
 def _from_binary_logits(z: Array, dtype: np.dtype) -> SoftLabels:
-    saturated = np.asarray(np.isinf(z))
+    saturated = np.abs(z) == np.inf
     error = np.where(saturated, np.inf, np.abs(z) * float(np.finfo(_float_type(np.empty(0, dtype))).eps))
     return SoftLabels(expit(z), z, error, saturated, np.where(saturated, np.inf, np.nan))
 
