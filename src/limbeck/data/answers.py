@@ -63,7 +63,7 @@ def read_answers(teacher: Teacher, chunks: Sequence[Chunk]) -> Answers:
 
 def _block(teacher: Teacher, chunk: Chunk) -> np.ndarray:
     finite = teacher.kind == "probability"
-    if len(teacher.columns) > 1:
+    if len(teacher.columns) != 1:
         blocks = [numbers(chunk.columns[n], n, chunk.first, finite=finite) for n in teacher.columns]
         return np.column_stack(blocks)
     name = teacher.columns[0]
