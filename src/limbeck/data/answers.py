@@ -35,10 +35,36 @@ class Teacher:
 class Answers:
     """What the teacher said of some rows."""
 
+    kind: str
+    """As `Teacher.kind`."""
+    values: np.ndarray
+    """As stored, (n,) or (n, K); class codes (n,) for labels."""
     labels: SoftLabels
-    """The answers."""
+    """The same as soft labels."""
     classes: tuple[str, ...]
     """Names of the classes, in the order of the labels' columns."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: np.ndarray) -> Answers:
+        return Answers(self.kind, self.values[rows], self.labels[rows], self.classes)
+
+    @property
+    def decisions(self) -> np.ndarray:
+        """Code (n,) of the class that the teacher decides for; at even odds class 1 of two, as in the paper."""
+        p = self.labels.probabilities
+        return (p >= 0.5).astype(int) if p.ndim == 1 else p.argmax(axis=1)
+
+    @property
+    def for_fit(self) -> dict[str, np.ndarray]:
+        """The answers as arguments of an estimator's ``fit``, in the precision they were stored in."""
+        if self.kind == "label":
+            return {"y": np.array(self.classes, dtype=object)[self.values]}
+        if self.kind == "probability":
+            return {"teacher_proba": self.values}
+        # Log-probabilities are logits, up to a constant a row that softmax does not see.
+        return {"teacher_logits": self.values if self.values.ndim == 2 else self.labels.logits}
 
 
 def read_answers(teacher: Teacher, chunks: Sequence[Chunk]) -> Answers:
@@ -58,7 +84,7 @@ def read_answers(teacher: Teacher, chunks: Sequence[Chunk]) -> Answers:
         raise UserError(
             f"The teacher's answers ({', '.join(teacher.columns)}), rows from 0: {error}"
         ) from error
-    return Answers(labels, _names(teacher, labels.n_classes))
+    return Answers(teacher.kind, values, labels, _names(teacher, labels.n_classes))
 
 
 def _block(teacher: Teacher, chunk: Chunk) -> np.ndarray:
@@ -102,4 +128,5 @@ def _hard(teacher: Teacher, chunks: Sequence[Chunk]) -> Answers:
         raise UserError(
             f"The class {missing[0]!r} never occurs in column {name!r}: nothing can be learned of it."
         )
-    return Answers(from_hard(np.array([code[label] for label in seen]), len(classes)), classes)
+    codes = np.array([code[label] for label in seen])
+    return Answers("label", codes, from_hard(codes, len(classes)), classes)

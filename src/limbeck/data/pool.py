@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse, vstack
@@ -116,14 +115,14 @@ def joined(pool: Pool, pool_table: Table, table: Table, teacher: Teacher, identi
     answers = read_answers(teacher, chunks)
     rows = np.array([row_of[name] for name in ids])
     order = np.argsort(rows)
-    return Answered(rows[order], Answers(answers.labels[order], answers.classes))
-
-
-def _listed(name: str | None) -> list[Any]:
-    return [] if name is None else [name]
+    return Answered(rows[order], answers[order])
 
 
 def chunks_of(table: Table, features: Features, identifier: str | None) -> Iterator[tuple[list[str], Matrix]]:
     """Ids and features, a chunk of rows at a time: for tables that need not fit in memory."""
     for chunk in read(table, [*features.needed, *_listed(identifier)]):
         yield ids_of(chunk, identifier), features.matrix(chunk)
+
+
+def _listed(name: str | None) -> list[str]:
+    return [] if name is None else [name]
