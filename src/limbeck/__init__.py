@@ -26,13 +26,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from limbeck.students import SoftLabelClassifier
+    from limbeck.students import SoftLabelClassifier, load, save
 
 __version__ = "0.1.0"
 
-__all__ = ["SoftLabelClassifier", "__version__"]
+__all__ = ["SoftLabelClassifier", "__version__", "load", "save"]
 
-_HOMES = {"SoftLabelClassifier": "limbeck.students"}
+_HOMES = {
+    "SoftLabelClassifier": "limbeck.students",
+    "load": "limbeck.students",
+    "save": "limbeck.students",
+}
 
 
 def __getattr__(name: str) -> object:
