@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.linalg import qr
-from scipy.sparse import issparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
@@ -19,11 +18,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from limbeck.labels import SoftLabels
-from limbeck.students._design import reduced
-from limbeck.students._exact import fit_exact
-from limbeck.students._objective import Objective, minimise
-from limbeck.students._path import AlphaPath, follow, stopped_flow
+from limbeck.students._learn import Settings, learn
+from limbeck.students._path import AlphaPath
 from limbeck.students._targets import decisions, read_answers
 from limbeck.students.linearity import Linearity, linearity
 from limbeck.theory import Span
@@ -201,11 +197,18 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         X, labels, counts = X[kept].astype(np.float64), labels[kept], counts[kept]
         self.n_saturated_ = int(labels.saturated.sum())
         self.linearity_ = linearity(X, labels, intercept=self.fit_intercept)
-        weights, intercepts = self._learn(X, labels, counts)
-        if not (np.all(np.isfinite(weights)) and np.all(np.isfinite(intercepts))):
+        found = learn(X, labels, counts, self._settings(), kept)
+        if not (np.all(np.isfinite(found.weights)) and np.all(np.isfinite(found.intercepts))):
             raise ArithmeticError("The weights are not finite: scale the features.")
-        self.coef_, self.intercept_ = weights.astype(dtype), intercepts.astype(dtype)
+        self.coef_, self.intercept_ = found.weights.astype(dtype), found.intercepts.astype(dtype)
+        self.alpha_, self.alpha_path_, self.realisable_ = found.alpha, found.path, found.realisable
+        self.n_iter_, self.gradient_ = found.iterations, found.gradient
         return self
+
+    def _settings(self) -> Settings:
+        return Settings(
+            self.alpha, self.fit_intercept, self.saturated, self.stop_time, self.tol, self.max_iter
+        )
 
     def _check_parameters(self) -> None:
         ridge = self.alpha
@@ -223,90 +226,6 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"tol must be positive, got {self.tol!r}.")
         if not (isinstance(self.max_iter, Integral) and self.max_iter >= 1):
             raise ValueError(f"max_iter must be a whole number of at least 1, got {self.max_iter!r}.")
-
-    def _learn(self, X, labels: SoftLabels, counts) -> tuple[np.ndarray, np.ndarray]:
-        self.alpha_path_: AlphaPath | None = None
-        self.realisable_ = False
-        weight = counts / counts.sum()
-        if self.stop_time is not None:
-            design = reduced(X, intercept=self.fit_intercept)
-            found = stopped_flow(design, labels, weight, float(self.stop_time))
-            self.alpha_, self.n_iter_, self.gradient_ = float("nan"), found.iterations, found.gradient
-            return design.weights(found.theta)
-        if self.alpha == "loo":
-            return self._by_leave_one_out(X, labels, counts)
-        self.alpha_ = float(self.alpha)
-        if self.alpha_ == 0:
-            return self._without_ridge(X, labels, counts)
-        design = reduced(X, intercept=self.fit_intercept)
-        objective = Objective(design.A, labels, weight, design.penalised, self.alpha_)
-        found = minimise(objective, objective.zero(), tol=self.tol, max_iter=self.max_iter)
-        return self._finished(design, found)
-
-    def _without_ridge(self, X, labels: SoftLabels, counts) -> tuple[np.ndarray, np.ndarray]:
-        held = labels.saturated
-        bound = self.saturated == "bound" and bool(held.any() and not held.all())
-        if held.any() and not held.all():
-            row = int(np.argmax(held))
-            if self.saturated == "raise":
-                raise ValueError(
-                    f"{held.sum()} of {len(labels)} rows hold a probability of 0 or 1 (the first is row {row}), which "
-                    "has no finite logit: the exact student (alpha=0) does not exist. Use saturated='drop' or 'bound', "
-                    "or alpha > 0, which takes them as they are."
-                )
-            if self.saturated == "drop":
-                kept = np.flatnonzero(~held)
-                X, labels, counts = X[kept], labels[kept], counts[kept]
-            elif labels.n_classes > 2:
-                raise ValueError("saturated='bound' is for two classes: use 'drop' or alpha > 0.")
-            elif issparse(X):
-                raise ValueError("saturated='bound' needs dense points: use 'drop' or alpha > 0.")
-        found = fit_exact(X, labels, counts / counts.sum(), intercept=self.fit_intercept, bound=bound)
-        self.realisable_, self.n_iter_, self.gradient_ = found.realisable, found.iterations, found.gradient
-        return found.weights, found.intercepts
-
-    def _by_leave_one_out(self, X, labels: SoftLabels, counts) -> tuple[np.ndarray, np.ndarray]:
-        if len(labels) < 2:
-            raise ValueError(
-                "alpha='loo' leaves rows out one by one and there is 1 sample: give alpha a number."
-            )
-        weight, mass = counts / counts.sum(), np.minimum(counts, 1.0) / counts.sum()
-        design = reduced(X, intercept=self.fit_intercept)
-        if issparse(design.A) and X.shape[1] > 4000:
-            raise ValueError(
-                f"alpha='loo' factorises min(n, d) coordinates, and sparse points of shape {X.shape} have too many: "
-                "give alpha a number (GridSearchCV can choose it)."
-            )
-        exact, why = None, ""
-        if labels.saturated.any():
-            why = f"alpha = 0 was not tried: {self.n_saturated_} rows hold probabilities of 0 or 1"
-        elif issparse(X):
-            why = "alpha = 0 was not tried: the points are sparse"
-        else:
-            try:
-                exact = fit_exact(X, labels, weight, intercept=self.fit_intercept, bound=False, mass=mass)
-            except ArithmeticError as error:
-                why = f"alpha = 0 was not tried: {error}"
-        self.alpha_path_, found = follow(design, labels, weight, mass, counts, exact, why)
-        self.alpha_ = self.alpha_path_.chosen
-        if found is None:
-            assert exact is not None
-            self.realisable_, self.n_iter_, self.gradient_ = (
-                exact.realisable,
-                exact.iterations,
-                exact.gradient,
-            )
-            return exact.weights, exact.intercepts
-        return self._finished(design, found)
-
-    def _finished(self, design, found) -> tuple[np.ndarray, np.ndarray]:
-        self.n_iter_, self.gradient_ = max(found.iterations, 1), found.gradient
-        if not found.converged:
-            raise ArithmeticError(
-                f"Newton's method stopped at a relative gradient of {found.gradient:.1e} after {found.iterations} "
-                "steps: scale the features, raise max_iter, or raise alpha."
-            )
-        return design.weights(found.theta)
 
     @available_if(_is_exact)
     def partial_fit(self, X, y=None, classes=None, *, teacher_proba=None, teacher_logits=None):
