@@ -77,7 +77,8 @@ class KernelSpan(Readings):
         self.kernel = kernel
         self.tol = least if tol is None else _check.number(tol, "tol", above=0.0, below=1.0)
         _check.fits_memory(self.n, INSTEAD)
-        K = _checked(kernel(self.X, self.X), self.n)
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below, by row
+            K = _checked(kernel(self.X, self.X), self.n)
         self._factor = factorise(K, self.tol)
         _refuse_indefinite(self._factor, K)
         if not semidefinite and self._factor.dependent.size:

@@ -97,7 +97,7 @@ class ArcCosine:
 
     References
     ----------
-    Cho and Saul (2009), Eq. 3 to 6.
+    Cho and Saul (2009), *Kernel Methods for Deep Learning*.
     """
 
     degree: int = 1
