@@ -19,6 +19,7 @@ w_delta, section 5.2   ``theory.BiasedDistillation(delta)``
 m(w), Eq. 34           ``theory.monotonicity``
 N (layers)             ``depth``
 soft labels, sklearn   ``SoftLabelClassifier``; its ridge ``alpha`` at 0 is Theorem 1's student
+... in a kernel        ``KernelSoftLabelClassifier``; ``theory.KernelSpan``, ``theory.kernels``
 =====================  ==============================================================================
 """
 
@@ -26,13 +27,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from limbeck.students import SoftLabelClassifier, load, save
+    from limbeck.students import KernelSoftLabelClassifier, SoftLabelClassifier, load, save
 
 __version__ = "0.1.0"
 
-__all__ = ["SoftLabelClassifier", "__version__", "load", "save"]
+__all__ = [
+    "KernelSoftLabelClassifier",
+    "SoftLabelClassifier",
+    "__version__",
+    "load",
+    "save",
+]
 
 _HOMES = {
+    "KernelSoftLabelClassifier": "limbeck.students",
     "SoftLabelClassifier": "limbeck.students",
     "load": "limbeck.students",
     "save": "limbeck.students",

@@ -39,6 +39,7 @@ from limbeck.theory.curves import DataCurve, data_curve
 from limbeck.theory.deep import DeepLimit, DeepTrajectory, deep_flow, deep_limit, deep_limit_details
 from limbeck.theory.expectation import ExpectedRisk, expected_risk
 from limbeck.theory.flow import Trajectory, gradient_descent, gradient_flow
+from limbeck.theory.kernel_span import KernelSpan
 from limbeck.theory.layers import (
     balanced_layers,
     check_conditions,
@@ -81,6 +82,7 @@ __all__ = [
     "HardTargetLimit",
     "HardTargetSteps",
     "Interval",
+    "KernelSpan",
     "Learner",
     "LearningCurve",
     "MarginTail",
