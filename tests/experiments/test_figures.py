@@ -1,6 +1,7 @@
 """The figures at a small size: their columns, and the values the paper's protocol must give."""
 
 import csv
+import struct
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from limbeck.experiments import EXPERIMENTS
 from limbeck.experiments._errata import ERRATA
 from limbeck.experiments._run import Request, run
 from limbeck.experiments._statements import STATEMENTS
+from limbeck.records import UserError
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +152,20 @@ def test_a_false_statement_is_seen_to_fail(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("cut", "said"), [(5, "announces 7840 bytes of data and holds 7835"), (0, "holds 3")]
+)
+def test_bad_digits_are_refused_before_any_work(tmp_path, cut, said):
+    for part, m in (("train", 2), ("t10k", 10)):
+        images = struct.pack(">4I", 0x803, m, 28, 28) + bytes(m * 784)
+        labels = struct.pack(">2I", 0x801, m) + bytes([1, 5] if part == "train" else [0, 1, *[7] * 8])
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(images[: len(images) - cut * (m == 10)])
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    with pytest.raises(UserError, match=said):
+        run(EXPERIMENTS, Request(["figure-4"], tmp_path / "out", values={"digits": str(tmp_path)}))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
     ("name", "values", "said"),
     [
         ("figure-1", {"points": "0"}, "points must be at least 1"),
@@ -167,8 +183,6 @@ def test_a_false_statement_is_seen_to_fail(monkeypatch):
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_any_work(tmp_path, name, values, said):
-    from limbeck.records import UserError
-
     with pytest.raises(UserError, match=said):
         run(EXPERIMENTS, Request([name], tmp_path / "out", values=values))
     assert not (tmp_path / "out").exists()
