@@ -23,8 +23,8 @@ from limbeck.theory import (
     polynomial_bound,
     unsigned_angle,
 )
-from limbeck.theory.bounds import largest_start
 from limbeck.theory.chain import learning_curve
+from limbeck.theory.deep_bounds import largest_start
 from limbeck.theory.layers import flip_sign, random_balanced_layers
 from limbeck.theory.loss import gradient, hessian, loss, strong_convexity
 
