@@ -1,6 +1,7 @@
 """The figures at a small size: their columns, and the values the paper's protocol must give."""
 
 import csv
+import json
 import struct
 
 import numpy as np
@@ -70,6 +71,15 @@ def test_figure_3_agrees_with_its_reference_values(out):
         assert float(row["heldout_low"]) <= float(row["heldout_risk"]) <= float(row["heldout_high"])
 
 
+@pytest.mark.parametrize("n", [30, 31])
+def test_figure_3_beyond_d_is_zero_and_says_what_rounding_does(tmp_path, n):
+    values = {"d": "30", "n": str(n), "heldout": "50"}
+    (found,) = run(EXPERIMENTS, Request(["figure-3"], tmp_path, repeats=2, values=values))
+    assert found.verdict == "agrees"
+    assert "double precision" in found.measured
+    assert all(float(row["risk"]) == float(row["bound"]) == 0 for row in table(tmp_path, "figure-3"))
+
+
 def test_figure_4_agrees_with_its_reference_values(out):
     references = [0.000, 0.010, 0.05, 0.10, 0.16, 0.21, 0.24, 0.26, 0.29, 0.30, 0.5]
     rows = table(out, "figure-4")
@@ -130,6 +140,16 @@ def test_every_statement_holds_and_every_slip_is_refuted(out):
         **{("statement", s.name): "holds" for s in STATEMENTS},
         **{("erratum", e.name): "refuted" for e in ERRATA},
     }
+
+
+def test_the_errata_are_all_there_and_temper_the_verdict(out):
+    places = (
+        "Corollary 2|always decreases|Theorem D.1|Lemma D.1|flip the sign|the minimum|Eq. 54|Eq. 42|Eq. 51"
+    )
+    places += "|Figure 5|Figure 4|Eq. 34|rounded answers|not linear"
+    assert [sum(place in e.name for e in ERRATA) for place in places.split("|")] == [1] * len(ERRATA)
+    (found,) = json.loads((out / "findings.json").read_text())["theorems"]
+    assert found["verdict"] == "agrees in part"
 
 
 def test_the_statements_asked_for_are_there():
