@@ -6,9 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scipy.special import expit
-
 from command import in_process, limbeck
+from scipy.special import expit
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def task(tmp_path):
 
 
 def test_from_a_table_to_a_student_to_answers_and_a_page(task):
-    folder, X, z, w = task
+    folder, _, z, _ = task
     done = limbeck(
         "distill", "t.csv", "--features", "f*", "--teacher-logit", "z", "--classes", "no,yes", "--out", "s.json",
         "--report", "r.html", "--repeats", "2", cwd=folder,
@@ -72,7 +71,7 @@ def test_from_a_table_to_a_student_to_answers_and_a_page(task):
 
 @pytest.mark.parametrize("scale", ["none", "standard", "sharpen"])
 def test_scaling_is_folded_into_what_is_saved(task, run, scale):
-    folder, X, z, w = task
+    folder, _, z, _ = task
     made = run("distill", folder / "t.parquet", "--embedding", "v", "--teacher-probability", "p", "--scale", scale,
                "--alpha", "0", "--held-out", "0", "--out", folder / "s.json")  # fmt: skip
     assert made[0] == 0, made
@@ -82,7 +81,7 @@ def test_scaling_is_folded_into_what_is_saved(task, run, scale):
 
 
 def test_answers_of_a_second_table_join_by_id(task, run):
-    folder, X, z, w = task
+    folder, _, z, _ = task
     order = np.random.default_rng(1).permutation(80)[:50]
     text = "id,p_no,p_yes\n" + "".join(f"r{i},{expit(-z[i] / 20)!r},{expit(z[i] / 20)!r}\n" for i in order)
     (folder / "bought.csv").write_text(text)
@@ -95,7 +94,7 @@ def test_answers_of_a_second_table_join_by_id(task, run):
 
 
 def test_hard_labels_and_three_classes(task, run):
-    folder, X, z, w = task
+    folder, X, _, _ = task
     code, said, _ = run(
         "distill", folder / "t.csv", "--features", "f*", "--teacher-label", "y", "--out", folder / "s"
     )
@@ -168,7 +167,7 @@ def test_words_are_features_and_npz_needs_no_options(tmp_path, run):
             "at least two different names",
         ),
         (
-            ["t.csv", "--features", "f*", "--teacher-logit", "z", "--answers", "t.parquet", "--id", "f0"],
+            ["t.csv", "--features", "f*", "--teacher-logit", "z", "--answers", "others.csv"],
             "no id in",
         ),
         (["missing.csv", "--features", "f*", "--teacher-logit", "z"], "no such file"),
@@ -177,6 +176,7 @@ def test_words_are_features_and_npz_needs_no_options(tmp_path, run):
 def test_what_cannot_be_done_is_said_and_nothing_is_written(task, run, monkeypatch, arguments, said):
     folder = task[0]
     monkeypatch.chdir(folder)
+    (folder / "others.csv").write_text("id,z\nq,1\n")
     before = sorted(folder.iterdir())
     code, _, error = run("distill", *arguments, "--out", "s.json")
     assert code == 2

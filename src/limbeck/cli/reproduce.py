@@ -14,11 +14,15 @@ from limbeck.cli._console import fail, messages, results
 from limbeck.cli._progress import Bar
 from limbeck.records import Cell, UserError
 
-EPILOG = """Examples:
+EPILOG = """Everything, going on where it stopped:
 
- limbeck reproduce --out report --resume                      everything; goes on where it stopped
+ limbeck reproduce --out report --resume
 
- limbeck reproduce figure-3 --out wide --set d=5000 --set n=50   what if?
+What if? One figure elsewhere:
+
+ limbeck reproduce figure-3 --out wide --set d=5000 --set n=50
+
+The theorems alone, within seconds:
 
  limbeck reproduce theorems --out check --quick"""
 

@@ -15,10 +15,25 @@ from limbeck.theory.angles import RIGHT, EmpiricalTail
 class Curve(Protocol):
     """Risk after n labels with its interval, as `limbeck.students.study.Curve` has it."""
 
-    n: np.ndarray
-    risk: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    @property
+    def n(self) -> np.ndarray:
+        """Numbers of labels, (k,)."""
+        ...
+
+    @property
+    def risk(self) -> np.ndarray:
+        """Risk after each, (k,)."""
+        ...
+
+    @property
+    def low(self) -> np.ndarray:
+        """Lower end of its interval, (k,)."""
+        ...
+
+    @property
+    def high(self) -> np.ndarray:
+        """Upper end, (k,)."""
+        ...
 
 
 def learning_curves(curves: Mapping[str, Curve]) -> Figure:
