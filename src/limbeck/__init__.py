@@ -27,20 +27,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from limbeck.students import KernelSoftLabelClassifier, SoftLabelClassifier, load, save
+    from limbeck.students import SoftLabelClassifier, load, save
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "KernelSoftLabelClassifier",
-    "SoftLabelClassifier",
-    "__version__",
-    "load",
-    "save",
-]
+__all__ = ["SoftLabelClassifier", "__version__", "load", "save"]
 
 _HOMES = {
-    "KernelSoftLabelClassifier": "limbeck.students",
     "SoftLabelClassifier": "limbeck.students",
     "load": "limbeck.students",
     "save": "limbeck.students",
