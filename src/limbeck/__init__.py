@@ -26,13 +26,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from limbeck.budget import BudgetedDistillation, BudgetPlan, StoppingRule, plan_budget
     from limbeck.students import SoftLabelClassifier
 
 __version__ = "0.1.0"
 
-__all__ = ["SoftLabelClassifier", "__version__"]
+__all__ = [
+    "BudgetPlan",
+    "BudgetedDistillation",
+    "SoftLabelClassifier",
+    "StoppingRule",
+    "__version__",
+    "plan_budget",
+]
 
-_HOMES = {"SoftLabelClassifier": "limbeck.students"}
+_HOMES = {
+    "BudgetPlan": "limbeck.budget",
+    "BudgetedDistillation": "limbeck.budget",
+    "SoftLabelClassifier": "limbeck.students",
+    "StoppingRule": "limbeck.budget",
+    "plan_budget": "limbeck.budget",
+}
 
 
 def __getattr__(name: str) -> object:
