@@ -419,7 +419,7 @@ def _decide(reading: Reading, geometry: Coverage, target: float, confidence: flo
     more = min(learned, forecast.at_most - learned)
     if forecast.likely is not None and forecast.likely > learned:
         more = min(more, forecast.likely - learned)
-    return "look again", more, _not_yet(forecast, reading.answers)
+    return "look again", more, _not_yet(forecast, reading.answers, learned)
 
 
 def _linear_enough(exact: Exact, answers: int, sure: str) -> str:
@@ -430,12 +430,13 @@ def _linear_enough(exact: Exact, answers: int, sure: str) -> str:
     )
 
 
-def _not_yet(forecast: Forecast, answers: int) -> str:
-    likely = (
-        "A floor above the target cannot be told from a slow fall yet."
-        if forecast.likely is None
-        else f"{forecast.likely} answers are as likely as not to be enough."
-    )
+def _not_yet(forecast: Forecast, answers: int, learned: int) -> str:
+    if forecast.likely is None:
+        likely = "A floor above the target cannot be told from a slow fall yet."
+    elif forecast.likely <= learned:
+        likely = "They are more likely enough than not; what is missing is the certainty."
+    else:
+        likely = f"{forecast.likely} learned from are as likely as not to be enough."
     return (
         f"Nothing can be promised from {answers} answers. {likely} All {forecast.at_most} would do with probability "
         f"{forecast.reached:.2f}."
