@@ -27,15 +27,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from limbeck.students import SoftLabelClassifier, load, save
+    from limbeck.budget import BudgetedDistillation, BudgetPlan, StoppingRule, plan_budget
+    from limbeck.students import KernelSoftLabelClassifier, SoftLabelClassifier, load, save
 
 __version__ = "0.1.0"
 
-__all__ = ["SoftLabelClassifier", "__version__", "load", "save"]
+__all__ = [
+    "BudgetPlan",
+    "BudgetedDistillation",
+    "KernelSoftLabelClassifier",
+    "SoftLabelClassifier",
+    "StoppingRule",
+    "__version__",
+    "load",
+    "plan_budget",
+    "save",
+]
 
 _HOMES = {
+    "BudgetPlan": "limbeck.budget",
+    "BudgetedDistillation": "limbeck.budget",
+    "KernelSoftLabelClassifier": "limbeck.students",
     "SoftLabelClassifier": "limbeck.students",
+    "StoppingRule": "limbeck.budget",
     "load": "limbeck.students",
+    "plan_budget": "limbeck.budget",
     "save": "limbeck.students",
 }
 
