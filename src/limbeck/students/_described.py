@@ -116,13 +116,14 @@ def _classes(named: Mapping[str, Any]) -> np.ndarray:
 def _parameter(name: str, value: Any) -> Any:
     if name == "classes":
         return None if value is None else _named(np.asarray(value))
+    value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real) and math.isfinite(value):
         return float(value)
-    _refuse(
+    raise UserError(
         f"The parameter {name}={value!r:.60} cannot be saved: only numbers, texts, booleans and None can."
     )
 

@@ -197,7 +197,7 @@ def _plain(value: Any, at: str, depth: int = 0) -> Any:
         return {key: _plain(v, f"{at}.{key}", depth + 1) for key, v in value.items()}
     if depth and isinstance(value, list):
         return [_plain(v, f"{at}[{i}]", depth + 1) for i, v in enumerate(value)]
-    if depth and type(value) in (int, float) and math.isfinite(value):
+    if depth and isinstance(value, (int, float)) and math.isfinite(value):
         return value
     raise UserError(
         f"{at} is {value!r:.60} ({type(value).__name__}), which is not plain JSON: give texts, numbers, booleans, "
