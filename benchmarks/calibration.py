@@ -35,7 +35,6 @@ from limbeck.records import append_json, read_lines, write_whole
 from limbeck.theory import MarginTask, PolynomialTask, Span, disagreement
 
 PILOTS, CONFIDENCE, SEED = 200, 0.95, 7
-SIZES = (100, 200)
 OUT = Path(__file__).parents[1] / "docs" / "calibration.md"
 
 
@@ -55,6 +54,7 @@ class Family:
     says: str
     make: Callable[[np.random.Generator], World]
     targets: tuple[float, ...]
+    pilots: tuple[int, ...] = (100, 200)
     orders: int = 20
 
 
@@ -78,20 +78,20 @@ EXACT = SoftLabelClassifier(alpha=0, fit_intercept=False)
 
 
 def polynomial(rng: np.random.Generator) -> World:
-    task = PolynomialTask(float(rng.choice([0.125, 0.25, 0.5, 1.0])), int(rng.choice([50, 150, 400])))
-    sample = task.sample(2000, rng=rng)
+    task = PolynomialTask(float(rng.choice([1 / 16, 1 / 8, 1 / 4])), int(rng.choice([60, 200, 600])))
+    sample = task.sample(1500, rng=rng)
     return World(sample.X, from_logits(sample.z), EXACT, by_prefix(sample.X, sample.z, task.risk))
 
 
 def margin(rng: np.random.Generator) -> World:
-    task = MarginTask(float(rng.choice([1.57, 1.54, 1.5, 1.4])), int(rng.choice([50, 150, 400])))
-    sample = task.sample(2000, rng=rng)
+    task = MarginTask(float(rng.choice([1.57, 1.54, 1.5])), int(rng.choice([30, 200, 600])))
+    sample = task.sample(1500, rng=rng)
     return World(sample.X, from_logits(sample.z), EXACT, by_prefix(sample.X, sample.z, task.risk))
 
 
 @lru_cache
 def digits_0_1() -> tuple[np.ndarray, np.ndarray]:
-    digits = load_digits().of(0, 1)
+    digits = load_digits(classes=(0, 1))
     teacher = LogisticRegression(C=0.1, fit_intercept=False).fit(digits.X, digits.y)
     return digits.X, teacher.decision_function(digits.X)
 
@@ -143,14 +143,23 @@ def noisy(rng: np.random.Generator, d: int = 20, noise: float = 0.7) -> World:
 
 FAMILIES = {
     "polynomial": Family(
-        "kappa 1/8 ... 1, d 50 ... 400, exact student", polynomial, (0.3, 0.2, 0.1, 0.05, 0.02)
+        "kappa 1/16 to 1/4, d 60 to 600, exact student", polynomial, (0.3, 0.2, 0.1, 0.05, 0.02)
     ),
-    "margin": Family("beta 1.4 ... 1.57, d 50 ... 400, exact student", margin, (0.2, 0.1, 0.05, 0.02, 0.005)),
-    "MNIST 0/1": Family("logistic teacher on 784 pixels, exact student", mnist, (0.05, 0.02, 0.01, 0.005)),
+    "margin": Family(
+        "beta 1.5 to 1.57, d 30 to 600, exact student", margin, (0.2, 0.1, 0.05, 0.03, 0.02), (24, 48)
+    ),
+    "MNIST 0/1": Family(
+        "logistic teacher on 784 pixels, exact student", mnist, (0.05, 0.02, 0.01, 0.005), (50, 100, 200)
+    ),
     "MLP": Family(
-        "digits 0-4 against 5-9 in 64 features, ridge student", mlp, (0.3, 0.2, 0.15, 0.12, 0.02), 10
+        "digits 0-4 against 5-9 in 64 features, ridge student",
+        mlp,
+        (0.3, 0.2, 0.15, 0.12, 0.02),
+        orders=10,
     ),
-    "noisy": Family("linear in 20 features plus noise: floor 0.19", noisy, (0.3, 0.25, 0.22, 0.1, 0.02), 10),
+    "noisy": Family(
+        "linear in 20 features plus noise: floor 0.19", noisy, (0.3, 0.25, 0.22, 0.1, 0.02), orders=10
+    ),
 }
 
 
@@ -160,7 +169,7 @@ def pilot(name: str, number: int) -> dict[str, Any]:
     rng = np.random.default_rng([SEED, *name.encode(), number])
     world = family.make(rng)
     target = family.targets[number % len(family.targets)]
-    m = int(rng.choice(SIZES))
+    m = int(rng.choice(family.pilots))
     plan = plan_budget(
         world.X,
         world.answers[:m],
@@ -186,7 +195,7 @@ def pilot(name: str, number: int) -> dict[str, Any]:
         "n": n,
         "risk": None if n is None else risk[n],
         "law": law,
-        "law risk": None if law is None else risk[max(law, 1)],
+        "law risk": None if law is None else risk[law],
         "needed": None if over and over[-1] == most else next(k for k in grid if not over or k > over[-1]),
         "best": risk[most],
     }
@@ -256,7 +265,7 @@ def page(records: list[dict[str, Any]], seconds: float) -> str:
     return (
         "# Is the forecast calibrated?\n\n"
         "Written by `python -m benchmarks.calibration` (seed "
-        f"{SEED}, {seconds:.0f} s on one core). Each pilot is a new pool with 100 or 200 random answers; `plan_budget` "
+        f"{SEED}, {seconds:.0f} s on one core). Each pilot is a new pool with 24 to 200 random answers; `plan_budget` "
         "is asked for a target at 95 % confidence; then the student of the recommended number of random answers is "
         "learned and its true risk taken. A promise is `stop` or `buy`; it is kept if that risk is within the target. "
         "p is the one-sided binomial test that promises are kept less than 95 % of the time.\n\n" + rows + "\n\n"

@@ -120,4 +120,4 @@ def power_law(curve: PilotCurve, target: float, most: int) -> int | None:
     if slope >= 0:
         return None
     n = np.exp((np.log(target) - level) / slope)
-    return int(np.ceil(n)) if n <= most else None
+    return max(1, int(np.ceil(n))) if n <= most else None
