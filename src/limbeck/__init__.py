@@ -19,6 +19,7 @@ w_delta, section 5.2   ``theory.BiasedDistillation(delta)``
 m(w), Eq. 34           ``theory.monotonicity``
 N (layers)             ``depth``
 soft labels, sklearn   ``SoftLabelClassifier``; its ridge ``alpha`` at 0 is Theorem 1's student
+... in a kernel        ``KernelSoftLabelClassifier``; ``theory.KernelSpan``, ``theory.kernels``
 =====================  ==============================================================================
 """
 
@@ -26,16 +27,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from limbeck.students import DistilledClassifier, SoftLabelClassifier, load, save
+    from limbeck.budget import BudgetedDistillation, BudgetPlan, StoppingRule, plan_budget
+    from limbeck.students import (
+        DistilledClassifier,
+        KernelSoftLabelClassifier,
+        SoftLabelClassifier,
+        load,
+        save,
+    )
 
 __version__ = "0.1.0"
 
-__all__ = ["DistilledClassifier", "SoftLabelClassifier", "__version__", "load", "save"]
+__all__ = [
+    "BudgetPlan",
+    "BudgetedDistillation",
+    "DistilledClassifier",
+    "KernelSoftLabelClassifier",
+    "SoftLabelClassifier",
+    "StoppingRule",
+    "__version__",
+    "load",
+    "plan_budget",
+    "save",
+]
 
 _HOMES = {
+    "BudgetPlan": "limbeck.budget",
+    "BudgetedDistillation": "limbeck.budget",
     "DistilledClassifier": "limbeck.students",
+    "KernelSoftLabelClassifier": "limbeck.students",
     "SoftLabelClassifier": "limbeck.students",
+    "StoppingRule": "limbeck.budget",
     "load": "limbeck.students",
+    "plan_budget": "limbeck.budget",
     "save": "limbeck.students",
 }
 

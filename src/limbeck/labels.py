@@ -40,6 +40,12 @@ class SoftLabels:
         """Number of classes."""
         return 2 if self.probabilities.ndim == 1 else self.probabilities.shape[1]
 
+    @property
+    def decisions(self) -> NDArray[np.intp]:
+        """Code (n,) of the class decided for; at even odds class 1 of two, as in the paper."""
+        p = self.probabilities
+        return (p >= 0.5).astype(int) if p.ndim == 1 else p.argmax(axis=1)
+
     def __len__(self) -> int:
         return len(self.probabilities)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from limbeck import __version__
-from limbeck.cli import reproduce
+from limbeck.cli import distill, predict, reproduce
 from limbeck.cli._console import fail
 from limbeck.records import UserError
 
@@ -37,6 +37,8 @@ def _root(
 
 
 app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.reproduce)
+app.command("distill", epilog=distill.EPILOG)(distill.distill)
+app.command("predict", epilog=predict.EPILOG)(predict.predict)
 
 
 def main() -> None:

@@ -53,8 +53,7 @@ class Answers:
     @property
     def decisions(self) -> np.ndarray:
         """Code (n,) of the class that the teacher decides for; at even odds class 1 of two, as in the paper."""
-        p = self.labels.probabilities
-        return (p >= 0.5).astype(int) if p.ndim == 1 else p.argmax(axis=1)
+        return self.labels.decisions
 
     @property
     def for_fit(self) -> dict[str, np.ndarray]:

@@ -1,5 +1,5 @@
 """Every picture; the one place that knows matplotlib."""
 
-from limbeck.displays.style import save
+from limbeck.displays.style import rendered, save
 
-__all__ = ["save"]
+__all__ = ["rendered", "save"]

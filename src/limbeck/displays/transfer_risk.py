@@ -52,14 +52,24 @@ class TransferRiskDisplay:
     """Figure last drawn on."""
 
     @classmethod
-    def from_data(cls, curve: DataCurve) -> TransferRiskDisplay:
-        """Held-out disagreement of the students of given data, with Wilson's intervals; see `data_curve`."""
+    def from_data(
+        cls, curve: DataCurve, *, bounds: Mapping[str, np.ndarray] = MappingProxyType({})
+    ) -> TransferRiskDisplay:
+        """Held-out disagreement of the students of given data, with Wilson's intervals; see `data_curve`.
+
+        Parameters
+        ----------
+        curve : DataCurve
+        bounds : mapping, optional
+            Named upper bounds to draw beside it, (n,) each.
+        """
         said = f"{curve.confidence:.0%} interval for each student's risk"
         return cls(
             curve.n,
             curve.disagreement,
             curve.low,
             curve.high,
+            bounds,
             name="held-out disagreement",
             interval_name=said,
         )

@@ -141,12 +141,6 @@ def _constrained(A: Array, labels: SoftLabels, weight: Array) -> tuple[Array, bo
     """Two classes: saturated rows as one-sided constraints |logit| >= least, on the side they say."""
     held = labels.saturated
     least = labels.least[held]
-    if not np.all(np.isfinite(least)):
-        row = int(np.flatnonzero(held)[np.argmin(np.isfinite(least))])
-        raise ValueError(
-            f"Row {row} has an infinite logit: saturated='bound' needs to know how large it is at least. Give "
-            "probabilities as they were stored, or use saturated='drop' or alpha > 0."
-        )
     sign = np.where(labels.probabilities[held] > 0.5, 1.0, -1.0)
     C, E = sign[:, None] * A[held], A[~held]
     free, theta, realisable = np.eye(A.shape[1]), np.zeros((A.shape[1], 1)), True

@@ -19,10 +19,8 @@ from limbeck.theory.bounds import (
     approximate_risk_bound,
     approximate_risk_bound_printed,
     bound_at_angle,
-    largest_start,
     margin_bound,
     polynomial_bound,
-    theorem_2_radius,
     transfer_risk_bound,
     transfer_risk_bound_tight,
 )
@@ -37,15 +35,15 @@ from limbeck.theory.chain import (
 )
 from limbeck.theory.curves import DataCurve, data_curve
 from limbeck.theory.deep import DeepLimit, DeepTrajectory, deep_flow, deep_limit, deep_limit_details
+from limbeck.theory.deep_bounds import largest_start, theorem_2_radius
 from limbeck.theory.expectation import ExpectedRisk, expected_risk
 from limbeck.theory.flow import Trajectory, gradient_descent, gradient_flow
+from limbeck.theory.kernel_span import KernelSpan
 from limbeck.theory.layers import (
     balanced_layers,
     check_conditions,
-    descend_layers,
     flip_sign,
-    flow_layers,
-    imbalance_effect,
+    limit_of_layers,
     random_balanced_layers,
 )
 from limbeck.theory.learners import (
@@ -67,6 +65,7 @@ from limbeck.theory.risk import (
 )
 from limbeck.theory.span import MinimumNorm, Span
 from limbeck.theory.tasks import MarginTask, PolynomialTask, Sample, SampleTask, SymmetricTask, Task
+from limbeck.theory.training import descend_layers, flow_layers, imbalance_effect
 
 __all__ = [
     "BiasedAngles",
@@ -81,6 +80,7 @@ __all__ = [
     "HardTargetLimit",
     "HardTargetSteps",
     "Interval",
+    "KernelSpan",
     "Learner",
     "LearningCurve",
     "MarginTail",
@@ -125,6 +125,7 @@ __all__ = [
     "imbalance_effect",
     "largest_start",
     "learning_curve",
+    "limit_of_layers",
     "margin_angle",
     "margin_bound",
     "mean_interval",

@@ -22,6 +22,7 @@ from scipy.optimize import lsq_linear
 from limbeck.theory import _check
 from limbeck.theory._check import Array
 from limbeck.theory._factor import row_norms
+from limbeck.theory._readings import Readings
 from limbeck.theory.span import Span
 
 INCONSISTENT = 1e-6
@@ -60,13 +61,13 @@ class Certificate:
 
 
 def certify(
-    X: ArrayLike | Span, z: ArrayLike, T: ArrayLike, *, error: ArrayLike | None = None
+    X: ArrayLike | Readings, z: ArrayLike, T: ArrayLike, *, error: ArrayLike | None = None
 ) -> Certificate:
     """Say which of the student's answers at T are proved, as a function of a bound on the teacher's norm.
 
     Parameters
     ----------
-    X : array_like, shape (n, d), or Span
+    X : array_like, shape (n, d), or Span or KernelSpan
         Points whose answers are known.
     z : array_like, shape (n,)
         Teacher logits.
@@ -89,11 +90,11 @@ def certify(
     -----
     Assumes a linear teacher without intercept in the features as given.
     """
-    span = X if isinstance(X, Span) else Span(X)
+    span = X if isinstance(X, Readings) else Span(X)
     T = np.asarray(_check.points(T, "T"), dtype=np.float64)
     if T.shape[1] != span.d:
         raise ValueError(f"T has {T.shape[1]} features where the points have {span.d}.")
-    answer = span.solve(z)
+    answer = span.student(z)
     e = _errors(error, span.n)
     slack = INCONSISTENT * max(float(np.abs(np.asarray(z)).max()), 1e-300)
     off = np.abs(answer.residual) - np.sqrt(span.n) * np.linalg.norm(e) - slack
@@ -103,21 +104,23 @@ def certify(
             f"No linear teacher gave these answers: row {at} is off by {abs(answer.residual[at]):.3g} in the logit. "
             "A certificate needs a linear teacher, and the errors of its answers (error=)."
         )
-    w = answer.weights
+    c = answer.coordinates
+    inside, lengths, logits = float(np.linalg.norm(c)), span.lengths(T), span.logits(T, c)
     # The span's coordinates cannot tell a rounding-sized residual from none; that much margin is not claimed.
-    rounding = span.tol * row_norms(T) * (row_norms(w) if w.any() else 0.0)
-    inside, margins = float(row_norms(w)), np.abs(T @ w) - rounding
+    margins = np.abs(logits) - span.resolution * lengths * inside
     if e.any():
-        pinv = np.linalg.pinv(span.X @ span.basis.T, rcond=span.tol)  # (r, n): coordinates from logits
+        pinv = np.linalg.pinv(
+            span.own_coordinates(), rcond=span.resolution
+        )  # (r, n): coordinates from logits
         margins = margins - np.abs(span.coordinates(T) @ pinv) @ e
         inside = _least_norm(pinv, np.asarray(z, dtype=np.float64), e)
     margins = np.maximum(margins, 0.0)
-    residuals = row_norms(span.residual(T)) if span.rank < span.d else np.zeros(len(T))
-    outside = residuals > span.tol * row_norms(T)
+    residuals = span.distances(T)
+    outside = residuals > span.resolution * lengths
     with np.errstate(divide="ignore", over="ignore"):
         reach = np.where(outside, margins / np.where(outside, residuals, 1.0), np.inf)
     largest = np.where(margins > 0, np.hypot(inside, reach), 0.0)
-    return Certificate(T @ w, residuals, margins, inside, largest)
+    return Certificate(logits, residuals, margins, inside, largest)
 
 
 def _errors(error: ArrayLike | None, n: int) -> Array:
@@ -147,7 +150,7 @@ def _least_norm(pinv: Array, z: Array, e: Array) -> float:
 
 
 def disagreement_probability(
-    X: ArrayLike | Span, T: ArrayLike, *, covariance: ArrayLike | None = None
+    X: ArrayLike | Readings, T: ArrayLike, *, covariance: ArrayLike | None = None
 ) -> Array:
     """Probability that student and teacher differ at each point, before any answer is bought.
 
@@ -156,24 +159,28 @@ def disagreement_probability(
 
     Parameters
     ----------
-    X : array_like, shape (n, d), or Span
+    X : array_like, shape (n, d), or Span or KernelSpan
         Points to be labelled.
     T : array_like, shape (m, d)
         Points to be decided, no row zero.
     covariance : array_like, shape (d, d), optional
-        S, of the teacher's weights. Default: any rotation-invariant prior.
+        S, of the teacher's weights, for points of R^d. Default: any rotation-invariant prior.
 
     Returns
     -------
     ndarray, shape (m,)
         1/2 for a point orthogonal to the span.
     """
-    span = X if isinstance(X, Span) else Span(X)
-    T = _check.nonzero(np.asarray(_check.points(T, "T"), dtype=np.float64), "T")
-    T = T / row_norms(T)[:, None]
-    inside, outside = span.project(T), span.residual(T)
+    span = X if isinstance(X, Readings) else Span(X)
+    T = np.asarray(_check.points(T, "T"), dtype=np.float64)
     if covariance is None:
-        return np.arctan2(row_norms(outside), row_norms(inside)) / np.pi
+        _check.nonzero(span.lengths(T)[:, None], "T")
+        return np.arctan2(span.distances(T), row_norms(span.coordinates(T))) / np.pi
+    if not isinstance(span, Span):
+        raise ValueError("covariance is of weights in R^d: the features of a kernel take none.")
+    T = _check.nonzero(T, "T")
+    T = T / row_norms(T)[:, None]
+    inside = span.project(T)
     S = np.asarray(_check.points(covariance, "covariance"), dtype=np.float64)
     if S.shape != (span.d, span.d):
         raise ValueError(f"covariance must have shape {(span.d, span.d)}, got {S.shape}.")

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from limbeck.theory import _check
 from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms
+from limbeck.theory._readings import Readings
 from limbeck.theory.risk import wilson
 from limbeck.theory.span import Span
 
@@ -49,7 +49,7 @@ class DataCurve:
 
 
 def data_curve(
-    X: ArrayLike | Span,
+    X: ArrayLike | Readings,
     z: ArrayLike,
     T: ArrayLike,
     teacher_logits: ArrayLike,
@@ -63,7 +63,7 @@ def data_curve(
 
     Parameters
     ----------
-    X : array_like, shape (n, d), or Span
+    X : array_like, shape (n, d), or Span or KernelSpan
         Points in the order their labels come.
     z : array_like, shape (n,)
         Teacher logits, of a linear teacher.
@@ -90,7 +90,7 @@ def data_curve(
         If the logits are not a linear teacher's (then the students of m and of m + 1 points share
         nothing: refit each), or the teacher's norm is below what its answers show.
     """
-    span = X if isinstance(X, Span) else Span(X)
+    span = X if isinstance(X, Readings) else Span(X)
     T = _check.points(T, "T")
     if T.shape[1] != span.d:
         raise ValueError(f"T has {T.shape[1]} features where the points have {span.d}.")
@@ -131,14 +131,13 @@ def data_curve(
     )
 
 
-def _proved(span: Span, T: Array, C: Array, logits: Array, norms: Array, bound: float) -> Array:
+def _proved(span: Readings, T: Array, C: Array, logits: Array, norms: Array, bound: float) -> Array:
     """Number of proved answers after 0, 1, ..., r directions."""
     square = np.zeros_like(logits)  # |(I-P_k) x|^2, summed from the small end
     square[:, :-1] = np.cumsum(np.square(C[:, ::-1]), axis=1)[:, ::-1]
-    if span.rank < span.d:
-        square += np.square(row_norms(span.residual(T)))[:, None]
+    square += np.square(span.distances(T))[:, None]
     unknown = np.sqrt(np.maximum((bound - norms) * (bound + norms), 0.0))
-    rounding = span.tol * row_norms(np.asarray(T, dtype=np.float64))[:, None] * norms
+    rounding = span.resolution * span.lengths(T)[:, None] * norms
     return np.sum(np.abs(logits) - rounding > unknown * np.sqrt(square), axis=0)
 
 
@@ -147,8 +146,8 @@ def _angles(norms: Array, teacher_norm: float) -> Array:
     return np.arctan2(outside, norms)
 
 
-def _refuse_inconsistent(span: Span, c: Array, z: Array) -> None:
-    off = np.abs(span.X @ (c @ span.basis) - z)
+def _refuse_inconsistent(span: Readings, c: Array, z: Array) -> None:
+    off = np.abs(span.own_logits(c) - z)
     if off.max() > INCONSISTENT * max(float(np.abs(z).max()), 1e-300):
         row = int(np.argmax(off))
         raise ValueError(
