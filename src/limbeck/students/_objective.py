@@ -43,7 +43,7 @@ class Objective:
     @property
     def columns(self) -> int:
         """Number m of logits."""
-        return 1 if self.labels.probabilities.ndim == 1 else self.labels.n_classes
+        return self.labels.columns
 
     def zero(self) -> Array:
         """theta = 0, (r, m)."""
@@ -211,7 +211,7 @@ class Objective:
 
     def _full_step(self, F: Array, G: Array, P: Array, mass: Array) -> Array:
         n, m, r = len(F), self.columns, self.A.shape[1]
-        L = _cholesky(self.hessian(F))
+        L = cholesky(self.hessian(F))
         A = self.A.toarray() if hasattr(self.A, "toarray") else self.A  # r m is small: so is this
         J = np.zeros((m, r, n, m))
         for k in range(m):
@@ -277,7 +277,8 @@ def _weighted_gram(A: Matrix, weight: Array) -> Array:
     return root.T @ root
 
 
-def _cholesky(H: Array) -> Array:
+def cholesky(H: Array) -> Array:
+    """Lower Cholesky factor of H, lifted by rounding-sized multiples of the identity until there is one."""
     jitter, size = 0.0, max(float(H.diagonal().max()), 1e-300)
     for _ in range(12):
         try:
@@ -289,13 +290,13 @@ def _cholesky(H: Array) -> Array:
 
 def _solve(H: Array, b: Array) -> Array:
     scale = np.sqrt(np.maximum(H.diagonal(), 1e-300))
-    return cho_solve((_cholesky(H / np.outer(scale, scale)), True), b / scale) / scale
+    return cho_solve((cholesky(H / np.outer(scale, scale)), True), b / scale) / scale
 
 
 def _leverage(H: Array, A: Matrix) -> Array:
     """a_i' H^-1 a_i for every row, (n,)."""
     scale = np.sqrt(np.maximum(H.diagonal(), 1e-300))
-    L = _cholesky(H / np.outer(scale, scale))
+    L = cholesky(H / np.outer(scale, scale))
     out = np.empty(A.shape[0])
     for start in range(0, len(out), 4096):  # a block at a time, which also keeps sparse rows sparse
         rows = A[start : start + 4096]
