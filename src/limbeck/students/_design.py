@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 from scipy.linalg import lapack, solve_triangular
 from scipy.sparse import issparse
 
-from limbeck.labels import Array
-from limbeck.theory import Span
+from limbeck.labels import Array, SoftLabels
+from limbeck.theory import MinimumNorm, Span
 
 LARGEST_GRAM = 8000
 SWALLOWED = 1e-11
@@ -29,6 +29,7 @@ class Points:
     """As given, float64."""
     intercept: bool
     """Whether the student has an intercept."""
+    _last: list = field(default_factory=list, repr=False, compare=False)
 
     def __len__(self) -> int:
         return self.X.shape[0]
@@ -51,10 +52,16 @@ class Points:
         """Of ``affine``, dense: factorised once for the student, its leave-one-out, and the verdict on linearity."""
         return Span(self.affine)
 
+    def least_squares(self, labels: SoftLabels) -> MinimumNorm:
+        """Minimum-norm least squares on all logits, (d + 1, m): asked by verdict and student, so the last is kept."""
+        if not self._last or self._last[0] is not labels:
+            self._last[:] = labels, self.span.solve(labels.logits.reshape(len(self), -1))
+        return self._last[1]
+
     @cached_property
     def size(self) -> float:
         """Largest entry, or 1 if all are 0."""
-        return float(abs(self.X).max()) or 1.0
+        return max(float(self.X.max()), -float(self.X.min())) or 1.0
 
     def unit(self) -> Points:
         """The same, at a size beside which a column of ones neither vanishes nor hides them."""

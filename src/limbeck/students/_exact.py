@@ -72,7 +72,7 @@ def fit_exact(
     if labels.saturated.any():
         theta, realisable, found = bounded(A, labels, weight) if bound else _newton(A, labels, weight)
         return _split(_lift(theta, back), intercept, realisable, found, None)
-    solved = span.solve(labels.logits.reshape(len(labels), -1))
+    solved = points.least_squares(labels)
     realisable = solved.inconsistency <= CONSISTENT
     found = None
     theta = span.coordinates(solved.weights.T).T if back is not None else solved.weights

@@ -72,7 +72,7 @@ def judge(points: Points, labels: SoftLabels) -> Linearity:
     # A rounding error is spread evenly over its interval: its variance is the square of its half width over 3.
     finite = np.where(np.isfinite(error), error, 0.0)
     explained = float(np.sqrt(np.mean(np.square(finite)) / 3)) / spread
-    rest, leverage, rank = _least_squares(points.unit(), Z)
+    rest, leverage, rank = _least_squares(points.unit(), labels, Z)
     if n <= rank:
         return _unknown(f"{n} answers at rank {rank}: any logits fit some linear teacher", n, rank, explained)
     residual, low, high = _held_out(rest / spread, leverage, n - rank)
@@ -106,10 +106,10 @@ def _unknown(reason: str, n: int, rank: int, explained: float = np.nan) -> Linea
     return Linearity("cannot tell yet", reason, np.nan, np.nan, np.nan, explained, n, rank)
 
 
-def _least_squares(points: Points, Z: Array) -> tuple[Array, Array, int]:
+def _least_squares(points: Points, labels: SoftLabels, Z: Array) -> tuple[Array, Array, int]:
     """Residuals (n, m), leverages (n,) and the rank."""
     if not points.sparse:
-        return points.span.solve(Z).residual, points.span.leverages, points.span.rank
+        return points.least_squares(labels).residual, points.span.leverages, points.span.rank
     A = _sparse_coordinates(points.affine)
     Q = qr(A, mode="economic", check_finite=False)[0]
     return Z - Q @ (Q.T @ Z), np.einsum("ij,ij->i", Q, Q), A.shape[1]

@@ -194,8 +194,9 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         )
         self.classes_ = classes
         dtype = X.dtype
-        kept = np.flatnonzero(counts > 0)
-        X, labels, counts = X[kept].astype(np.float64), labels[kept], counts[kept]
+        X, kept = X.astype(np.float64, copy=False), np.flatnonzero(counts > 0)
+        if len(kept) < len(counts):
+            X, labels, counts = X[kept], labels[kept], counts[kept]
         self.n_saturated_ = int(labels.saturated.sum())
         points = Points(X, self.fit_intercept)
         self.linearity_ = judge(points, labels)

@@ -130,8 +130,10 @@ class ColumnGram:
 
     def leverages(self, X: Array) -> Array:
         """|L^-1 S^-1 x_i|^2; where one comes close to 1, by QR, whose 1 - h keeps its digits."""
-        half = solve_triangular(self.L, (X / self.scale).T, lower=True, overwrite_b=True, check_finite=False)
-        h = np.einsum("ji,ji->i", half, half)
+        root = lapack.dtrtri(self.L, lower=1)[0] / self.scale
+        h = np.empty(len(X))
+        for rows in (slice(i, i + 16 * BLOCK) for i in range(0, len(X), 16 * BLOCK)):
+            h[rows] = np.square(X[rows] @ root.T).sum(axis=1)
         return h if h.max() < 1 - 1e-6 else _qr_leverages(X)
 
     def ordered(self, X: Array, tol: float) -> Ordered:
