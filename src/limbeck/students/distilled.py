@@ -174,8 +174,8 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         self._learn(learned, self._for_fit(said, logs, kept))
         self.agreement_: Interval | None = None
         if len(held):
-            student = self.predict_log_proba(_safe_indexing(rows, held))
-            self.agreement_ = agreement_interval(logs[held], student, logarithms=True)
+            student = self.predict_proba(_safe_indexing(rows, held))
+            self.agreement_ = agreement_interval(np.exp(logs[held]), student)
         return self
 
     def _check_parameters(self) -> None:

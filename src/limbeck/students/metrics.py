@@ -37,28 +37,22 @@ def agreement(teacher_proba: ArrayLike, student_proba: ArrayLike, *, sample_weig
         If something is no probability, naming the row, or the two know different numbers of classes.
     """
     teacher, student = _pair(teacher_proba, student_proba)
-    return _mean(_decisions(teacher) == _decisions(student), teacher, sample_weight)
+    return _mean(teacher.decisions == student.decisions, teacher, sample_weight)
 
 
 def agreement_interval(
-    teacher: ArrayLike, student: ArrayLike, *, confidence: float = 0.95, logarithms: bool = False
+    teacher_proba: ArrayLike, student_proba: ArrayLike, *, confidence: float = 0.95
 ) -> Interval:
     """`agreement` with Wilson's interval, for rows drawn at random that the student did not learn from.
 
     Parameters
     ----------
-    teacher, student : array_like, shape (n,) or (n, K)
-        Probabilities; (n, K) log-probabilities if ``logarithms``, which tell decisions that round to even odds apart.
+    teacher_proba, student_proba : array_like, shape (n,) or (n, K)
     confidence : float
         Of the interval, in (0, 1).
-    logarithms : bool
     """
-    if logarithms:
-        t, s = (np.asarray(a, dtype=np.float64) for a in (teacher, student))
-        same = _likeliest(t) == _likeliest(s)
-    else:
-        pair = _pair(teacher, student)
-        same = _decisions(pair[0]) == _decisions(pair[1])
+    teacher, student = _pair(teacher_proba, student_proba)
+    same = teacher.decisions == student.decisions
     low, high = wilson(np.count_nonzero(same), same.size, confidence)
     return Interval(float(same.mean()), float(low), float(high), confidence, int(same.size))
 
@@ -174,15 +168,6 @@ def _pair(teacher_proba: ArrayLike, student_proba: ArrayLike) -> tuple[SoftLabel
     if teacher.n_classes != student.n_classes:
         raise ValueError(f"The teacher knows {teacher.n_classes} classes, the student {student.n_classes}.")
     return teacher, student
-
-
-def _decisions(labels: SoftLabels) -> np.ndarray:
-    p = labels.probabilities
-    return p >= 0.5 if p.ndim == 1 else p.argmax(axis=1)
-
-
-def _likeliest(logs: Array) -> np.ndarray:
-    return logs[:, 1] >= logs[:, 0] if logs.shape[1] == 2 else logs.argmax(axis=1)
 
 
 def _logits(teacher: SoftLabels, student_logits: ArrayLike) -> Array:
