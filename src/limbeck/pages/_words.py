@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure as Drawing
+from typing import TYPE_CHECKING
 
 from limbeck.displays import rendered
 from limbeck.report import Figure
 from limbeck.theory import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 
 def share(value: float) -> str:
