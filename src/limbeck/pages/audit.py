@@ -14,16 +14,17 @@ def page(report: LeakReport, sources: Mapping[str, str]) -> Page:
     """All sections."""
     return Page(
         title="Whose model leaks",
-        subtitle=f"A linear model with {report.unknowns} unknowns, rated by its owner; nothing was asked over a network.",
+        subtitle=f"A linear model with {report.unknowns} unknowns, rated by its owner; nothing went over a network.",
         sections=[
             _verdict(report),
             _curves(report),
             _rounding(report),
             Section("How it was run", parts=[Facts(sources)]),
         ],
-        footer="Disagreement is of the best of several copies, picked by the owner, who knows the model: somebody who does "
+        footer="Disagreement is of the best of several copies, picked by the owner, who knows the model: somebody who "
+        "does "
         "not know it does no better by these methods. Others, who choose their queries as they go, may.",
-    )  # fmt: skip
+    )
 
 
 def answers_until(leak: Leak, agreement: float) -> str:
@@ -55,19 +56,28 @@ def _verdict(report: LeakReport) -> Section:
         answer,
         good=exact is None,
         text=[
-            f"{report.equations} exact answers at independent points are as many equations as there are unknowns for each "
+            f"{report.equations} exact answers at independent points are as many equations as there are "
+            "unknowns for each "
             "class: they give the model away entirely, by one linear solve, whatever its quality.",
-            "What can be done: answer with labels, round hard, limit what one client may ask, or accept that the model is "
+            "What can be done: answer with labels, round hard, limit what one client may ask, or accept "
+            "that the model is "
             "public. Rounding to four decimals or more protects nothing.",
         ],
-        parts=[Grid(COLUMNS, rows(report), "Answers after which the best copy agrees, and stays so, on the grid tried.")],
-    )  # fmt: skip
+        parts=[
+            Grid(
+                COLUMNS,
+                rows(report),
+                "Answers after which the best copy agrees, and stays so, on the grid tried.",
+            )
+        ],
+    )
 
 
 def _curves(report: LeakReport) -> Section:
     drawing = drawings.leaks([(k.answers, k.n, k.disagreement) for k in report.leaks], report.equations)
     caption = (
-        f"Median over {report.repeats} sets of {report.queries} queries, judged on {report.held_out} points that were not "
+        f"Median over {report.repeats} sets of {report.queries} queries, judged on {report.held_out} points "
+        "that were not "
         f"queried. Zeros are drawn at the lower edge. Dotted upright: {report.equations} answers."
     )
     table = [
@@ -91,7 +101,8 @@ def _rounding(report: LeakReport) -> Section:
         "What does rounding buy?",
         text=[
             "; ".join(said) + ".",
-            f"One point in {round(1 / (1 - AGREEMENTS[1]))} is the difference between 99.9 % and everything: the judging "
+            f"One point in {round(1 / (1 - AGREEMENTS[1]))} is the difference between 99.9 % and "
+            "everything: the judging "
             f"sample resolves shares of about {share(1 / report.held_out)}.",
         ],
     )

@@ -27,9 +27,9 @@ def page(bought: Bought, asked: BudgetedDistillation, sources: Mapping[str, str]
         subtitle=f"{len(bought.audit)} audit answers, {len(bought.learned)} learned from, of a budget of "
         f"{bought.budget} questions; target {share(asked.target_risk)}.",
         sections=[*(s for s in sections if s is not None), Section("How it was run", parts=[Facts(sources)])],
-        footer="The audit sample was drawn uniformly from the pool and bought first; no student learned from it. Bounds "
-        "hold for points like the pool's that the teacher answers.",
-    )  # fmt: skip
+        footer="The audit sample was drawn uniformly from the pool and bought first; no student learned from it. "
+        "Bounds hold for points like the pool's that the teacher answers.",
+    )
 
 
 def _shown(bought: Bought, asked: BudgetedDistillation) -> Section:
@@ -39,14 +39,17 @@ def _shown(bought: Bought, asked: BudgetedDistillation) -> Section:
         )
     look = bought.shown
     text = [
-        f"The student disagrees with the teacher on {look.wrong} of {look.size} audit points; its risk is at most "
-        f"{share(look.upper)}. With {asked.confidence:.0%} confidence the bounds of all {look.number} looks hold together "
+        f"The student disagrees with the teacher on {look.wrong} of {look.size} audit points; its risk is "
+        "at most "
+        f"{share(look.upper)}. With {asked.confidence:.0%} confidence the bounds of all {look.number} looks "
+        "hold together "
         "(Clopper and Pearson's, the error probability shared between the looks), whatever the teacher is.",
         f"Buying ended: {bought.reason}.",
     ]
     if asked.least_shown > asked.target_risk:
         text.append(
-            f"An audit sample of {look.size} cannot show less than {share(asked.least_shown)}, even without an error: a "
+            f"An audit sample of {look.size} cannot show less than {share(asked.least_shown)}, even without "
+            "an error: a "
             "larger one was needed for the target."
         )
     return Section(
@@ -63,7 +66,8 @@ def _money(bought: Bought) -> Section:
     return Section(
         "What did it cost?",
         text=[
-            "Every question sent counts as paid for, answered or not. Refused and malformed answers are kept in "
+            "Every question sent counts as paid for, answered or not. Refused and malformed answers are "
+            "kept in "
             "replies.jsonl, set aside and not asked again."
         ],
         parts=[Facts(facts)],
@@ -116,7 +120,8 @@ def _noise(bought: Bought) -> Section | None:
     return Section(
         "Does the teacher agree with itself?",
         text=[
-            f"{bought.noise.rows} audit rows were asked twice. It decided otherwise on {between(bought.noise.flips)}: no "
+            f"{bought.noise.rows} audit rows were asked twice. It decided otherwise on "
+            f"{between(bought.noise.flips)}: no "
             f"student can agree more often. Standard deviation of a logit: {bought.noise.logit:.3g}."
         ],
     )

@@ -24,8 +24,8 @@ def page(plan: BudgetPlan, sources: Mapping[str, str]) -> Page:
         subtitle=f"To disagree with the teacher on at most {share(plan.target_risk)} of points, with "
         f"{plan.confidence:.0%} confidence; {plan.coverage.points} points in the pool.",
         sections=[*(s for s in sections if s is not None), Section("How it was run", parts=[Facts(sources)])],
-        footer="Disagreement is with the teacher, right or wrong, on points like the pool's. Risk, linearity and p(θ) are "
-        "measured on answers drawn uniformly at random: points chosen by geometry are no random sample.",
+        footer="Disagreement is with the teacher, right or wrong, on points like the pool's. Risk, linearity and p(θ) "
+        "are measured on answers drawn uniformly at random: points chosen by geometry are no random sample.",
     )
 
 
@@ -45,7 +45,8 @@ def _decision(plan: BudgetPlan) -> Section:
         good=plan.decision in FAIR,
         text=[
             plan.reason,
-            "A promise is that the student of so many answers, the further ones drawn like the pilot's, meets the target; "
+            "A promise is that the student of so many answers, the further ones drawn like the pilot's, "
+            "meets the target; "
             "docs/calibration.md says how often such promises were kept.",
         ],
         parts=[Facts(facts)],
@@ -55,15 +56,18 @@ def _decision(plan: BudgetPlan) -> Section:
 def _geometry(plan: BudgetPlan) -> Section:
     seen = plan.coverage
     caption = (
-        "Mean share of a unit-length point's square outside the span of k points of the pool: what k answers cannot have "
+        "Mean share of a unit-length point's square outside the span of k points of the pool: what k "
+        "answers cannot have "
         "taught a linear student."
     )
     return Section(
         "What was known before any answer?",
         text=[
-            f"{seen.points} points with {seen.features} features (intercept included) have rank {seen.rank} and effective "
+            f"{seen.points} points with {seen.features} features (intercept included) have rank {seen.rank} "
+            "and effective "
             f"rank {seen.effective_rank:.3g}.",
-            f"{seen.rank} answers or more, at points that span the features, are exact if your teacher is linear on these "
+            f"{seen.rank} answers or more, at points that span the features, are exact if your teacher is "
+            "linear on these "
             "features and answers exactly. Whether it is can only be seen with more answers than that.",
         ],
         parts=[picture(drawings.coverage(seen.sizes, seen.residual, seen.residual_random), caption)],
@@ -77,12 +81,14 @@ def _linearity(pilot: Reading) -> Section:
         text.append("The theory's promises are withheld: the forecast is carried on from what was measured.")
     elif pilot.exact is not None:
         text.append(
-            f"{pilot.exact.surplus} answers more than the rank would each have shown a teacher that is not. Assuming "
+            f"{pilot.exact.surplus} answers more than the rank would each have shown a teacher that is not. "
+            "Assuming "
             f"nothing, at most {share(pilot.exact.otherwise)} of points can be otherwise."
         )
         if pilot.exact.enough is not None:
             text.append(
-                f"For this teacher {pilot.exact.enough} random answers would have been enough for the target, read off "
+                f"For this teacher {pilot.exact.enough} random answers would have been enough for the "
+                "target, read off "
                 "the pool's geometry."
             )
     return Section("Is the teacher linear on these features?", seen.verdict, seen.verdict == "linear", text)
@@ -107,29 +113,40 @@ def _curve(plan: BudgetPlan, pilot: Reading) -> Section:
     return Section(
         "How does the disagreement fall?",
         text=[
-            f"Means over {curve.orders} random orders ({how}) on {curve.audit} audit points, none learned from by the "
+            f"Means over {curve.orders} random orders ({how}) on {curve.audit} audit points, none learned "
+            "from by the "
             f"student it rates. Giving always the commonest class disagrees on {between(pilot.constant)}.",
-            f"The student of all {seen.at_most} answers the pool can give would meet the target with probability "
+            f"The student of all {seen.at_most} answers the pool can give would meet the target with "
+            "probability "
             f"{seen.reached:.2f}, over the fits that the pilot leaves possible.",
         ],
         parts=[
             picture(
                 drawing,
-                "Measured disagreement (bars: 1.96 standard errors, audit points and learning sets; triangles: no error "
+                "Measured disagreement (bars: 1.96 standard errors, audit points and learning sets; "
+                "triangles: no error "
                 "seen) and what power laws with a floor, weighted by how well they fit, make of it.",
             ),
-            Grid(("answers", "disagreement", "± 95 %", "5 % of orders", "95 % of orders"), rows, "The numbers", True),
+            Grid(
+                ("answers", "disagreement", "± 95 %", "5 % of orders", "95 % of orders"),
+                rows,
+                "The numbers",
+                True,
+            ),
         ],
-    )  # fmt: skip
+    )
 
 
 def _shown(plan: BudgetPlan) -> Section:
     return Section(
         "What would show it, assuming nothing?",
         text=[
-            f"{plan.audit_needed} random answers that the student did not learn from, all decided alike, show a "
-            f"disagreement of at most {share(plan.target_risk)} with {plan.confidence:.0%} confidence (Clopper and "
-            "Pearson), whatever the teacher is. limbeck label buys such a sample first and keeps the confidence over "
+            f"{plan.audit_needed} random answers that the student did not learn from, all decided alike, "
+            "show a "
+            f"disagreement of at most {share(plan.target_risk)} with {plan.confidence:.0%} confidence "
+            "(Clopper and "
+            "Pearson), whatever the teacher is. limbeck label buys such a sample first and keeps the "
+            "confidence over "
             "every look."
         ],
     )
@@ -157,15 +174,19 @@ def _tails(plan: BudgetPlan, pilot: Reading) -> Section | None:
     return Section(
         "How are the points aligned with the teacher?",
         text=[
-            "The angle of a point to a linear teacher of norm B follows from its answer alone: |z| = B |x| cos θ. B is at "
-            "least ‖ŵ‖, the norm of what these answers teach, and otherwise unknown; a larger B makes every angle larger.",
-            f"{promise}: the last column is the smallest n at which it promises an expected disagreement within the "
+            "The angle of a point to a linear teacher of norm B follows from its answer alone: |z| = B |x| "
+            "cos θ. B is at "
+            "least ‖ŵ‖, the norm of what these answers teach, and otherwise unknown; a larger B makes "
+            "every angle larger.",
+            f"{promise}: the last column is the smallest n at which it promises an expected disagreement "
+            "within the "
             "target, for the upper band of p(θ).",
         ],
         parts=[
             picture(
                 drawings.tails(named, pilot.tails[0].band),
-                f"p(θ) of {len(pilot.tails[0].tail.angles)} audit points; dotted: plus the Dvoretzky-Kiefer-Wolfowitz "
+                f"p(θ) of {len(pilot.tails[0].tail.angles)} audit points; dotted: plus the "
+                "Dvoretzky-Kiefer-Wolfowitz "
                 f"band, above the truth for all θ at once with {plan.confidence:.0%} confidence.",
             ),
             Grid(("B", "p(π/4)", "p(3π/8)", "band", "Theorem 3 promises from n ="), rows),
