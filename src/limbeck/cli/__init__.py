@@ -16,7 +16,7 @@ app = typer.Typer(
     help="Exact knowledge distillation into linear students: what the student will learn, how many teacher "
     "answers it needs, which ones, and how sure you can be.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 

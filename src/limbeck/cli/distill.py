@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 EPILOG = """Examples:
 
- limbeck distill reviews.csv --text review --teacher-probability p_spam --out student.json --report report.html
-
- limbeck distill pool.parquet --embedding vector --id doc --answers bought.csv --teacher-logit z --out student.json
-
- limbeck distill digits.npz --out student.json        keys X, id, teacher_probability need no options
+\b
+  limbeck distill reviews.csv --text review --teacher-probability p_spam \\
+      --out student.json --report report.html
+\b
+  limbeck distill pool.parquet --embedding vector --id doc \\
+      --answers bought.csv --teacher-logit z --out student.json
+\b
+  limbeck distill digits.npz --out student.json
+      (the keys X, id and teacher_probability need no options)
 
 Then: limbeck predict student.json new.parquet --out answers.csv"""
 
@@ -57,10 +61,6 @@ def distill(
         float, typer.Option(help="Share of the answers kept aside, at random, to rate the student.")
     ] = 0.2,
     repeats: Annotated[int, typer.Option(min=2, help="Random orders behind the report's curves.")] = 10,
-    evidence: Annotated[
-        bool,
-        typer.Option("--evidence", help="Save the points learned from too: predict can then prove answers."),
-    ] = False,
     report: options.Report = None,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,

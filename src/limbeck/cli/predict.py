@@ -14,7 +14,8 @@ from limbeck.records import UserError
 
 EPILOG = """Example:
 
- limbeck predict student.json new.parquet --id doc --out answers.csv
+\b
+  limbeck predict student.json new.parquet --id doc --out answers.csv
 
 Columns of the output: id, label, and a probability for every class."""
 
