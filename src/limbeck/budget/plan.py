@@ -32,6 +32,8 @@ NORMS = (1.0, 1.5, 2.0)
 SMALLEST_PILOT = 12
 PILOT = 100
 MOST_HELD_OUT = 2000
+SURPLUS = 20
+"""Answers beyond the rank that settle whether the teacher is linear."""
 
 
 @dataclass(frozen=True)
@@ -408,7 +410,15 @@ def _decide(reading: Reading, geometry: Coverage, target: float, confidence: flo
     if forecast.n is not None:
         need = f"The student of {forecast.n} answers learned from meets the target with {sure}; {learned} are there."
         return ("stop", 0, need) if forecast.n <= learned else ("buy", forecast.n - learned, need)
-    if forecast.reached <= 1 - confidence or learned >= forecast.at_most:
+    unlikely = forecast.reached <= 1 - confidence
+    beyond_rank = geometry.rank + SURPLUS - reading.linearity.n
+    if (
+        unlikely
+        and reading.linearity.verdict == "cannot tell yet"
+        and 0 < beyond_rank <= forecast.at_most - learned
+    ):
+        return "look again", beyond_rank, _only_if_linear(geometry.rank, reading.answers)
+    if unlikely or learned >= forecast.at_most:
         said = f"meets the target with a probability of {forecast.reached:.2g} only"
         cure = "better features, another student or a larger target are needed"
         return (
@@ -420,6 +430,13 @@ def _decide(reading: Reading, geometry: Coverage, target: float, confidence: flo
     if forecast.likely is not None and forecast.likely > learned:
         more = min(more, forecast.likely - learned)
     return "look again", more, _not_yet(forecast, reading.answers, learned)
+
+
+def _only_if_linear(rank: int, answers: int) -> str:
+    return (
+        f"As the disagreement falls, no number of answers would do; but if the teacher is linear, {rank} answers are "
+        f"exact, and {answers} cannot tell. {SURPLUS} random answers more than the rank can."
+    )
 
 
 def _linear_enough(exact: Exact, answers: int, sure: str) -> str:

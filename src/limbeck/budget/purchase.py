@@ -74,6 +74,10 @@ class Bought:
     """Rows learned from, in the order they were bought, (m,)."""
     answers: SoftLabels | None = field(repr=False)
     """Answers of ``audit`` followed by ``learned``; None if there are none."""
+    kind: str
+    """How the teacher put them: ``probabilities``, ``log_probabilities`` or ``logits``; empty if there are none."""
+    said: np.ndarray = field(repr=False)
+    """The same as it put them, one row each."""
     classes: tuple[str, ...]
     """Names of the classes."""
     looks: tuple[BatchLook, ...]
@@ -286,6 +290,8 @@ class Purchase:
             audit=np.array(audit, dtype=int),
             learned=np.array(learned, dtype=int),
             answers=labels,
+            kind=ledger.kind,
+            said=np.array([ledger.rows[self.names[row]].answers[0] for row in rows]),
             classes=ledger.classes or tuple(map(str, range(labels.n_classes if labels else 2))),
             looks=tuple(self.looks),
             linearity=self._linearity(audit) if len(audit) else None,
