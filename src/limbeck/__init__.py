@@ -18,6 +18,7 @@ R(h), Eq. 4            ``theory.symmetric_risk`` (exact), ``theory.held_out_risk
 w_delta, section 5.2   ``theory.BiasedDistillation(delta)``
 m(w), Eq. 34           ``theory.monotonicity``
 N (layers)             ``depth``
+which points to label  ``SpanSelection`` (beyond the paper); ``theory.certify``: which answers are proved
 soft labels, sklearn   ``SoftLabelClassifier``; its ridge ``alpha`` at 0 is Theorem 1's student
 =====================  ==============================================================================
 """
@@ -26,13 +27,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from limbeck.budget import SpanSelection
     from limbeck.students import SoftLabelClassifier
 
 __version__ = "0.1.0"
 
-__all__ = ["SoftLabelClassifier", "__version__"]
+__all__ = ["SoftLabelClassifier", "SpanSelection", "__version__"]
 
-_HOMES = {"SoftLabelClassifier": "limbeck.students"}
+_HOMES = {"SoftLabelClassifier": "limbeck.students", "SpanSelection": "limbeck.budget"}
 
 
 def __getattr__(name: str) -> object:
