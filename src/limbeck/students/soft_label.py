@@ -7,35 +7,23 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.linalg import qr
-from scipy.sparse import issparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
-from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import (
     _check_sample_weight,
-    check_consistent_length,
     check_is_fitted,
     validate_data,
 )
 
-from limbeck.labels import (
-    SoftLabels,
-    from_hard,
-    from_logits,
-    from_probabilities,
-)
-from limbeck.students._design import reduced
-from limbeck.students._exact import fit_exact
-from limbeck.students._objective import Objective, minimise
-from limbeck.students._path import AlphaPath, follow, stopped_flow
-from limbeck.students.linearity import Linearity, linearity
+from limbeck.students._design import Points
+from limbeck.students._learn import Settings, learn
+from limbeck.students._path import AlphaPath
+from limbeck.students._targets import decisions, read_answers
+from limbeck.students.linearity import Linearity, judge
 from limbeck.theory import Span
-
-ENCODED = 5
 
 
 def _is_exact(student: SoftLabelClassifier) -> bool:
@@ -198,21 +186,30 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         X = validate_data(
             self, X, accept_sparse="csr", dtype=[np.float64, np.float32], accept_large_sparse=False
         )
-        labels, classes = self._answers(X, y, teacher_proba, teacher_logits)
+        labels, classes = read_answers(
+            X, y, teacher_proba, teacher_logits, classes=self.classes, decimals=self.decimals
+        )
         counts = np.asarray(
             _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         )
         self.classes_ = classes
         dtype = X.dtype
-        kept = np.flatnonzero(counts > 0)
-        X, labels, counts = X[kept].astype(np.float64), labels[kept], counts[kept]
+        X, kept = X.astype(np.float64, copy=False), np.flatnonzero(counts > 0)
+        if len(kept) < len(counts):
+            X, labels, counts = X[kept], labels[kept], counts[kept]
         self.n_saturated_ = int(labels.saturated.sum())
-        self.linearity_ = linearity(X, labels, intercept=self.fit_intercept)
-        weights, intercepts = self._learn(X, labels, counts)
-        if not (np.all(np.isfinite(weights)) and np.all(np.isfinite(intercepts))):
+        points = Points(X, self.fit_intercept)
+        self.linearity_ = judge(points, labels)
+        found = learn(points, labels, counts, self._settings(), kept)
+        if not (np.all(np.isfinite(found.weights)) and np.all(np.isfinite(found.intercepts))):
             raise ArithmeticError("The weights are not finite: scale the features.")
-        self.coef_, self.intercept_ = weights.astype(dtype), intercepts.astype(dtype)
+        self.coef_, self.intercept_ = found.weights.astype(dtype), found.intercepts.astype(dtype)
+        self.alpha_, self.alpha_path_, self.realisable_ = found.alpha, found.path, found.realisable
+        self.n_iter_, self.gradient_ = found.iterations, found.gradient
         return self
+
+    def _settings(self) -> Settings:
+        return Settings(self.alpha, self.saturated, self.stop_time, self.tol, self.max_iter)
 
     def _check_parameters(self) -> None:
         ridge = self.alpha
@@ -230,181 +227,6 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"tol must be positive, got {self.tol!r}.")
         if not (isinstance(self.max_iter, Integral) and self.max_iter >= 1):
             raise ValueError(f"max_iter must be a whole number of at least 1, got {self.max_iter!r}.")
-
-    def _answers(self, X, y, proba, logits) -> tuple[SoftLabels, np.ndarray]:
-        """What the teacher said, and the classes."""
-        if proba is not None and logits is not None:
-            raise ValueError("teacher_proba and teacher_logits were both given: give one.")
-        if proba is None and logits is None:
-            return self._targets(X, y)
-        name, given = ("teacher_proba", proba) if logits is None else ("teacher_logits", logits)
-        given = np.asarray(given)
-        check_consistent_length(X, given)
-        labels = (
-            from_logits(given) if logits is not None else from_probabilities(given, decimals=self.decimals)
-        )
-        if y is None:
-            return labels, self._named_classes(labels.n_classes)
-        y = column_or_1d(y, warn=True)
-        check_consistent_length(X, y)
-        if y.dtype.kind == "f" and not np.all(y == np.round(y)):
-            raise ValueError(
-                f"With {name}, y must be class labels, got probabilities: leave y out, or {name}."
-            )
-        seen = unique_labels(y)
-        if self.classes is not None:
-            classes = self._named_classes(labels.n_classes)
-            if not set(seen.tolist()) <= set(classes.tolist()):
-                raise ValueError(
-                    f"y holds {sorted(set(seen.tolist()) - set(classes.tolist()))}, not in classes."
-                )
-            return labels, classes
-        if len(seen) == labels.n_classes:
-            return labels, seen
-        if seen.dtype.kind in "iu" and seen.min() >= 0 and seen.max() < labels.n_classes:
-            return labels, np.arange(labels.n_classes)
-        raise ValueError(
-            f"{name} has {labels.n_classes} classes and y {len(seen)} ({seen.tolist()[:10]}): a fold may hold fewer. "
-            "Give y as integer codes 0 ... K - 1, or name the classes of the columns (classes=)."
-        )
-
-    def _targets(self, X, y) -> tuple[SoftLabels, np.ndarray]:
-        y = np.asarray(y) if not hasattr(y, "to_numpy") else y.to_numpy()
-        if y.ndim == 2 and y.shape[1] > 1:
-            check_consistent_length(X, y)
-            labels = from_probabilities(y, decimals=self.decimals)
-            return labels, self._named_classes(labels.n_classes)
-        y = column_or_1d(y, warn=True)
-        check_consistent_length(X, y)
-        if y.dtype.kind == "f":
-            if not np.all(np.isfinite(y)):
-                row = int(np.argmin(np.isfinite(y)))
-                raise ValueError(f"Input y contains NaN or infinity in row {row}.")
-            if not np.all(y == np.round(y)):
-                if y.min() < 0 or y.max() > 1:
-                    row = int(np.argmax((y < 0) | (y > 1)))
-                    raise ValueError(
-                        f"Unknown label type: continuous. Row {row} holds {y[row]:.6g}, which is neither a class label "
-                        "nor a probability in [0, 1]. Logits are given as teacher_logits=."
-                    )
-                return from_probabilities(y, decimals=self.decimals), self._named_classes(2)
-        check_classification_targets(y)
-        return self._hard(y)
-
-    def _hard(self, y) -> tuple[SoftLabels, np.ndarray]:
-        seen, codes = np.unique(y, return_inverse=True)
-        if len(seen) == len(y) and len(y) >= ENCODED and seen.dtype.kind in "iuf":
-            raise ValueError(
-                f"y holds {len(seen)} distinct labels in as many rows. cross_val_predict encodes probabilities given "
-                "as y that way: give it hard labels as y and the teacher's answers as teacher_proba=."
-            )
-        if self.classes is not None:
-            names = np.asarray(self.classes)
-            if set(seen.tolist()) <= set(names.tolist()):
-                codes = np.array([names.tolist().index(label) for label in y.tolist()])
-            elif not (seen.dtype.kind in "iu" and seen.min() >= 0 and seen.max() < len(names)):
-                raise ValueError(f"y holds labels that are not among classes={names.tolist()}.")
-            else:
-                codes = y
-            return from_hard(codes, len(names)), names
-        if len(seen) < 2:
-            raise ValueError(
-                f"This solver needs samples of at least 2 classes in the data, but the data contains only one class: "
-                f"{seen[0]!r}"
-            )
-        return from_hard(codes, len(seen)), seen
-
-    def _named_classes(self, n_classes: int) -> np.ndarray:
-        if self.classes is None:
-            return np.arange(n_classes)
-        names = np.asarray(self.classes)
-        if names.ndim != 1 or len(names) != n_classes or len(set(names.tolist())) != n_classes:
-            raise ValueError(f"classes must be {n_classes} different names, got {names.tolist()}.")
-        return names
-
-    def _learn(self, X, labels: SoftLabels, counts) -> tuple[np.ndarray, np.ndarray]:
-        self.alpha_path_: AlphaPath | None = None
-        self.realisable_ = False
-        weight = counts / counts.sum()
-        if self.stop_time is not None:
-            design = reduced(X, intercept=self.fit_intercept)
-            found = stopped_flow(design, labels, weight, float(self.stop_time))
-            self.alpha_, self.n_iter_, self.gradient_ = float("nan"), found.iterations, found.gradient
-            return design.weights(found.theta)
-        if self.alpha == "loo":
-            return self._by_leave_one_out(X, labels, counts)
-        self.alpha_ = float(self.alpha)
-        if self.alpha_ == 0:
-            return self._without_ridge(X, labels, counts)
-        design = reduced(X, intercept=self.fit_intercept)
-        objective = Objective(design.A, labels, weight, design.penalised, self.alpha_)
-        found = minimise(objective, objective.zero(), tol=self.tol, max_iter=self.max_iter)
-        return self._finished(design, found)
-
-    def _without_ridge(self, X, labels: SoftLabels, counts) -> tuple[np.ndarray, np.ndarray]:
-        held = labels.saturated
-        bound = self.saturated == "bound" and bool(held.any() and not held.all())
-        if held.any() and not held.all():
-            row = int(np.argmax(held))
-            if self.saturated == "raise":
-                raise ValueError(
-                    f"{held.sum()} of {len(labels)} rows hold a probability of 0 or 1 (the first is row {row}), which "
-                    "has no finite logit: the exact student (alpha=0) does not exist. Use saturated='drop' or 'bound', "
-                    "or alpha > 0, which takes them as they are."
-                )
-            if self.saturated == "drop":
-                kept = np.flatnonzero(~held)
-                X, labels, counts = X[kept], labels[kept], counts[kept]
-            elif labels.n_classes > 2:
-                raise ValueError("saturated='bound' is for two classes: use 'drop' or alpha > 0.")
-            elif issparse(X):
-                raise ValueError("saturated='bound' needs dense points: use 'drop' or alpha > 0.")
-        found = fit_exact(X, labels, counts / counts.sum(), intercept=self.fit_intercept, bound=bound)
-        self.realisable_, self.n_iter_, self.gradient_ = found.realisable, found.iterations, found.gradient
-        return found.weights, found.intercepts
-
-    def _by_leave_one_out(self, X, labels: SoftLabels, counts) -> tuple[np.ndarray, np.ndarray]:
-        if len(labels) < 2:
-            raise ValueError(
-                "alpha='loo' leaves rows out one by one and there is 1 sample: give alpha a number."
-            )
-        weight, mass = counts / counts.sum(), np.minimum(counts, 1.0) / counts.sum()
-        design = reduced(X, intercept=self.fit_intercept)
-        if issparse(design.A) and X.shape[1] > 4000:
-            raise ValueError(
-                f"alpha='loo' factorises min(n, d) coordinates, and sparse points of shape {X.shape} have too many: "
-                "give alpha a number (GridSearchCV can choose it)."
-            )
-        exact, why = None, ""
-        if labels.saturated.any():
-            why = f"alpha = 0 was not tried: {self.n_saturated_} rows hold probabilities of 0 or 1"
-        elif issparse(X):
-            why = "alpha = 0 was not tried: the points are sparse"
-        else:
-            try:
-                exact = fit_exact(X, labels, weight, intercept=self.fit_intercept, bound=False, mass=mass)
-            except ArithmeticError as error:
-                why = f"alpha = 0 was not tried: {error}"
-        self.alpha_path_, found = follow(design, labels, weight, mass, counts, exact, why)
-        self.alpha_ = self.alpha_path_.chosen
-        if found is None:
-            assert exact is not None
-            self.realisable_, self.n_iter_, self.gradient_ = (
-                exact.realisable,
-                exact.iterations,
-                exact.gradient,
-            )
-            return exact.weights, exact.intercepts
-        return self._finished(design, found)
-
-    def _finished(self, design, found) -> tuple[np.ndarray, np.ndarray]:
-        self.n_iter_, self.gradient_ = max(found.iterations, 1), found.gradient
-        if not found.converged:
-            raise ArithmeticError(
-                f"Newton's method stopped at a relative gradient of {found.gradient:.1e} after {found.iterations} "
-                "steps: scale the features, raise max_iter, or raise alpha."
-            )
-        return design.weights(found.theta)
 
     @available_if(_is_exact)
     def partial_fit(self, X, y=None, classes=None, *, teacher_proba=None, teacher_logits=None):
@@ -434,9 +256,17 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         first = not hasattr(self, "_triangle")
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=first)
         dtype = X.dtype if first else self.coef_.dtype
-        if classes is not None and self.classes is None:
-            self.classes = classes
-        labels, named = self._answers(X, y, teacher_proba, teacher_logits)
+        named = next(
+            (
+                names
+                for names in (self.classes, classes, getattr(self, "classes_", None))
+                if names is not None
+            ),
+            None,
+        )
+        labels, named = read_answers(
+            X, y, teacher_proba, teacher_logits, classes=named, decimals=self.decimals
+        )
         if labels.saturated.any():
             if self.saturated != "drop" or labels.saturated.all():
                 row = int(np.argmax(labels.saturated))
@@ -494,17 +324,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
 
     def score(self, X, y, sample_weight=None):
         """Accuracy for hard y; for soft y, agreement with the teacher's decisions (1 - transfer risk)."""
-        soft = np.asarray(y) if not hasattr(y, "to_numpy") else y.to_numpy()
-        if soft.ndim == 2 and soft.shape[1] > 1:
-            y = (
-                self.classes_[from_probabilities(soft).probabilities.argmax(axis=1)]
-                if soft.shape[1] > 2
-                else None
-            )
-            y = self.classes_[(soft[:, 1] >= soft[:, 0]).astype(int)] if y is None else y
-        elif soft.dtype.kind == "f" and not np.all(soft == np.round(soft)):
-            y = self.classes_[(from_probabilities(soft).probabilities >= 0.5).astype(int)]
-        return accuracy_score(y, self.predict(X), sample_weight=sample_weight)
+        return accuracy_score(decisions(y, self.classes_), self.predict(X), sample_weight=sample_weight)
 
     def to_sklearn(self) -> LogisticRegression:
         """A fitted `LogisticRegression` with the same weights, for skops, ONNX and whatever wants one."""

@@ -158,6 +158,14 @@ class Span:
         gains[self.independent] = 1
         return np.cumsum(gains)
 
+    @cached_property
+    def leverages(self) -> Array:
+        """h_i = x_i^T (X^T X)^+ x_i, (n,): the share point i has in the student's answer to it.
+
+        1 where it alone carries a direction; they sum to the rank.
+        """
+        return self._factor.leverages(self.X)
+
     # -- the subspace ------------------------------------------------------------------------
 
     def coordinates(self, V: ArrayLike) -> Array:
