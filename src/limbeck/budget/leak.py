@@ -164,7 +164,9 @@ def audit_leak(
     _check.count(repeats, "repeats")
     source = None if pool is None else _check.points(pool, "pool")
     if source is not None and source.shape[1] != model.coef.shape[1]:
-        raise ValueError(f"The pool has {source.shape[1]} features where the model has {model.coef.shape[1]}.")
+        raise ValueError(
+            f"The pool has {source.shape[1]} features where the model has {model.coef.shape[1]}."
+        )
     draws = [_draw(model, source, held_out, rng) for _ in range(repeats)]
     most = min(len(draws[0][0]), MOST_ANSWERS)
     scores, labels = _grid(model, factors, most), _grid(model, label_factors, most)
