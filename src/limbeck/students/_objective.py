@@ -6,11 +6,12 @@ K >= 3). Coordinates without penalty (the intercept; all of them at alpha = 0) a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, lapack, solve_triangular
+from scipy.linalg import LinAlgError, cho_solve, lapack, solve_triangular
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import expit, log_expit, log_softmax, softmax
 
@@ -130,13 +131,7 @@ class Objective:
                 U, shifted = P * (1 - P) * U, 0.0
             return (A.T @ (s[:, None] * U) + self._ridge * V + shifted).ravel()
 
-        factors = self._preconditioner(np.maximum(s @ (P * (1 - P)), 1e-12))
-
-        def precondition(v: Array) -> Array:
-            V = v.reshape(r, m)
-            if isinstance(factors, list):
-                return np.column_stack([cho_solve(f, V[:, k]) for k, f in enumerate(factors)]).ravel()
-            return (V / factors).ravel()
+        precondition = self._preconditioner(P)
 
         H = LinearOperator((r * m, r * m), matvec=times)
         M = LinearOperator((r * m, r * m), matvec=precondition)
@@ -145,23 +140,38 @@ class Objective:
         return found.reshape(r, m)
 
     @cached_property
-    def _gram(self) -> Array:
-        return _weighted_gram(self.A, self.weight)
-
-    @cached_property
     def _mean_square(self) -> float:
         A2 = self.A.multiply(self.A) if hasattr(self.A, "multiply") else np.square(self.A)
         return float(np.mean(A2.T @ self.weight))
 
-    def _preconditioner(self, curvature: Array) -> list | Array:
-        r = self.A.shape[1]
-        if r <= 4 * DENSE_UNKNOWNS:
-            jitter = 1e-12 * max(self._gram.diagonal().max(), 1e-300)
-            ridge = np.diag(self.alpha * self.penalised + jitter)
-            return [cho_factor(c * self._gram + ridge) for c in curvature]
-        A2 = self.A.multiply(self.A) if hasattr(self.A, "multiply") else np.square(self.A)
-        diagonal = np.asarray(A2.T @ self.weight).ravel()
-        return diagonal[:, None] * curvature + self._ridge + 1e-12 * max(diagonal.max(), 1e-300)
+    def _preconditioner(self, P: Array) -> Callable[[Array], Array]:
+        """Approximate H^-1 on rows flattened from (r, m).
+
+        A row's curvature diag(p) - p p^T has the pseudo-inverse C diag(1/p) C, C = I - 11^T/K centring the
+        classes: each class by its own Gram matrix of weights s p_k, then centred, is H^-1 but for what rows share.
+        """
+        (r, m), s = (self.A.shape[1], self.columns), self.weight
+        curvature = P if m > 1 else P * (1 - P)
+        ridge = self.alpha * self.penalised
+
+        def centred(V: Array) -> Array:
+            return (V - V.mean(axis=1, keepdims=True) if m > 1 else V).ravel()
+
+        if r > 4 * DENSE_UNKNOWNS:
+            A2 = self.A.multiply(self.A) if hasattr(self.A, "multiply") else np.square(self.A)
+            diagonal = np.asarray(A2.T @ (s[:, None] * curvature)) + ridge[:, None]
+            diagonal += 1e-12 * max(diagonal.max(), 1e-300)
+            return lambda v: centred(v.reshape(r, m) / diagonal)
+        factors = []
+        for k in range(m):
+            H = _weighted_gram(self.A, s * curvature[:, k]) + np.diag(ridge)
+            factors.append(cholesky(H + 1e-12 * max(H.diagonal().max(), 1e-300) * np.eye(r)))
+
+        def solve(v: Array) -> Array:
+            V = v.reshape(r, m)
+            return centred(np.column_stack([cho_solve((L, True), V[:, k]) for k, L in enumerate(factors)]))
+
+        return solve
 
     # -- leave-one-out -----------------------------------------------------------------------------
 
