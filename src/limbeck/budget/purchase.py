@@ -146,20 +146,16 @@ class Purchase:
         self._repeat(asker, audit)
         order = self._order(np.sort(self.permutation[used:]))
         learned: list[int] = []
-        at, reason = 0, ""
-        while not reason:
+        at = 0
+        while True:
             rows, used = self._buy(asker, order[at:], batch, "learn")
             learned, at = learned + rows, at + used
-            if len(learned) > 1 and (len(rows) == batch or (rows and self._ended(order, at))):
-                stop = self._look(audit, learned)
-                reason = "the target is shown to be met" if stop else ""
-            reason = reason or self._ended(order, at)
-        return self._bought(audit, learned, reason)
-
-    def _ended(self, order: np.ndarray, at: int) -> str:
-        if self.ledger.spent >= self.settings.budget:
-            return "the budget is spent"
-        return "every row of the pool was asked" if at >= len(order) else ""
+            if rows and len(learned) > 1 and self._look(audit, learned):
+                return self._bought(audit, learned, "the target is shown to be met")
+            if len(rows) < batch:
+                spent = self.ledger.spent >= self.settings.budget
+                reason = "the budget is spent" if spent else "every row of the pool was asked"
+                return self._bought(audit, learned, reason)
 
     def _buy(self, asker: Asker, order: np.ndarray, wanted: int, role: str) -> tuple[list[int], int]:
         """Answers of the first ``wanted`` rows of the order that give one; and how many rows that took."""
