@@ -28,13 +28,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from limbeck.budget import BudgetedDistillation, BudgetPlan, StoppingRule, plan_budget
-    from limbeck.students import KernelSoftLabelClassifier, SoftLabelClassifier, load, save
+    from limbeck.students import (
+        DistilledClassifier,
+        KernelSoftLabelClassifier,
+        SoftLabelClassifier,
+        load,
+        save,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BudgetPlan",
     "BudgetedDistillation",
+    "DistilledClassifier",
     "KernelSoftLabelClassifier",
     "SoftLabelClassifier",
     "StoppingRule",
@@ -47,6 +54,7 @@ __all__ = [
 _HOMES = {
     "BudgetPlan": "limbeck.budget",
     "BudgetedDistillation": "limbeck.budget",
+    "DistilledClassifier": "limbeck.students",
     "KernelSoftLabelClassifier": "limbeck.students",
     "SoftLabelClassifier": "limbeck.students",
     "StoppingRule": "limbeck.budget",

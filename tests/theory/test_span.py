@@ -353,3 +353,19 @@ def test_a_rank_tolerance_is_the_users_to_set():
     assert Span(X, tol=1e-8).rank == 1
     with pytest.raises(ValueError, match="tol"):
         Span(X, tol=-1)
+
+
+@pytest.mark.parametrize("case", ["wide", "tall", "deficient", "repeated", "alone"])
+def test_leverages_are_the_diagonal_of_the_hat_matrix(case):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((8, 20) if case == "wide" else (30, 6))
+    if case == "deficient":
+        X[:, 5] = X[:, 0] - X[:, 1]
+    if case == "repeated":
+        X = np.repeat(X[:5], 4, axis=0)
+    if case == "alone":
+        X[:, 5] = 0
+        X[3, 5] = 1e-3
+    span = Span(X)
+    np.testing.assert_allclose(span.leverages, np.diag(X @ np.linalg.pinv(X, rcond=1e-12)), atol=1e-10)
+    assert span.leverages.sum() == pytest.approx(span.rank)
