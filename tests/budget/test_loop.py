@@ -6,19 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from budget.telling import answer
 from scipy.special import expit
 
+from budget.telling import answer
 from limbeck import BudgetedDistillation, SoftLabelClassifier
 from limbeck.budget import CallableTeacher, ProgramTeacher
 from limbeck.budget.asking import Manners
 from limbeck.budget.ledger import Ledger
+from limbeck.budget.select import SpanSelection
 from limbeck.records import UserError
 
 HERE = Path(__file__).parent
 X = np.random.default_rng(0).standard_normal((200, 4))
 TRUTH = np.array([answer(x) for x in X])
 EXACT = SoftLabelClassifier(alpha=0)
+ECHO = """
+import json, sys
+for line in sys.stdin:
+    question = json.loads(line)
+    print(json.dumps({"id": question["id"], "logits": len(question["say"]) - 3.5}), flush=True)
+"""
 
 
 def command(calls, how="", pause=0):
@@ -113,14 +120,24 @@ def test_a_span_query_orders_the_rest_of_the_pool(tmp_path):
 
     def query(points, n):
         seen.append((points, n))
-        return np.arange(len(points))[::-1]
+        return np.arange(len(points))[::-1][:n]
 
     settings = {"budget": 40, "target_risk": 0.1, "audit": 20, "batch": 10, "student": EXACT}
-    bought = BudgetedDistillation(lambda x: expit(x.sum(axis=1)), select=query, **settings).run(X, folder=tmp_path)
+    bought = BudgetedDistillation(lambda x: expit(x.sum(axis=1)), select=query, **settings).run(
+        X, folder=tmp_path
+    )
     ((points, n),) = seen
-    assert n == len(points) == 180
+    assert (n, len(points)) == (40, 180)
     rest = np.setdiff1d(np.arange(200), bought.audit)
     assert bought.learned.tolist() == rest[::-1][:20].tolist()
+
+
+def test_well_chosen_points_come_first_and_the_audit_points_have_no_part_in_it(tmp_path):
+    settings = {"budget": 40, "target_risk": 0.1, "audit": 20, "batch": 10, "student": EXACT}
+    bought = BudgetedDistillation(lambda x: expit(x.sum(axis=1)), **settings).run(X, folder=tmp_path)
+    rest = np.setdiff1d(np.arange(200), bought.audit)
+    best = SpanSelection().query(np.hstack([X[rest], np.ones((180, 1))]), 40)
+    assert bought.learned.tolist() == rest[best][:20].tolist()
 
 
 # -- one that does not -------------------------------------------------------------------------------------------
@@ -183,10 +200,8 @@ def test_named_classes_may_be_told_beforehand(tmp_path):
     ],
 )
 def test_a_teacher_that_hangs_dies_or_babbles_is_given_up_and_what_was_bought_kept(tmp_path, how, said):
-    # "dies" and "hangs" answer three questions each time they are started: five failures in a row take a while.
     with pytest.raises(UserError, match=said) as failure:
-        bought_from(tmp_path, how, manners={"timeout": 0.3, "retries": 0 if how != "garbage" else 9}) if how == (
-            "garbage") else _until_given_up(tmp_path, how)  # fmt: skip
+        _until_given_up(tmp_path, how)
     assert "answers bought so far are kept in" in str(failure.value)
     ledger = Ledger(tmp_path / "run")
     kept = sum(bool(row.answers) for row in ledger.rows.values())
@@ -200,14 +215,12 @@ def test_a_teacher_that_hangs_dies_or_babbles_is_given_up_and_what_was_bought_ke
 
 
 def _until_given_up(tmp_path, how):
-    """One that answers three questions in all, then fails for good."""
-    once = tmp_path / "once.sh"
-    once.write_text(
-        f"#!/bin/sh\nif [ -e '{tmp_path}/began' ]; then {'sleep 60' if how == 'hangs' else 'echo out of credit >&2; exit 3'};"
-        f" fi\ntouch '{tmp_path}/began'\nexec {command(tmp_path / 'calls.txt', how)}\n"
-    )
-    once.chmod(0o755)
-    buying(f"sh '{once}'", manners={"timeout": 0.3}).run(X, folder=tmp_path / "run")
+    """Babble, or answer three questions in all and then fail for good."""
+    began, then = tmp_path / "began", "sleep 60" if how == "hangs" else "echo out of credit >&2; exit 3"
+    teacher, once = command(tmp_path / "calls.txt", how), tmp_path / "once.sh"
+    once.write_text(f"if [ -e '{began}' ]; then {then}; fi\ntouch '{began}'\nexec {teacher}\n")
+    patience = {"timeout": 0.3, "retries": 9 if how == "garbage" else 3}
+    buying(teacher if how == "garbage" else f"sh '{once}'", manners=patience).run(X, folder=tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -258,17 +271,20 @@ def test_asking_twice_measures_noise(tmp_path):
     def noisy(x):
         return expit(x.sum(axis=1) + 0.8 * rng.standard_normal(len(x)))
 
-    bought = buying(noisy, budget=260, audit=150, repeat=100, student=SoftLabelClassifier(0.1)).run(X, folder=tmp_path)
+    bought = buying(noisy, budget=260, audit=150, repeat=100, student=SoftLabelClassifier(0.1)).run(
+        X, folder=tmp_path
+    )
     assert bought.noise.rows == 100
-    assert bought.noise.logit == pytest.approx(0.8, rel=0.3)  # chi-square of 100: beyond 4 standard deviations
+    assert bought.noise.logit == pytest.approx(
+        0.8, rel=0.3
+    )  # chi-square of 100: beyond 4 standard deviations
     assert bought.noise.flips.estimate > 0
     assert bought.spent == 260
 
 
 def test_text_goes_along_and_ids_come_back(tmp_path):
     ids = [f"r{i}" for i in range(200)]
-    echo = "import json,sys\nfor l in sys.stdin:\n q=json.loads(l)\n print(json.dumps({'id':q['id'],'logits':len(q['say'])-3.5}),flush=True)"
-    (tmp_path / "echo.py").write_text(echo)
+    (tmp_path / "echo.py").write_text(ECHO)
     bought = buying(ProgramTeacher([sys.executable, str(tmp_path / "echo.py")]), student=SoftLabelClassifier(0.1)).run(
         X, folder=tmp_path / "run", ids=ids, columns=[{"say": "x" * (i % 7)} for i in range(200)]
     )  # fmt: skip

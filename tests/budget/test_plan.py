@@ -122,7 +122,9 @@ def test_its_standard_error_is_the_spread_over_pilots():
 # -- the forecast ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("scale", "exponent", "floor"), [(10.0, 0.7, 0.0), (3.0, 1.2, 0.0), (10.0, 0.8, 0.05)])
+@pytest.mark.parametrize(
+    ("scale", "exponent", "floor"), [(10.0, 0.7, 0.0), (3.0, 1.2, 0.0), (10.0, 0.8, 0.05)]
+)
 def test_a_curve_of_its_own_form_is_carried_on(scale, exponent, floor):
     def risk(n):
         return floor + (0.5 - floor) * (1 + n / scale) ** -exponent
@@ -221,7 +223,9 @@ def test_answers_of_three_classes_saturated_ones_and_sparse_points_are_planned_w
         (X, from_probabilities((P[:60, 0] > 0.5).astype(float))),
         (csr_array(X), from_probabilities(expit(X[:60, 0]))),
     ):
-        plan = plan_budget(points, labels, target_risk=0.1, student=SoftLabelClassifier(0.01), orders=3, rng=rng)
+        plan = plan_budget(
+            points, labels, target_risk=0.1, student=SoftLabelClassifier(0.01), orders=3, rng=rng
+        )
         assert plan.decision in ("stop", "buy", "look again", "not reachable")
         assert 0 <= plan.pilot.curve.disagreement[-1] < 0.5
 

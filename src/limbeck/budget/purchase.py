@@ -15,11 +15,13 @@ from limbeck.budget.asking import Asker
 from limbeck.budget.curve import Pilot, measure, taught
 from limbeck.budget.forecast import Posterior
 from limbeck.budget.ledger import Ledger
+from limbeck.budget.select import SpanSelection
 from limbeck.budget.stopping import Look
 from limbeck.budget.teachers import Question
 from limbeck.labels import SoftLabels
 from limbeck.records import append_json, read_lines
 from limbeck.students import SoftLabelClassifier
+from limbeck.students._design import with_ones
 from limbeck.students.linearity import Linearity, linearity
 from limbeck.theory import Interval
 from limbeck.theory.risk import wilson
@@ -199,11 +201,19 @@ class Purchase:
         select = self.settings.select
         if select == "random" or not len(rest):
             return np.random.default_rng([self.settings.seed, 1]).permutation(rest)
-        query = _span_query if isinstance(select, str) else select
-        chosen = np.asarray(query(self.X[rest], len(rest)))
-        if sorted(chosen.tolist()) != list(range(len(rest))):
-            raise ValueError(f"select must return each of the {len(rest)} rows once, best first.")
-        return rest[chosen]
+        n = min(len(rest), self.settings.budget)
+        chosen = np.asarray((self._by_span if isinstance(select, str) else select)(self.X[rest], n))
+        if len(set(chosen.tolist())) != n or not np.all((chosen >= 0) & (chosen < len(rest))):
+            raise ValueError(
+                f"select must return {n} different row numbers from 0 to {len(rest) - 1}, best first."
+            )
+        others = np.setdiff1d(np.arange(len(rest)), chosen)  # asked only where very many are refused
+        return rest[np.concatenate([chosen, others])]
+
+    def _by_span(self, X: Any, n: int) -> np.ndarray:
+        if issparse(X):
+            raise ValueError('Points are chosen from dense features: use select="random" for sparse ones.')
+        return SpanSelection().query(with_ones(X) if self.settings.student.fit_intercept else X, n)
 
     # -- judging -----------------------------------------------------------------------------------
 
@@ -297,7 +307,3 @@ class Purchase:
             price=self.settings.price,
             counts=dict(ledger.counts),
         )
-
-
-def _span_query(X: Any, n: int) -> np.ndarray:
-    return np.random.default_rng(0).permutation(X.shape[0])[:n]

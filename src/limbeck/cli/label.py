@@ -174,10 +174,17 @@ def _keep(bought: Bought, buy: BudgetedDistillation, pool: Pool, out: Path, fact
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["id", "audit", *names])
         for at, row in enumerate(rows):
-            writer.writerow([pool.ids[row], int(at < len(bought.audit)), *(repr(float(v)) for v in bought.said[at])])
+            writer.writerow(
+                [pool.ids[row], int(at < len(bought.audit)), *(repr(float(v)) for v in bought.said[at])]
+            )
         write_whole(out / "answers.csv", text.getvalue())
     if bought.student is not None:
-        save(_named(bought), out / "student.json", provenance=facts, features={"table": pool.features.to_json()})
+        save(
+            _named(bought),
+            out / "student.json",
+            provenance=facts,
+            features={"table": pool.features.to_json()},
+        )
     write(page(bought, buy, facts), out / "report.html")
 
 
