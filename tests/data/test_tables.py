@@ -155,7 +155,7 @@ def damaged(tmp_path_factory):
         ("list.jsonl", "list where an object is needed"),
         ("lengths.npz", "differ in their number of rows"),
         ("cube.npz", r"shape \(2, 2, 2\)"),
-        ("pickle.npz", "allow_pickle=False"),
+        ("pickle.npz", "they are pickles"),
         ("bomb.npz", "would unpack to"),
         ("renamed.npz", "damaged or not what its ending says"),
         ("no.csv", "no such file"),

@@ -76,7 +76,7 @@ def read_answers(teacher: Teacher, chunks: Sequence[Chunk]) -> Answers:
     """
     if teacher.kind == "label":
         return _hard(teacher, chunks)
-    values = np.concatenate([_block(teacher, chunk) for chunk in chunks])
+    values = np.concatenate([values_of(teacher, chunk) for chunk in chunks])
     try:
         labels = READERS[teacher.kind](values)
     except ValueError as error:
@@ -86,7 +86,11 @@ def read_answers(teacher: Teacher, chunks: Sequence[Chunk]) -> Answers:
     return Answers(teacher.kind, values, labels, _names(teacher, labels.n_classes))
 
 
-def _block(teacher: Teacher, chunk: Chunk) -> np.ndarray:
+def values_of(teacher: Teacher, chunk: Chunk) -> np.ndarray:
+    """The answers of a chunk as stored, (m,) or (m, K); labels as text."""
+    if teacher.kind == "label":
+        name = teacher.columns[0]
+        return np.array(texts(chunk.columns[name], name, chunk.first), dtype=object)
     finite = teacher.kind == "probability"
     if len(teacher.columns) != 1:
         blocks = [numbers(chunk.columns[n], n, chunk.first, finite=finite) for n in teacher.columns]

@@ -1,6 +1,6 @@
-"""Tables on disk, read a chunk of rows at a time: CSV, Parquet, JSON lines and NPZ behind one interface.
+"""Tables on disk, read a chunk of rows at a time: CSV, Parquet, JSON lines, NPZ and NPY behind one interface.
 
-To add a format, write a class with `columns` and `chunks`, and list its endings in ``FORMATS``.
+To add a format, write a class with `columns`, `rows` and `chunks`, and list its endings in ``FORMATS``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,11 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as arrow_parquet
 
 from limbeck.data.columns import Column
+from limbeck.data.stored import StoredArray
 from limbeck.records import UserError
 
 ROWS = 8192
+BUFFER = 1 << 20
 LARGEST_LINE = 64 * 2**20
 MOST_INFLATED = 200
 LARGEST_ARRAY = 64 * 2**30
@@ -53,8 +55,16 @@ class Table(Protocol):
         """Names of its columns, in order."""
         ...
 
-    def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
-        """Yield the named columns, a chunk of rows at a time, in the order of the file."""
+    @property
+    def rows(self) -> int | None:
+        """How many rows, and `chunks` starts at any of them without reading those before; None if it cannot."""
+        ...
+
+    def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
+        """Yield the named columns from row ``start`` on, a chunk of rows at a time, in the order of the file.
+
+        Where ``rows`` is None, ``start`` is 0.
+        """
         ...
 
 
@@ -85,16 +95,16 @@ def open_table(path: Path) -> Table:
     return table
 
 
-def read(table: Table, names: Sequence[str]) -> Iterator[Chunk]:
+def read(table: Table, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
     """Chunks of the named columns; damage met on the way, and a table without rows, is a `UserError`."""
     require(table, names)
     seen = 0
     with _damage_named(table.path):
-        for chunk in table.chunks(names):
+        for chunk in table.chunks(names, start):
             if len(chunk):
                 seen += len(chunk)
                 yield chunk
-    if not seen:
+    if not seen and not start:
         raise UserError(f"{table.path}: the table has no rows.")
 
 
@@ -118,6 +128,8 @@ def _damage_named(path: Path) -> Iterator[None]:
 class CsvTable:
     """Comma- or tab-separated values with a header, UTF-8; quoted fields may hold line breaks."""
 
+    rows = None
+
     def __init__(self, path: Path) -> None:
         self.path = path
         if path.stat().st_size == 0:
@@ -129,9 +141,9 @@ class CsvTable:
         with self._reader(None) as reader:
             self.columns: tuple[str, ...] = tuple(reader.schema.names)
 
-    def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
+    def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
         """Yield the named columns as text: whoever asks for numbers knows which row to name."""
-        first = 0
+        first = start
         with self._reader(names) as reader:
             for batch in reader:
                 yield Chunk(first, {name: batch.column(name) for name in names})
@@ -158,19 +170,29 @@ class ParquetTable:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = arrow_parquet.ParquetFile(path)
+        # Buffered: a row group's columns are not read whole before their first row is used.
+        self._file = arrow_parquet.ParquetFile(path, buffer_size=BUFFER)
         self.columns: tuple[str, ...] = tuple(self._file.schema_arrow.names)
+        self.rows: int = self._file.metadata.num_rows
 
-    def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
+    def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
         """Yield the named columns with the types they were stored in."""
-        first = 0
-        for batch in self._file.iter_batches(ROWS, columns=list(names)):
-            yield Chunk(first, {name: batch.column(name) for name in names})
+        sizes = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
+        ends = np.cumsum(sizes)
+        group = int(np.searchsorted(ends, start, side="right"))
+        first = int(ends[group - 1]) if group else 0
+        groups = range(group, len(sizes))
+        for batch in self._file.iter_batches(ROWS, row_groups=groups, columns=list(names)):
+            skipped = min(max(start - first, 0), batch.num_rows)
+            rows = batch.slice(skipped)
+            yield Chunk(first + skipped, {name: rows.column(name) for name in names})
             first += batch.num_rows
 
 
 class JsonLinesTable:
     """One JSON object a line; the first line names the columns, and every line must have those asked for."""
+
+    rows = None
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -180,9 +202,9 @@ class JsonLinesTable:
             raise UserError(f"{path}: the first line is empty.")
         self.columns: tuple[str, ...] = tuple(self._parsed(line, 1))
 
-    def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
+    def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
         """Yield the named columns, 8,192 lines at a time."""
-        first, rows = 0, []
+        first, rows = start, []
         with self.path.open("rb") as file:
             for number, line in enumerate(iter(lambda: file.readline(LARGEST_LINE), b""), start=1):
                 rows.append(self._values(line, number, names))
@@ -233,35 +255,85 @@ def _typed(values: Sequence[Any], name: str, first: int) -> Column:
 
 
 class NpzTable:
-    """NumPy's archive: one array a column, the first axis the rows; two axes make a column of vectors."""
+    """NumPy's archive: one array a column, the first axis the rows; two axes make a column of vectors.
+
+    Arrays stored uncompressed (`numpy.savez`) are read from where they lie, without the archive's checksums;
+    compressed ones (`savez_compressed`) whole.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         with ZipFile(path) as archive:
-            for entry in archive.infolist():
+            entries = archive.infolist()
+            stored = all(entry.compress_type == ZIP_STORED for entry in entries)
+            for entry in entries:
                 size = entry.file_size
-                if size > LARGEST_ARRAY or size > MOST_INFLATED * max(entry.compress_size, 1 << 20):
+                unpacks = size > MOST_INFLATED * max(entry.compress_size, 1 << 20)
+                if unpacks or (size > LARGEST_ARRAY and not stored):
                     raise UserError(f"{path}: {entry.filename!r} would unpack to {size} bytes; refused.")
-            self.columns: tuple[str, ...] = tuple(n.removesuffix(".npy") for n in archive.namelist())
+            self._arrays = {
+                entry.filename.removesuffix(".npy"): _in_archive(path, archive, entry) for entry in entries
+            }
+            names = [entry.filename.removesuffix(".npy") for entry in entries]
+        self.columns: tuple[str, ...] = tuple(names)
+        lengths = {len(array) for array in self._arrays.values()}
+        self.rows: int | None = lengths.pop() if stored and len(lengths) == 1 else None
 
-    def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
-        """Yield the named arrays, 8,192 rows at a time."""
-        try:
-            with np.load(self.path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in names}
-        except ValueError as error:  # pickles, headers that lie
-            raise UserError(f"{self.path}: {error}") from error
+    def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
+        """Yield the named arrays, a few thousand rows at a time."""
+        arrays = {name: self._arrays[name] for name in names}
         for name, array in arrays.items():
-            if array.ndim not in (1, 2):
+            if len(array.shape) not in (1, 2):
                 raise UserError(
                     f"{self.path}: {name!r} has shape {array.shape}; one or two axes are needed, rows first."
                 )
         lengths = {name: len(array) for name, array in arrays.items()}
         if len(set(lengths.values())) > 1:
             raise UserError(f"{self.path}: the arrays differ in their number of rows: {lengths}.")
-        for first in range(0, max(lengths.values(), default=0), ROWS):
-            rows = {name: array[first : first + ROWS] for name, array in arrays.items()}
-            yield Chunk(first, {name: _as_column(array) for name, array in rows.items()})
+        yield from _chunks_of(arrays, start)
+
+
+class NpyTable:
+    """One NumPy array of points, as the column ``X``, read from where it lies."""
+
+    columns = ("X",)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._array = StoredArray.at(path, 0)
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from error
+        if len(self._array.shape) != 2:
+            raise UserError(f"{path}: shape {self._array.shape}; two axes are needed, rows first.")
+        self.rows: int = len(self._array)
+
+    def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
+        """Yield the points, a few thousand rows at a time."""
+        yield from _chunks_of(dict.fromkeys(names, self._array), start)
+
+
+def _in_archive(path: Path, archive: ZipFile, entry: ZipInfo) -> StoredArray:
+    """An array of an archive, where it lies if it is stored plainly, else unpacked when it is asked for."""
+    try:
+        with archive.open(entry) as file:
+            if entry.compress_type == ZIP_STORED:
+                with path.open("rb") as raw:
+                    raw.seek(entry.header_offset + 26)
+                    name, extra = np.frombuffer(raw.read(4), dtype="<u2")
+                found = StoredArray.at(path, entry.header_offset + 30 + int(name) + int(extra))
+                found.check_room(entry.header_offset + 30 + int(name) + int(extra) + entry.file_size)
+                return found
+            return StoredArray.described(path, file, member=entry.filename)
+    except ValueError as error:  # pickles, headers that lie
+        raise UserError(f"{path}: {entry.filename!r}: {error}") from error
+
+
+def _chunks_of(arrays: Mapping[str, StoredArray], start: int) -> Iterator[Chunk]:
+    loaded = {name: array.opened() for name, array in arrays.items()}
+    for first in range(start, max(map(len, arrays.values()), default=0), ROWS):
+        rows = {name: take(first, first + ROWS) for name, take in loaded.items()}
+        yield Chunk(first, {name: _as_column(array) for name, array in rows.items()})
 
 
 def _as_column(array: np.ndarray) -> Column:
@@ -280,4 +352,5 @@ FORMATS = {
     ".jsonl": JsonLinesTable,
     ".ndjson": JsonLinesTable,
     ".npz": NpzTable,
+    ".npy": NpyTable,
 }
