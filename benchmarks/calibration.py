@@ -179,6 +179,7 @@ def pilot(name: str, number: int) -> dict[str, Any]:
         target_risk=target,
         confidence=CONFIDENCE,
         student=world.student,
+        chosen=rng.permutation(len(world.X)),  # any order: the forecast does not depend on it
         orders=family.orders,
         rng=rng,
     )
@@ -277,10 +278,10 @@ def page(records: list[dict[str, Any]], seconds: float) -> str:
         "which this very order of points stays within the target, on a grid of 14 sizes. *unreachable*: the student of "
         "the whole pool misses the target. The power law is the least-squares line through the logarithms of the same "
         "curve, as is usual; its forecast has no confidence.\n\n## By target\n\n" + counted
-        + "\nPromises are rare where they would be bold: from 100 answers a floor above the target often cannot be told "
-        "from a slow fall, and the plan says `look again` instead. What is bought is then more than needed, since 95 % "
-        "of all curves that fit the pilot have to agree. The forecast's form (a power law to a floor) is an assumption; "
-        "the families whose curves bend down (linear teachers) are bought generously, never short.\n"
+        + "\nPromises are rare where they would be bold: from 100 answers a floor above the target often cannot be "
+        "told from a slow fall, and the plan says `look again` instead. What is bought is then more than needed, since "
+        "95 % of all curves that fit the pilot have to agree. The forecast's form (a power law to a floor) is an "
+        "assumption; the families whose curves bend down (linear teachers) are bought generously, never short.\n"
     )  # fmt: skip
 
 

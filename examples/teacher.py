@@ -69,7 +69,8 @@ def answer(question, model, options, rng):
 def main():
     options = arguments()
     if options.write_pool:
-        return write_pool(options.write_pool, options.seed)
+        write_pool(options.write_pool, options.seed)
+        return
     model, rng = fitted(options), np.random.default_rng()
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line), model, options, rng)), flush=True)

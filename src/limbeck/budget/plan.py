@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
-from limbeck.budget.coverage import Coverage, coverage
+from limbeck.budget.coverage import MOST_CHOSEN, Coverage, coverage
 from limbeck.budget.curve import Pilot, PilotCurve, measure
 from limbeck.budget.forecast import Posterior
+from limbeck.budget.select import SpanSelection
 from limbeck.budget.stopping import StoppingRule, exact_upper
 from limbeck.labels import Array, SoftLabels, from_logits
 from limbeck.students import SoftLabelClassifier
@@ -183,7 +184,8 @@ def plan_budget(
     student : SoftLabelClassifier, optional
         How a student is learned. Default: ``SoftLabelClassifier()``.
     chosen : array of int, optional
-        The pool's rows, best first, for the geometry. Default: `SpanSelection`'s ranking.
+        The pool's rows, best first, for the geometry. Default: `SpanSelection`'s ranking; sparse points, which
+        it does not rank, in the order of the table.
     orders : int
         Random orders behind the curve.
     rng : numpy.random.Generator
@@ -210,7 +212,7 @@ def plan_budget(
         price = _check.number(price, "price", above=0.0)
     student = SoftLabelClassifier() if student is None else student
     X = X if issparse(X) else _check.points(X)
-    order = rng.permutation(X.shape[0]) if chosen is None else np.asarray(chosen)
+    order = _chosen(X, student) if chosen is None else _indices(chosen, "chosen", X.shape[0])
     geometry = coverage(X, intercept=student.fit_intercept, chosen=order, rng=rng)
     pilot = None if answers is None else _pilot(X, answers, rows, audit)
     reading = None
@@ -236,6 +238,14 @@ def plan_budget(
         audit_needed=StoppingRule(target, confidence, looks=1).smallest_sample(),
         settings={"alpha": student.alpha, "fit_intercept": student.fit_intercept, "orders": orders},
     )
+
+
+def _chosen(X: Any, student: SoftLabelClassifier) -> np.ndarray:
+    """Rows best first; in the order of the table where the points are sparse, which are not ranked."""
+    n = min(X.shape[0], MOST_CHOSEN, min(X.shape) + 1)
+    if issparse(X):
+        return np.arange(n)
+    return SpanSelection().query(with_ones(X) if student.fit_intercept else X, n)
 
 
 def _pilot(X: Any, answers: SoftLabels | ArrayLike, rows: ArrayLike | None, audit: ArrayLike | None) -> Pilot:

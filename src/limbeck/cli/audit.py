@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 EPILOG = """Examples:
 
- limbeck audit student.json pool.parquet --decimals 2..4 --report leak.html
-
- limbeck audit weights.npz                      arrays coef and intercept; Gaussian queries
+\b
+  limbeck audit student.json pool.parquet --decimals 2..4 --report leak.html
+\b
+  limbeck audit weights.npz
+      (arrays coef and intercept; Gaussian queries)
 
 It rates a model you own, with the weights at hand; nothing is asked over a network."""
 

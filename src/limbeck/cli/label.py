@@ -24,15 +24,22 @@ if TYPE_CHECKING:
 
 EPILOG = """Example:
 
- limbeck label pool.csv --features 'emb_*' --send review --teacher-command 'python ask.py' --budget 500 --price 0.002
- --target-risk 0.02 --out bought
+\b
+  limbeck label pool.csv --features 'emb_*' --send review \\
+      --teacher-command 'python ask.py' --budget 500 --price 0.002 \\
+      --target-risk 0.02 --out bought
 
-The program reads {"id": ..., "x": [...], "review": ...} a line, and writes a line each, flushed, in any order:
-{"id": ..., "probabilities": 0.9}, or [...] a class, or {"spam": ..., "ham": ...}; log_probabilities or logits likewise;
-{"id": ..., "refusal": "why"} for an answer that will not come, {"id": ..., "error": "why"} to be asked again later.
+The program reads one question a line and writes one answer a line, flushed, in any order:
 
-Run the same command again to go on after a kill. In the folder: asked.jsonl, replies.jsonl (what was paid for),
-answers.csv (for limbeck distill, limbeck plan --audit audit), student.json, report.html."""
+\b
+  {"id": "r7", "x": [0.1, ...], "review": "..."}
+  {"id": "r7", "probabilities": 0.9}   or [...], or {"ham": ..., "spam": ...}
+
+log_probabilities and logits likewise. {"id": "r7", "refusal": "why"} is an answer that will not come, {"id": "r7",
+"error": "why"} one to ask for again later.
+
+The same command goes on after a kill. In the folder: asked.jsonl and replies.jsonl (what was paid for), answers.csv
+(for limbeck distill, and limbeck plan --audit audit), student.json, report.html."""
 
 
 def label(

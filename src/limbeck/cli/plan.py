@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 EPILOG = """Examples:
 
- limbeck plan pool.parquet --embedding vector --target-risk 0.01                     before any answer
+\b
+  limbeck plan pool.parquet --embedding vector --target-risk 0.01
+      (before any answer)
+\b
+  limbeck plan pool.parquet --embedding vector --target-risk 0.01 \\
+      --answers pilot.csv --teacher-logit z --price 0.002
 
- limbeck plan pool.parquet --embedding vector --answers pilot.csv --teacher-logit z --target-risk 0.01 --price 0.002
-
-The answers must be those of rows drawn at random. If some were chosen (limbeck select), name the random ones: --audit
-random with a column of 0 and 1 in the table of answers."""
+The answers must be those of rows drawn at random. If some were chosen, say which were not: --audit names a column of
+0 and 1 beside the answers, as limbeck label writes it."""
 
 TargetRisk = Annotated[
     float, typer.Option(metavar="R", help="Largest share of points decided otherwise than by the teacher.")

@@ -97,7 +97,7 @@ def joined(pool: Pool, pool_table: Table, table: Table, teacher: Teacher, identi
     UserError
         If an answer's id occurs twice or is none of the pool's: nothing paid for is dropped silently.
     """
-    chunks = list(read(table, [identifier, *teacher.columns]))
+    chunks = list(read(table, list(dict.fromkeys([identifier, *teacher.columns]))))
     rows = _rows_of(chunks, pool, pool_table, table, identifier)
     answers = read_answers(teacher, chunks)
     order = np.argsort(rows)
