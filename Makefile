@@ -34,7 +34,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.product: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet -e ".[digits]"
+	$(BIN)/python -m pip install --quiet -e ".[digits,tables]"
 	touch $@
 
 $(VENV)/.developer: pyproject.toml | $(VENV)/bin/python

@@ -58,6 +58,7 @@ class Silence(Noise):
     """Another experiment for the same folder."""
 
     name = "silence"
+    defaults = {**Noise.defaults, "pitch": 1}  # noqa: RUF012
 
 
 FAKES = {"noise": Noise(), "silence": Silence()}

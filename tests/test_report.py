@@ -5,14 +5,20 @@ import shutil
 import subprocess
 import tempfile
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from fakes import FAKES
+from limbeck.displays import rendered
+from limbeck.displays.study import learning_curves
 from limbeck.experiments import EXPERIMENTS
 from limbeck.experiments._run import Request, run
 from limbeck.records import UserError
-from limbeck.report import render
+from limbeck.report import Facts, Figure, Grid, Page, Section, render, write
+
+ARRAY = np.array([0.1, 0.2])
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +85,35 @@ def test_text_is_escaped_and_damage_named(tmp_path):
         render(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A page of a command that answers one question: a wide figure, long words, a wide table, markup."""
+    drawing = learning_curves({"<b>soft</b>": SimpleNamespace(n=ARRAY, risk=ARRAY, low=ARRAY, high=ARRAY)})
+    grid = Grid(["column " * 3] * 9, [["value"] * 9] * 300, "Many <i>rows</i>")
+    sections = [
+        Section(
+            "A question & its answer",
+            "no",
+            False,
+            ["word" * 90],
+            [Figure(rendered(drawing), "A <b>curve</b>")],
+        ),
+        Section("Numbers", parts=[grid, Facts({"seed": "0", "path": "x" * 200})]),
+    ]
+    return write(
+        Page("Title <script>", "sub", sections, "foot"), tmp_path_factory.mktemp("page") / "page.html"
+    )
+
+
+def test_a_page_of_sections_is_escaped_cut_where_said_and_self_contained(page):
+    text = page.read_text(encoding="utf-8")
+    assert "Title &lt;script&gt;" in text
+    assert not re.findall(r"<(?:script|b|i)>", text)
+    assert "100 more rows are not shown" in text
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", text)
+    assert 'pill no">no' in text
+
+
 # -- in a real browser ---------------------------------------------------------------------------------
 
 
@@ -105,10 +140,10 @@ def chromium():
     return dump
 
 
-def measured(out, tmp_path, chromium, width):
+def measured(page, tmp_path, chromium, width):
     """What a frame of this width sees: the page in an iframe, measured by a script outside it."""
-    page = render(out).read_text(encoding="utf-8")
-    relaxed = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    text = page.read_text(encoding="utf-8")
+    relaxed = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
     wrapper = tmp_path / f"wrapper-{width}.html"
     frame = base64.b64encode(relaxed.encode()).decode()
     wrapper.write_text(
@@ -127,7 +162,12 @@ def measured(out, tmp_path, chromium, width):
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [400, 1280])
 def test_a_browser_shows_every_figure_and_nothing_overflows(out, tmp_path, chromium, width):
-    assert measured(out, tmp_path, chromium, width) == "true 2 true"
+    assert measured(render(out), tmp_path, chromium, width) == "true 2 true"
+
+
+@pytest.mark.browser
+def test_a_page_of_sections_fits_a_phone(page, tmp_path, chromium):
+    assert measured(page, tmp_path, chromium, 400) == "true 1 true"
 
 
 @pytest.mark.browser

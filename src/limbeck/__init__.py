@@ -18,7 +18,9 @@ R(h), Eq. 4            ``theory.symmetric_risk`` (exact), ``theory.held_out_risk
 w_delta, section 5.2   ``theory.BiasedDistillation(delta)``
 m(w), Eq. 34           ``theory.monotonicity``
 N (layers)             ``depth``
+which points to label  ``SpanSelection`` (beyond the paper); ``theory.certify``: which answers are proved
 soft labels, sklearn   ``SoftLabelClassifier``; its ridge ``alpha`` at 0 is Theorem 1's student
+... in a kernel        ``KernelSoftLabelClassifier``; ``theory.KernelSpan``, ``theory.kernels``
 =====================  ==============================================================================
 """
 
@@ -26,13 +28,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from limbeck.students import SoftLabelClassifier
+    from limbeck.budget import BudgetedDistillation, BudgetPlan, SpanSelection, StoppingRule, plan_budget
+    from limbeck.students import (
+        DistilledClassifier,
+        KernelSoftLabelClassifier,
+        SoftLabelClassifier,
+        load,
+        save,
+    )
 
 __version__ = "0.1.0"
 
-__all__ = ["SoftLabelClassifier", "__version__"]
+__all__ = [
+    "BudgetPlan",
+    "BudgetedDistillation",
+    "DistilledClassifier",
+    "KernelSoftLabelClassifier",
+    "SoftLabelClassifier",
+    "SpanSelection",
+    "StoppingRule",
+    "__version__",
+    "load",
+    "plan_budget",
+    "save",
+]
 
-_HOMES = {"SoftLabelClassifier": "limbeck.students"}
+_HOMES = {
+    "BudgetPlan": "limbeck.budget",
+    "BudgetedDistillation": "limbeck.budget",
+    "DistilledClassifier": "limbeck.students",
+    "KernelSoftLabelClassifier": "limbeck.students",
+    "SoftLabelClassifier": "limbeck.students",
+    "SpanSelection": "limbeck.budget",
+    "StoppingRule": "limbeck.budget",
+    "load": "limbeck.students",
+    "plan_budget": "limbeck.budget",
+    "save": "limbeck.students",
+}
 
 
 def __getattr__(name: str) -> object:

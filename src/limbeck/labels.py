@@ -41,6 +41,12 @@ class SoftLabels:
         return 2 if self.probabilities.ndim == 1 else self.probabilities.shape[1]
 
     @property
+    def decisions(self) -> NDArray[np.intp]:
+        """Code (n,) of the class decided for; at even odds class 1 of two, as in the paper."""
+        p = self.probabilities
+        return (p >= 0.5).astype(int) if p.ndim == 1 else p.argmax(axis=1)
+
+    @property
     def columns(self) -> int:
         """Number m of logits: 1 for two classes, K for K >= 3."""
         return 1 if self.probabilities.ndim == 1 else self.n_classes

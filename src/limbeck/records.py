@@ -168,6 +168,37 @@ def append(path: Path, record: Record) -> None:
         os.fsync(file.fileno())
 
 
+def append_json(path: Path, fields: Mapping[str, Any]) -> None:
+    """Add one line of strict JSON and see it to the disk."""
+    with path.open("ab") as file:
+        file.write((_dumps(fields) + "\n").encode("utf-8"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Objects that `append_json` wrote; a last line cut short by a kill is cut off.
+
+    Raises
+    ------
+    UserError
+        Naming the first line that is damaged.
+    """
+    drop_half_line(path)
+    if not path.exists():
+        return []
+    found = []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                found.append(dict(json.loads(line, parse_constant=_refuse_constant)))
+            except (ValueError, TypeError, RecursionError) as error:
+                raise UserError(
+                    f"{path}, line {number} is damaged ({error}). Repair it, or start anew in another folder."
+                ) from error
+    return found
+
+
 def drop_half_line(path: Path) -> None:
     """Cut off a last line without its newline, so that the next append starts a line of its own."""
     if path.exists():

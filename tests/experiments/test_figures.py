@@ -1,6 +1,8 @@
 """The figures at a small size: their columns, and the values the paper's protocol must give."""
 
 import csv
+import json
+import struct
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from limbeck.experiments import EXPERIMENTS
 from limbeck.experiments._errata import ERRATA
 from limbeck.experiments._run import Request, run
 from limbeck.experiments._statements import STATEMENTS
+from limbeck.records import UserError
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,15 @@ def test_figure_3_agrees_with_its_reference_values(out):
         assert abs(float(row["risk"]) - risk) < 5 * float(row["stderr"]) + 0.002 * risk
         assert float(row["risk"]) < float(row["bound_tight"]) <= float(row["bound"])
         assert float(row["heldout_low"]) <= float(row["heldout_risk"]) <= float(row["heldout_high"])
+
+
+@pytest.mark.parametrize("n", [30, 31])
+def test_figure_3_beyond_d_is_zero_and_says_what_rounding_does(tmp_path, n):
+    values = {"d": "30", "n": str(n), "heldout": "50"}
+    (found,) = run(EXPERIMENTS, Request(["figure-3"], tmp_path, repeats=2, values=values))
+    assert found.verdict == "agrees"
+    assert "double precision" in found.measured
+    assert all(float(row["risk"]) == float(row["bound"]) == 0 for row in table(tmp_path, "figure-3"))
 
 
 def test_figure_4_agrees_with_its_reference_values(out):
@@ -130,6 +142,16 @@ def test_every_statement_holds_and_every_slip_is_refuted(out):
     }
 
 
+def test_the_errata_are_all_there_and_temper_the_verdict(out):
+    places = (
+        "Corollary 2|always decreases|Theorem D.1|Lemma D.1|flip the sign|the minimum|Eq. 54|Eq. 42|Eq. 51"
+    )
+    places += "|Figure 5|Figure 4|Eq. 34|rounded answers|not linear"
+    assert [sum(place in e.name for e in ERRATA) for place in places.split("|")] == [1] * len(ERRATA)
+    (found,) = json.loads((out / "findings.json").read_text())["theorems"]
+    assert found["verdict"] == "agrees in part"
+
+
 def test_the_statements_asked_for_are_there():
     names = [s.name for s in STATEMENTS]
     wanted = "Theorem 1|Theorem 3|Theorem A.1|Theorem A.2|Theorem A.3|Theorem D.1|Lemma 1|Lemma B.1|Lemma D.1"
@@ -150,6 +172,20 @@ def test_a_false_statement_is_seen_to_fail(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("cut", "said"), [(5, "announces 7840 bytes of data and holds 7835"), (0, "holds 3")]
+)
+def test_bad_digits_are_refused_before_any_work(tmp_path, cut, said):
+    for part, m in (("train", 2), ("t10k", 10)):
+        images = struct.pack(">4I", 0x803, m, 28, 28) + bytes(m * 784)
+        labels = struct.pack(">2I", 0x801, m) + bytes([1, 5] if part == "train" else [0, 1, *[7] * 8])
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(images[: len(images) - cut * (m == 10)])
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    with pytest.raises(UserError, match=said):
+        run(EXPERIMENTS, Request(["figure-4"], tmp_path / "out", values={"digits": str(tmp_path)}))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
     ("name", "values", "said"),
     [
         ("figure-1", {"points": "0"}, "points must be at least 1"),
@@ -167,8 +203,6 @@ def test_a_false_statement_is_seen_to_fail(monkeypatch):
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_any_work(tmp_path, name, values, said):
-    from limbeck.records import UserError
-
     with pytest.raises(UserError, match=said):
         run(EXPERIMENTS, Request([name], tmp_path / "out", values=values))
     assert not (tmp_path / "out").exists()

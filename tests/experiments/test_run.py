@@ -131,6 +131,13 @@ def test_other_settings_are_refused_with_every_difference(tmp_path):
     assert read_records(tmp_path / "records.jsonl")[0].seed == 2
 
 
+def test_a_run_that_finished_no_cell_leaves_nothing_to_disagree_with(tmp_path):
+    run(FAKES, Request(["noise"], tmp_path, seed=1))
+    (tmp_path / "records.jsonl").unlink()
+    run(FAKES, Request(["noise"], tmp_path, seed=2))
+    assert read_records(tmp_path / "records.jsonl")[0].seed == 2
+
+
 def test_what_is_there_is_not_redone_without_being_asked(tmp_path):
     run(FAKES, Request(["noise"], tmp_path))
     assert "already holds results of noise" in refused(tmp_path)
@@ -141,7 +148,9 @@ def test_what_is_there_is_not_redone_without_being_asked(tmp_path):
     [
         ({"names": ["nois"]}, "no experiment 'nois'. Did you mean noise\\? Valid: all, noise, silence"),
         ({"values": {"lebel": "1"}}, "no setting 'lebel'. Did you mean level\\? Valid: label, level, pause"),
-        ({"values": {"level": "high"}}, "level must be a number, such as 1.0"),
+        ({"values": {"level": "high"}}, "level must be a finite number, such as 1.0"),
+        ({"values": {"level": "inf"}}, "level must be a finite number, such as 1.0"),
+        ({"values": {"pitch": "1"}}, "'pitch' is a setting of silence, which was not asked for"),
         ({"values": {"level": "-1"}}, "noise: level must be >= 0, got -1.0"),
         ({"repeats": 1}, "--repeats 1: at least 2"),
         ({"jobs": 0}, "--jobs 0"),

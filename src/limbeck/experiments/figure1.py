@@ -88,7 +88,7 @@ class Figure1(Experiment):
                 claim="Well-aligned data make p(θ) fall fast, a margin makes it reach 0 before π/2, badly "
                 "aligned data make it fall slowly.",
                 measured=f"p(1.2) is {at_edge['A']:.3f} (A), {at_edge['B']:.3f} (B), {at_edge['C']:.3f} (C) on "
-                f"{settings['points']} points each; the exact tail lies inside the {settings['confidence']:.0%} "
+                f"{settings['points']} points each; the exact tail lies inside the {100 * settings['confidence']:g} % "
                 f"band for {sum(inside.values())} of {len(inside)} tasks.",
                 verdict="agrees" if ordered and all(inside.values()) else "differs",
                 caption="Above: 400 points of each task, the teacher pointing up. Below: share of points whose "

@@ -7,7 +7,15 @@ import numpy as np
 from limbeck.displays.paper import figure_5
 from limbeck.experiments._experiment import Experiment, Finding, Measured, Settings, Table, grouped
 from limbeck.records import Cell, Estimate, pool
-from limbeck.theory import HardTargetLimit, PolynomialTask, Sample, Span, symmetric_risk, unsigned_angle
+from limbeck.theory import (
+    HardTargetLimit,
+    PolynomialTask,
+    Sample,
+    Span,
+    monotonicity,
+    symmetric_risk,
+    unsigned_angle,
+)
 from limbeck.theory.chain import biased_angles
 from limbeck.theory.learners import descend_on_hard_labels, hard_labels
 
@@ -53,28 +61,31 @@ class Figure5(Experiment):
         task, n = PolynomialTask(settings["kappa"], settings["d"]), settings["n"]
         estimates: dict[str, Estimate] = {}
 
-        def keep(label: str, risk: np.ndarray, fall: np.ndarray, tied: np.ndarray) -> None:
+        def keep(
+            label: str, risk: np.ndarray, angles: tuple[np.ndarray, np.ndarray], tied: np.ndarray
+        ) -> None:
+            found, size = monotonicity(*angles, tied=tied), len(tied)
             estimates[f"{label} risk"] = Estimate.of(risk)
-            estimates[f"{label} monotonicity"] = Estimate.of((fall > 0) & ~tied)
+            estimates[f"{label} monotonicity"] = Estimate(found.index, found.index_stderr, size)
             estimates[f"{label} ties"] = Estimate.of(tied)
-            estimates[f"{label} shrinkage"] = Estimate.of(np.where(tied, 0.0, fall))
+            estimates[f"{label} shrinkage"] = Estimate(found.shrinkage, found.shrinkage_stderr, size)
 
         # Distillation is delta = 0; none of these needs a vector.
         chain = max(2, round(settings["chain"] * cell.repeats / settings.repeats))
         for q in ("fresh", "shared"):
             angles = biased_angles(task.tail, task.d, n, (0.0, *DELTAS), chain, shared=q == "shared", rng=rng)
-            falls = _unsigned(angles.before) - _unsigned(angles.after)
             risks = symmetric_risk(angles.before, task.tail, task.d)
-            for delta, risk, fall in zip((None, *DELTAS), risks, falls, strict=True):
+            moves = zip(_unsigned(angles.before), _unsigned(angles.after), strict=True)
+            for delta, risk, move in zip((None, *DELTAS), risks, moves, strict=True):
                 if delta is not None or q == "fresh":
                     label = _label("distillation" if delta is None else "biased", delta, q)
-                    keep(label, risk, fall, np.zeros(chain, dtype=bool))
+                    keep(label, risk, move, np.zeros(chain, dtype=bool))
         samples = [task.sample(n + 1, rng=rng) for _ in range(cell.repeats)]
         spans = [(Span(s.X[:n]), Span(s.X)) for s in samples]
         for learner in ("hard-target-steps", "hard-target-limit"):
             before, after, tied = _before_and_after(learner, samples, spans, settings)
-            fall = unsigned_angle(before, task.w_star) - unsigned_angle(after, task.w_star)
-            keep(learner, task.risk(before), fall, tied)
+            move = unsigned_angle(before, task.w_star), unsigned_angle(after, task.w_star)
+            keep(learner, task.risk(before), move, tied)
         return Measured(estimates)
 
     def tabulate(self, records, settings: Settings) -> Table:

@@ -19,14 +19,19 @@ from limbeck.theory.bounds import (
     approximate_risk_bound,
     approximate_risk_bound_printed,
     bound_at_angle,
-    largest_start,
     margin_bound,
     polynomial_bound,
-    theorem_2_radius,
     transfer_risk_bound,
     transfer_risk_bound_tight,
 )
-from limbeck.theory.certificate import Certificate, certify, disagreement_probability
+from limbeck.theory.certificate import (
+    Certificate,
+    ClassCertificate,
+    certify,
+    certify_classes,
+    counter_teacher,
+    disagreement_probability,
+)
 from limbeck.theory.chain import (
     BiasedAngles,
     LearningCurve,
@@ -35,17 +40,17 @@ from limbeck.theory.chain import (
     learning_curve,
     mean_square_cotangent,
 )
-from limbeck.theory.curves import DataCurve, data_curve
+from limbeck.theory.curves import CertifiedShares, DataCurve, certified_shares, data_curve
 from limbeck.theory.deep import DeepLimit, DeepTrajectory, deep_flow, deep_limit, deep_limit_details
+from limbeck.theory.deep_bounds import largest_start, theorem_2_radius
 from limbeck.theory.expectation import ExpectedRisk, expected_risk
 from limbeck.theory.flow import Trajectory, gradient_descent, gradient_flow
+from limbeck.theory.kernel_span import KernelSpan
 from limbeck.theory.layers import (
     balanced_layers,
     check_conditions,
-    descend_layers,
     flip_sign,
-    flow_layers,
-    imbalance_effect,
+    limit_of_layers,
     random_balanced_layers,
 )
 from limbeck.theory.learners import (
@@ -58,6 +63,7 @@ from limbeck.theory.learners import (
 from limbeck.theory.risk import (
     Interval,
     Monotonicity,
+    clopper_pearson_upper,
     disagreement,
     expected_risk_interval,
     held_out_risk,
@@ -67,11 +73,14 @@ from limbeck.theory.risk import (
 )
 from limbeck.theory.span import MinimumNorm, Span
 from limbeck.theory.tasks import MarginTask, PolynomialTask, Sample, SampleTask, SymmetricTask, Task
+from limbeck.theory.training import descend_layers, flow_layers, imbalance_effect
 
 __all__ = [
     "BiasedAngles",
     "BiasedDistillation",
     "Certificate",
+    "CertifiedShares",
+    "ClassCertificate",
     "DataCurve",
     "DeepLimit",
     "DeepTrajectory",
@@ -81,6 +90,7 @@ __all__ = [
     "HardTargetLimit",
     "HardTargetSteps",
     "Interval",
+    "KernelSpan",
     "Learner",
     "LearningCurve",
     "MarginTail",
@@ -106,8 +116,12 @@ __all__ = [
     "balanced_layers",
     "biased_angles",
     "bound_at_angle",
+    "certified_shares",
     "certify",
+    "certify_classes",
     "check_conditions",
+    "clopper_pearson_upper",
+    "counter_teacher",
     "data_curve",
     "deep_flow",
     "deep_limit",
@@ -125,6 +139,7 @@ __all__ = [
     "imbalance_effect",
     "largest_start",
     "learning_curve",
+    "limit_of_layers",
     "margin_angle",
     "margin_bound",
     "mean_interval",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from numbers import Integral, Real
 
 import numpy as np
@@ -78,6 +79,24 @@ def number(
     if missed or np.isnan(x):
         raise ValueError(f"{name} must be {' and '.join(missed) or 'a number'}, got {x!r}.")
     return x
+
+
+def fits_memory(n: int, instead: str) -> None:
+    """Refuse kernel matrices of n points that the machine's memory cannot hold: three are alive at once."""
+    needed, there = 3 * 8.0 * n * n, memory()
+    if needed > there:
+        raise ValueError(
+            f"The kernel matrix of {n} points and its factor need {needed / 1e9:.1f} GB of memory and this machine "
+            f"has {there / 1e9:.1f} GB. {instead}"
+        )
+
+
+def memory() -> float:
+    """Bytes of memory of this machine; inf where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
 
 
 def _floats(a: ArrayLike, name: str) -> Array:

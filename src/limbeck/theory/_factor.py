@@ -94,7 +94,7 @@ class RowGram:
         Q = solve_triangular(self.L, X / self.scale[:, None], lower=True, check_finite=False)
         again = cholesky(Q @ Q.T, lower=True, check_finite=False)
         Q = solve_triangular(again, Q, lower=True, overwrite_b=True, check_finite=False)
-        return Ordered(np.arange(len(X)), self.L @ again, np.ascontiguousarray(Q), self.scale)
+        return Ordered(np.arange(len(X)), self.L @ again, self.scale, np.ascontiguousarray(Q))
 
 
 @dataclass(frozen=True)
@@ -142,24 +142,34 @@ class ColumnGram:
 
 
 @dataclass(frozen=True)
-class Ordered:
-    """X[independent] = S L Q with orthonormal rows Q, in the order the points came."""
+class Triangle:
+    """Independent points in the orthonormal directions they add, in the order the points came."""
 
     independent: np.ndarray
     """Indices (r,) of the points that add a direction."""
     L: Array
     """Lower triangular factor (r, r) of those points scaled to unit length."""
-    Q: Array
-    """Orthonormal rows (r, d)."""
     scale: Array
     """Norms (n,) of all the points."""
+
+    def substitute(self, z: Array) -> Array:
+        """Coordinates c (r, K) with L c = z on the independent points, by forward substitution."""
+        rows = self.independent
+        return solve_triangular(self.L, z[rows] / self.scale[rows, None], lower=True, check_finite=False)
+
+
+@dataclass(frozen=True)
+class Ordered(Triangle):
+    """X[independent] = S L Q with orthonormal rows Q, in the order the points came."""
+
+    Q: Array
+    """Orthonormal rows (r, d)."""
 
     @classmethod
     def of(cls, X: Array, tol: float) -> Ordered:
         """Factorise the rows of X (n, d); ``tol`` is the relative size of what counts as rounding."""
-        return cls(np.empty(0, dtype=int), np.empty((0, 0)), np.empty((0, X.shape[1])), np.empty(0)).extended(
-            X, X, tol
-        )
+        nothing = cls(np.empty(0, dtype=int), np.empty((0, 0)), np.empty(0), np.empty((0, X.shape[1])))
+        return nothing.extended(X, X, tol)
 
     def extended(self, X: Array, more: Array, tol: float) -> Ordered:
         """Go on with ``more`` points where this factorisation of the first points stopped."""
@@ -183,7 +193,7 @@ class Ordered:
             kept += [before + start + i for i in gained]
             k += len(gained)
         return Ordered(
-            np.array(kept, dtype=int), L[:k, :k].copy(), Q[:k].copy(), np.concatenate([self.scale, scale])
+            np.array(kept, dtype=int), L[:k, :k].copy(), np.concatenate([self.scale, scale]), Q[:k].copy()
         )
 
     def solve(self, X: Array, z: Array) -> Array:
@@ -192,18 +202,13 @@ class Ordered:
             return np.zeros((X.shape[1], z.shape[1]))
         if len(self.independent) == len(X):
             return self.Q.T @ self.substitute(z)
-        return self.Q.T @ _least_squares(X, self.Q, z, self.scale)
+        return self.Q.T @ least_squares(X, self.Q, z, self.scale)
 
     def leverages(self, X: Array) -> Array:
         """Squared row norms of an orthonormal basis of the columns, of which the basis Q leaves r."""
         if len(self.independent) == len(X):
             return np.ones(len(X))
         return _qr_leverages(X @ self.Q.T)
-
-    def substitute(self, z: Array) -> Array:
-        """Coordinates c (r, K) with L c = z on the independent points, by forward substitution."""
-        rows = self.independent
-        return solve_triangular(self.L, z[rows] / self.scale[rows, None], lower=True, check_finite=False)
 
 
 def _qr_leverages(A: Array) -> Array:
@@ -243,7 +248,7 @@ def _extend_by_block(Q: Array, L: Array, k: int, B: Array, tol: float) -> list[i
     return gained
 
 
-def _least_squares(X: Array, Q: Array, z: Array, scale: Array) -> Array:
+def least_squares(X: Array, Q: Array, z: Array, scale: Array) -> Array:
     """Coordinates c minimising |X Q^T c - z|, stable for badly scaled rows.
 
     Householder QR with column pivoting on rows sorted by size has a small backward error in

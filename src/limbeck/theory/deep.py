@@ -16,19 +16,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
 from limbeck.theory import _check
 from limbeck.theory._check import Array
+from limbeck.theory._end_to_end import Flow, State
 from limbeck.theory._factor import row_norms
 from limbeck.theory.flow import increasing, train
-from limbeck.theory.loss import logit_curvature, pointwise_loss, soft_label_gap
+from limbeck.theory.loss import pointwise_loss, soft_label_gap
 from limbeck.theory.span import Span
 
 INCONSISTENT = 1e-9
 VANISHED = 1e-9
-LONGEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -158,8 +157,8 @@ def _refuse_if_it_dies(span: Span, z: Array, w0: Array, depth: int) -> None:
     1e-9 to the power N without turning, only the integrator's error could turn it.
     """
     A = span.coordinates(span.X)
+    flow, state = Flow(A, z, depth), State.of(span.coordinates(w0))
     at_zero = pointwise_loss(np.zeros(span.n), z).mean()
-    state = _State.of(span.coordinates(w0))
     for _ in range(200):
         if pointwise_loss(A @ state.w, z).mean() < at_zero:
             return
@@ -168,8 +167,7 @@ def _refuse_if_it_dies(span: Span, z: Array, w0: Array, depth: int) -> None:
                 "w(0) lies in the span of the points and the flow from it runs into w = 0, where every layer's "
                 "gradient vanishes: there is no limit to learn. Flip the sign of one layer, or start elsewhere."
             )
-        reach = 1.0 / max(float(row_norms(soft_label_gap(A @ state.w, z) @ A / span.n)), 1e-300)
-        state = _advance(A, z, state, depth, reach).at(reach)
+        state = flow.advance(state, 1.0 / max(float(row_norms(flow.gradient(state.w))), 1e-300)).end
 
 
 # -- the flow of Lemma C.1 --------------------------------------------------------------------
@@ -183,89 +181,6 @@ def end_to_end_velocity(w: ArrayLike, X: ArrayLike, z: ArrayLike, depth: int) ->
     slope = soft_label_gap(X @ w, _check.vector(z, "z", len(X))) @ X / len(X)
     square = float(w @ w)
     return -(square ** (1.0 - 1.0 / depth)) * (slope + (depth - 1) * (w @ slope) / square * w)
-
-
-@dataclass(frozen=True)
-class _State:
-    """w as direction and logarithm of its norm, in span coordinates plus one for the part outside."""
-
-    direction: Array
-    log_norm: float
-    time: float = 0.0
-
-    @classmethod
-    def of(cls, w: Array) -> _State:
-        length = float(row_norms(w))
-        return cls(w / length, float(np.log(length)))
-
-    @property
-    def w(self) -> Array:
-        return np.exp(self.log_norm) * self.direction
-
-
-@dataclass(frozen=True)
-class _Stretch:
-    """A solved piece of the flow, in the clock s with ds = |w|^(1 - 2/N) dt."""
-
-    solution: object
-    length: float
-
-    def at(self, s: float) -> _State:
-        y = self.solution.sol(s)  # pyright: ignore[reportAttributeAccessIssue]
-        direction = y[:-2] / np.linalg.norm(y[:-2])
-        return _State(direction, float(y[-2]), float(y[-1]))
-
-    def when(self, time: float) -> _State:
-        """State at flow time t inside the stretch."""
-        if self.at(0.0).time >= time:
-            return self.at(0.0)
-        s = brentq(lambda s: self.at(s).time - time, 0.0, self.length, xtol=1e-14 * self.length, rtol=1e-14)
-        return self.at(s)
-
-
-def _advance(A: Array, z: Array, state: _State, depth: int, length: float) -> _Stretch:
-    """Integrate (direction a, log norm, t) over a stretch of the clock s.
-
-    da/ds = -(I - a a^T) G and dlog|w|/ds = -N a.G, G the gradient: in this clock the plateau around
-    w = 0, where t crawls like |w|^(2/N - 1), takes no longer than anything else.
-    """
-    r, n = A.shape[1], len(A)
-    slowing = 1.0 - 2.0 / depth
-
-    def slope(a: Array, log_norm: float) -> Array:
-        G = np.zeros_like(a)
-        G[:r] = soft_label_gap(np.exp(log_norm) * (A @ a[:r]), z) @ A / n
-        return G
-
-    def velocity(s: float, y: Array) -> Array:
-        a, log_norm = y[:-2], y[-2]
-        G = slope(a, log_norm)
-        along = a @ G
-        return np.concatenate([along * a - G, [-depth * along, np.exp(-slowing * log_norm)]])
-
-    def jacobian(s: float, y: Array) -> Array:
-        a, log_norm = y[:-2], y[-2]
-        m, G, norm = len(a), slope(a, log_norm), np.exp(log_norm)
-        H = np.zeros((m, m))
-        H[:r, :r] = norm * (A.T * logit_curvature(norm * (A @ a[:r]))) @ A / n
-        Ha = H @ a
-        along = G + H.T @ a  # gradient of a.G
-        J = np.zeros((m + 2, m + 2))
-        J[:m, :m] = np.outer(a, along) + (a @ G) * np.eye(m) - H
-        J[:m, m] = (a @ Ha) * a - Ha
-        J[m, :m], J[m, m] = -depth * along, -depth * (a @ Ha)
-        J[m + 1, m] = -slowing * np.exp(-slowing * log_norm)
-        return J
-
-    y0 = np.concatenate([state.direction, [state.log_norm, state.time]])
-    # t may be 1e12 on a plateau: its absolute tolerance must not stop the others.
-    atol = np.concatenate([np.full(len(state.direction) + 1, 1e-12), [1e-9]])
-    solved = solve_ivp(
-        velocity, (0.0, length), y0, method="Radau", jac=jacobian, rtol=1e-9, atol=atol, dense_output=True
-    )
-    if not solved.success:
-        raise ArithmeticError(f"The flow of Lemma C.1 could not be integrated: {solved.message}")
-    return _Stretch(solved, length)
 
 
 def deep_flow(
@@ -292,7 +207,8 @@ def deep_flow(
     Returns
     -------
     DeepTrajectory
-        ``converged`` says whether the end was reached; what was reached is returned either way.
+        ``converged`` says whether the end was reached; what was reached is returned either way. Times
+        that the integrator did not get to are left out.
 
     Raises
     ------
@@ -305,41 +221,45 @@ def deep_flow(
     beyond = float(row_norms(outside))
     u = outside / beyond if beyond > 0 else outside
     A = span.coordinates(span.X)
-    state = _State.of(np.append(span.coordinates(w0), beyond))
+    flow, state = Flow(A, z, depth), State.of(np.append(span.coordinates(w0), beyond))
     goal = np.append(span.coordinates(limit), float(limit @ u))
-    stops = None if times is None else increasing(times)
-    states = _states(A, z, state, depth, goal, stops, tolerance)
-    return _deep_trajectory(span, A, z, states, u, goal, depth, tolerance)
-
-
-def _states(
-    A: Array, z: Array, state: _State, depth: int, goal: Array, stops: Array | None, tolerance: float
-) -> list[_State]:
-    """States at the stops, or on the way to convergence; the clock's stretches grow as the flow slows down."""
     close = tolerance * max(float(np.linalg.norm(goal)), 1e-300)
-    states, wanted = ([state], []) if stops is None else ([], list(stops))
-    length = 1.0 / max(float(row_norms(soft_label_gap(np.zeros(len(A)), z) @ A / len(A))), 1e-12)
-    spent = 0.0
-    while spent < LONGEST * length:
-        if stops is None and np.linalg.norm(state.w - goal) <= close:
+    states = (
+        _to_convergence(flow, state, goal, close) if times is None else _at(flow, state, increasing(times))
+    )
+    return _deep_trajectory(span, A, z, states, u, goal, depth, close)
+
+
+def _to_convergence(flow: Flow, start: State, goal: Array, close: float) -> list[State]:
+    """States on the way to within ``close`` of the goal."""
+    states = [start]
+    if np.linalg.norm(start.w - goal) <= close:
+        return states
+    for stretch in flow.stretches(start):
+        if stretch.length > 0:
+            states += [stretch.at(s) for s in np.linspace(0.0, stretch.length, 13)[1:]]
+        if np.linalg.norm(states[-1].w - goal) <= close:
             break
-        if stops is not None and not wanted:
-            break
-        reach = max(length, 0.5 * spent)
-        stretch = _advance(A, z, state, depth, reach)
-        end = stretch.at(reach)
-        while wanted and wanted[0] <= end.time:
-            states.append(stretch.when(wanted.pop(0)))
-        if stops is None:
-            states += [stretch.at(s) for s in np.linspace(0.0, reach, 13)[1:]]
-        state, spent = end, spent + reach
-    # Times beyond the end of the clock: the flow has stopped moving by then.
-    states += [_State(state.direction, state.log_norm, time) for time in wanted]
     return states
 
 
+def _at(flow: Flow, start: State, stops: Array) -> list[State]:
+    """States at the stops."""
+    states, wanted, end = [], list(stops), start
+    for stretch in flow.stretches(start):
+        end = stretch.end
+        while wanted and wanted[0] <= end.time:
+            states.append(stretch.when(wanted.pop(0)))
+        if not stretch.finished:
+            return states or [end]
+        if not wanted:
+            return states
+    # Times beyond the end of the clock: the flow has stopped moving by then.
+    return states + [State(end.direction, end.log_norm, time) for time in wanted]
+
+
 def _deep_trajectory(
-    span: Span, A: Array, z: Array, states: list[_State], u: Array, goal: Array, depth: int, tolerance: float
+    span: Span, A: Array, z: Array, states: list[State], u: Array, goal: Array, depth: int, close: float
 ) -> DeepTrajectory:
     W = np.array([s.w for s in states])
     norms = np.exp([s.log_norm for s in states])
@@ -354,7 +274,7 @@ def _deep_trajectory(
         angles=np.arctan2(sines, cosines),
         distances=distances,
         conserved=norms * np.maximum(sines, 0.0) ** depth,
-        converged=bool(distances[-1] <= tolerance * max(np.linalg.norm(goal), 1e-300)),
+        converged=bool(distances[-1] <= close),
     )
 
 

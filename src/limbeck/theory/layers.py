@@ -1,4 +1,4 @@
-"""Real layers W_1 ... W_N (Eq. 2): balance (13), the conditions of Theorem 2, descent and flow on the layers."""
+"""Real layers W_1 ... W_N (Eq. 2): balance (13), the conditions of Theorem 2, and the exact limit of balanced ones."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from functools import reduce
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.integrate import solve_ivp
 
 from limbeck.theory import _check
 from limbeck.theory._check import Array
 from limbeck.theory._factor import row_norms
-from limbeck.theory.bounds import theorem_2_radius
-from limbeck.theory.deep import deep_limit_details, minimiser
-from limbeck.theory.flow import increasing
-from limbeck.theory.loss import loss, pointwise_loss, soft_label_gap
+from limbeck.theory.deep import DeepLimit, deep_limit_details, minimiser
+from limbeck.theory.deep_bounds import theorem_2_radius
+from limbeck.theory.loss import loss
 from limbeck.theory.span import Span
 
 Layers = Sequence[Array]
+
+UNBALANCED = 1e-10
 
 
 def check_layers(layers: Sequence[ArrayLike], d: int | None = None) -> Layers:
@@ -108,10 +108,42 @@ def _unit(v: Array) -> Array:
 
 def balance_error(layers: Sequence[ArrayLike]) -> float:
     """Largest |W_{j+1}^T W_{j+1} - W_j W_j^T|_F over neighbouring layers (13), relative to the largest |W_j|_F^2."""
-    layers = check_layers(layers)
+    return max(_balance_gaps(check_layers(layers)), default=0.0)
+
+
+def _balance_gaps(layers: Layers) -> list[float]:
+    """Relative failure of (13) between layers 1 and 2, 2 and 3, ..."""
     size = max(float(np.sum(W * W)) for W in layers)
     gaps = [float(np.linalg.norm(V.T @ V - W @ W.T)) for W, V in itertools.pairwise(layers)]
-    return max(gaps, default=0.0) / size if size > 0 else 0.0
+    return [gap / size if size > 0 else 0.0 for gap in gaps]
+
+
+def limit_of_layers(layers: Sequence[ArrayLike], X: ArrayLike | Span, z: ArrayLike) -> DeepLimit:
+    """Exact limit of given layers under gradient flow; see `limbeck.theory.deep_limit`.
+
+    Parameters
+    ----------
+    layers : sequence of array_like
+        W_1 (h_1, d), ..., W_N (1, h_{N-1}), balanced.
+    X, z
+        As in `deep_limit`.
+
+    Raises
+    ------
+    ValueError
+        If the layers are not balanced (13), naming the two that fail most: no closed form is known for
+        them, and that of balanced layers with the same product can be off severalfold. And as `deep_limit`.
+    """
+    span = X if isinstance(X, Span) else Span(X)
+    layers = check_layers(layers, span.d)
+    gaps = _balance_gaps(layers)
+    if gaps and max(gaps) >= UNBALANCED:
+        j = int(np.argmax(gaps)) + 1
+        raise ValueError(
+            f"Layers {j} and {j + 1} are out of balance (13), by {max(gaps):.3g} relative to the largest layer: the "
+            "exact limit is known for balanced layers only. Start from balanced_layers, or follow flow_layers."
+        )
+    return deep_limit_details(span, z, product(layers), len(layers))
 
 
 @dataclass(frozen=True)
@@ -187,14 +219,24 @@ def check_conditions(layers: Sequence[ArrayLike], X: ArrayLike, z: ArrayLike) ->
     Returns
     -------
     Conditions
+
+    Raises
+    ------
+    ValueError
+        For a single layer, which Theorem 2 does not speak of.
     """
     span = Span(X)
     layers = check_layers(layers, span.d)
+    if len(layers) < 2:
+        raise ValueError(
+            "layers holds a single layer, and Theorem 2 is about two or more: one layer ends at "
+            "w_hat + (I - P) w(0) from anywhere (Theorem 1)."
+        )
     z = np.asarray(_check.vector(z, "z", span.n), dtype=np.float64)
     w, zero = product(layers), loss(np.zeros(span.d), span.X, z)
     norm, student_norm = float(row_norms(w)), float(row_norms(minimiser(span, z)))
     error, value = balance_error(layers), loss(w, span.X, z)
-    small, below, balanced = norm < student_norm, value < zero, error < 1e-10
+    small, below, balanced = norm < student_norm, value < zero, error < UNBALANCED
     epsilon = np.inf
     if small and below and balanced:
         epsilon = 0.0 if span.rank == span.d else theorem_2_radius(norm, student_norm, len(layers))
@@ -213,209 +255,4 @@ def check_conditions(layers: Sequence[ArrayLike], X: ArrayLike, z: ArrayLike) ->
         balanced=balanced,
         epsilon=float(epsilon),
         exact_leak=float(leak),
-    )
-
-
-# -- training the layers --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class LayerTrajectory:
-    """Layers at the end of training, and their product along the way."""
-
-    times: Array
-    """Times of the flow, or numbers of steps, (k,)."""
-    weights: Array
-    """Product of the layers at those times, (k, d)."""
-    losses: Array
-    """L1 of each, nats, (k,)."""
-    layers: Layers
-    """The layers at the last time."""
-    converged: bool
-    """Whether the last residual logits are within the tolerance, relative to the teacher's."""
-
-
-def layer_gradients(layers: Layers, X: Array, z: Array) -> Layers:
-    """Gradients of (2) with respect to each layer: (W_N ... W_{j+1})^T g^T (W_{j-1} ... W_1)^T.
-
-    g is the gradient (38) at the product, a vector of the data span: that of W_1 is an outer product
-    with it, so W_1 (I - P) never changes, for any layers and any step size.
-    """
-    below = [np.eye(layers[0].shape[1])]
-    for W in layers[:-1]:
-        below.append(W @ below[-1])
-    w = (layers[-1] @ below[-1])[0]
-    g = soft_label_gap(X @ w, z) @ X / len(X)
-    above, gradients = np.ones((1, 1)), []
-    for W, inner in zip(reversed(layers), reversed(below), strict=True):
-        gradients.append(above.T @ (inner @ g)[None, :])
-        above = above @ W
-    return gradients[::-1]
-
-
-def descend_layers(
-    layers: Sequence[ArrayLike],
-    X: ArrayLike,
-    z: ArrayLike,
-    steps: int,
-    *,
-    step_size: float,
-    tolerance: float = 1e-6,
-) -> LayerTrajectory:
-    """Gradient descent with finite steps on the layers (soft labels, cross-entropy).
-
-    Parameters
-    ----------
-    layers, X, z
-        As in `check_conditions`; the layers need not be balanced.
-    steps : int
-        Largest number of steps; training stops earlier once it has converged.
-    step_size : float
-        Constant step, > 0.
-    tolerance : float
-        Residual logits relative to the teacher's at which training has converged.
-
-    Returns
-    -------
-    LayerTrajectory
-        The start and the end.
-
-    Raises
-    ------
-    ArithmeticError
-        If the layers diverge: the step is too large.
-    """
-    X = np.asarray(_check.points(X), dtype=np.float64)
-    z = np.asarray(_check.vector(z, "z", len(X)), dtype=np.float64)
-    now = start = check_layers(layers, X.shape[1])
-    rate = _check.number(step_size, "step_size", above=0.0, finite=True)
-    done = 0
-    for done in range(1, _check.count(steps, "steps") + 1):
-        with np.errstate(over="ignore", invalid="ignore"):
-            now = [W - rate * G for W, G in zip(now, layer_gradients(now, X, z), strict=True)]
-        if not all(np.isfinite(W).all() for W in now):
-            raise ArithmeticError(
-                f"The layers diverged within {done} steps: step_size = {rate} is too large."
-            )
-        if done % 100 == 0 and _apart(now, X, z) <= tolerance:
-            break
-    return _layer_trajectory([0.0, float(done)], [start, now], X, z, tolerance)
-
-
-def flow_layers(
-    layers: Sequence[ArrayLike],
-    X: ArrayLike,
-    z: ArrayLike,
-    *,
-    times: ArrayLike | None = None,
-    tolerance: float = 1e-6,
-) -> LayerTrajectory:
-    """Gradient flow (3) on the layers themselves, balanced or not.
-
-    W_1 enters through its action on the span and, unchanged, on the complement: r columns of it are
-    integrated, not d.
-
-    Parameters
-    ----------
-    layers, X, z, tolerance
-        As in `descend_layers`.
-    times : array_like, shape (k,), optional
-        Increasing times >= 0. Default: the start, then powers of two on to convergence or t = 2^40 units.
-
-    Returns
-    -------
-    LayerTrajectory
-    """
-    span = Span(X)
-    z = np.asarray(_check.vector(z, "z", span.n), dtype=np.float64)
-    full = check_layers(layers, span.d)
-    A, fixed = span.coordinates(span.X), span.residual(full[0])
-    reduced = [full[0] @ span.basis.T, *full[1:]]
-    shapes = [W.shape for W in reduced]
-    y = np.concatenate([W.ravel() for W in reduced])
-
-    def velocity(t: float, y: Array) -> Array:
-        return -np.concatenate([G.ravel() for G in layer_gradients(_split(y, shapes), A, z)])
-
-    def integrate(y: Array, start: float, stops: Array) -> Array:
-        solved = solve_ivp(
-            velocity, (start, stops[-1]), y, method="LSODA", t_eval=stops, rtol=1e-10, atol=1e-13
-        )
-        if not solved.success:
-            raise ArithmeticError(f"The flow on the layers could not be integrated: {solved.message}")
-        return solved.y.T
-
-    if times is None:
-        stops, states = [0.0], [y]
-        unit = 1.0 / max(float(np.square(row_norms(A)).mean()), 1e-300)
-        while _apart(_split(states[-1], shapes), A, z) > tolerance and stops[-1] < 2.0**40 * unit:
-            ahead = unit if len(stops) == 1 else 2 * stops[-1]
-            states.append(integrate(states[-1], stops[-1], np.array([ahead]))[-1])
-            stops.append(ahead)
-    else:
-        stops = increasing(times)
-        states = [y] if stops[-1] == 0 else integrate(y, 0.0, stops)
-    chains = [_split(state, shapes) for state in states]
-    chains = [[W[0] @ span.basis + fixed, *W[1:]] for W in chains]
-    return _layer_trajectory(stops, chains, span.X, z, tolerance)
-
-
-def _split(y: Array, shapes: Sequence[tuple[int, ...]]) -> Layers:
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
-    return [part.reshape(shape) for part, shape in zip(np.split(y, ends[:-1]), shapes, strict=True)]
-
-
-def _apart(layers: Layers, X: Array, z: Array) -> float:
-    """Largest residual logit, relative to the largest teacher logit."""
-    return float(np.abs(X @ product(layers) - z).max() / max(np.abs(z).max(), 1e-300))
-
-
-def _layer_trajectory(
-    times: ArrayLike, chains: Sequence[Layers], X: Array, z: Array, tolerance: float
-) -> LayerTrajectory:
-    weights = np.array([product(chain) for chain in chains])
-    return LayerTrajectory(
-        times=np.asarray(times, dtype=np.float64),
-        weights=weights,
-        losses=pointwise_loss(weights @ X.T, z).mean(axis=1),
-        layers=chains[-1],
-        converged=_apart(chains[-1], X, z) <= tolerance,
-    )
-
-
-# -- approximate balance -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ImbalanceEffect:
-    """What happens to the limit when (13) holds only roughly."""
-
-    balance_error: float
-    """Relative failure of (13) at the start; see `balance_error`."""
-    leak: float
-    """|w(inf) - w_hat| reached by the flow on the layers."""
-    predicted_leak: float
-    """The leak of balanced layers with the same product."""
-    deviation: float
-    """|w(inf) - exact balanced limit| / |w_hat|."""
-    converged: bool
-    """Whether the flow reached its end."""
-
-
-def imbalance_effect(layers: Sequence[ArrayLike], X: ArrayLike, z: ArrayLike) -> ImbalanceEffect:
-    """Follow the flow on given layers to its end and compare it with the exact limit of balanced ones.
-
-    The paper leaves approximate balance to "some evidence"; this measures it.
-    """
-    span = Span(X)
-    layers = check_layers(layers, span.d)
-    reached = flow_layers(layers, X, z, tolerance=1e-8)
-    exact = deep_limit_details(span, z, product(layers), len(layers))
-    end, size = reached.weights[-1], float(row_norms(exact.student))
-    return ImbalanceEffect(
-        balance_error=balance_error(layers),
-        leak=float(np.linalg.norm(end - exact.student)),
-        predicted_leak=exact.leak,
-        deviation=float(np.linalg.norm(end - exact.weights)) / size,
-        converged=reached.converged,
     )

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from limbeck.theory import _check
 from limbeck.theory._check import Array
 from limbeck.theory._factor import REFINEMENTS, ColumnGram, Ordered, RowGram, row_norms
+from limbeck.theory._readings import Readings, Student, inconsistency
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class MinimumNorm:
     """Norm of the residual over the norm of z: rounding-sized if some linear teacher gave all the answers."""
 
 
-class Span:
+class Span(Readings):
     """The subspace spanned by the points, factorised once.
 
     Parameters
@@ -129,6 +130,11 @@ class Span:
         return max(8 * max(self.n, self.d) * float(np.finfo(np.float64).eps), float(np.finfo(self.dtype).eps))
 
     @property
+    def resolution(self) -> float:
+        """Distance from the span, relative to a point's length, that cannot be told from none: ``tol``."""
+        return self.tol
+
+    @property
     def rank(self) -> int:
         """Dimension r of the span."""
         return min(self.n, self.d) if not isinstance(self._factor, Ordered) else len(self._factor.independent)
@@ -142,21 +148,13 @@ class Span:
         return self._factor
 
     @property
-    def independent(self) -> np.ndarray:
-        """Indices (r,) of the points that add a direction, in the order the points came."""
-        return self._ordered.independent
+    def _triangle(self) -> Ordered:
+        return self._ordered
 
     @property
     def basis(self) -> Array:
         """Q, shape (r, d): orthonormal rows; the first k span the first k independent points."""
         return self._ordered.Q
-
-    @cached_property
-    def ranks(self) -> np.ndarray:
-        """Rank (n,) of the first 1, 2, ..., n points."""
-        gains = np.zeros(self.n, dtype=int)
-        gains[self.independent] = 1
-        return np.cumsum(gains)
 
     @cached_property
     def leverages(self) -> Array:
@@ -184,6 +182,26 @@ class Span:
         V = self._vectors(V)
         V = V - self.project(V)
         return V - self.project(V)
+
+    def lengths(self, V: Array) -> Array:
+        """|x| of the rows of V (m, d), (m,)."""
+        return row_norms(self._vectors(V))
+
+    def distances(self, V: Array) -> Array:
+        """|(I - P) x| of the rows of V (m, d), (m,)."""
+        return row_norms(self.residual(V)) if self.rank < self.d else np.zeros(len(V))
+
+    def logits(self, V: Array, c: Array) -> Array:
+        """V (Q^T c): logits on the rows of V (m, d) of the student with coordinates c."""
+        return self._vectors(V) @ (self.basis.T @ c)
+
+    def own_coordinates(self) -> Array:
+        """X Q^T, (n, r)."""
+        return self.coordinates(self.X)
+
+    def own_logits(self, c: Array) -> Array:
+        """X (Q^T c), (n,)."""
+        return self.logits(self.X, c)
 
     def complement_direction(self, g: ArrayLike) -> Array:
         """Unit vector (d,) along (I - P) g: moving along it changes no answer on the points (Eq. 39).
@@ -243,34 +261,22 @@ class Span:
                 w, rest = w + step, better
             if finished:
                 break
-        size = np.linalg.norm(columns)
         return MinimumNorm(
             weights=w.reshape((self.d, *z.shape[1:])),
             residual=rest.reshape(z.shape),
-            inconsistency=float(np.linalg.norm(rest) / size) if size > 0 else 0.0,
+            inconsistency=inconsistency(rest, columns),
         )
 
     def weights(self, z: ArrayLike) -> Array:
         """Minimum-norm least-squares weights (d,) or (d, K) from logits z (n,) or (n, K); see `solve`."""
         return self.solve(z).weights
 
-    def _logits(self, z: ArrayLike) -> Array:
-        z = np.asarray(z)
-        if z.ndim not in (1, 2) or len(z) != self.n:
-            raise ValueError(f"z must hold one row of logits for each of the {self.n} points, got {z.shape}.")
-        checked = _check.vector(z, "z") if z.ndim == 1 else _check.points(z, "z")
-        return np.asarray(checked, dtype=np.float64)
+    def student(self, z: ArrayLike) -> Student:
+        """`solve`, in the coordinates of the basis."""
+        found = self.solve(z)
+        return Student(self.coordinates(found.weights.T).T, found.residual, found.inconsistency)
 
     # -- the students of the first 1, 2, ..., n points (Lemma 1) --------------------------------
-
-    def teacher_coordinates(self, z: ArrayLike) -> Array:
-        """C = Q w_star (r,), from the logits of a linear teacher, by forward substitution L c = z.
-
-        Only the logits of the independent points enter: for logits that no linear teacher gave
-        (rounding, noise) beyond the rank, `solve` uses every row.
-        """
-        z = _check.vector(z, "z", self.n)
-        return self._ordered.substitute(np.asarray(z, dtype=np.float64)[:, None])[:, 0]
 
     def prefix_weights(self, c: ArrayLike, sizes: ArrayLike) -> Array:
         """Students of the first ``m`` points for each m in ``sizes`` (k,): Q[:rank]^T c[:rank], (k, d)."""
@@ -291,19 +297,3 @@ class Span:
         beyond = row_norms(self.residual(w)) if self.rank < self.d else 0.0
         outside = np.concatenate([np.cumsum(np.square(c[::-1]))[::-1], [0.0]]) + beyond**2
         return np.arctan2(np.sqrt(outside), np.sqrt(inside))[self.ranks]
-
-    def prefix_logits(self, T: ArrayLike, c: ArrayLike) -> Array:
-        """Logits (m, n) on points T (m, d) of the students of 1, ..., n points: one matrix product."""
-        c, ranks = self._prefix(c, np.arange(1, self.n + 1))
-        T = np.asarray(_check.points(T, "T"), dtype=np.float64)
-        running = np.cumsum(self.coordinates(T) * c, axis=1)
-        return np.concatenate([np.zeros((len(T), 1)), running], axis=1)[:, ranks]
-
-    def _prefix(self, c: ArrayLike, sizes: ArrayLike) -> tuple[Array, np.ndarray]:
-        sizes = np.atleast_1d(np.asarray(sizes))
-        if sizes.dtype.kind not in "iu" or sizes.min() < 0 or sizes.max() > self.n:
-            raise ValueError(f"sizes must be whole numbers from 0 to {self.n}, got {sizes}.")
-        c = np.asarray(c, dtype=np.float64)
-        if c.shape != (self.rank,):
-            raise ValueError(f"c must hold the {self.rank} coordinates Q w_star, got shape {c.shape}.")
-        return c, np.concatenate([[0], self.ranks])[sizes]

@@ -6,17 +6,7 @@ import sys
 import time
 
 import pytest
-
-
-def limbeck(*arguments, cwd=None, env=None, timeout=120):
-    return subprocess.run(
-        [sys.executable, "-m", "limbeck", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=timeout,
-        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb", **(env or {})},
-    )
+from command import limbeck
 
 
 def test_one_command_makes_a_page_and_completes_what_is_there(tmp_path):

@@ -1,0 +1,225 @@
+"""Buying answers one batch at a time: `BudgetedDistillation`. Nothing paid for is ever lost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+
+from limbeck.budget.asking import Asker, Manners
+from limbeck.budget.ledger import Ledger
+from limbeck.budget.purchase import Bought, Purchase
+from limbeck.budget.stopping import StoppingRule
+from limbeck.budget.teachers import CallableTeacher, ProgramTeacher, Teacher
+from limbeck.records import UserError, locked, read_json, write_json
+from limbeck.students import SoftLabelClassifier
+from limbeck.theory import _check
+
+BATCHES = 10
+AUDIT_ERRORS = 1
+
+
+@dataclass(frozen=True)
+class BudgetedDistillation:
+    """Distil from a teacher that costs money: an audit sample, then batch after batch until shown good enough.
+
+    The audit sample is drawn uniformly and bought first. Then a batch is selected, asked and learned, and the
+    student judged on the audit sample by `StoppingRule`, until it is shown to meet the target or the budget is
+    spent. Every question is noted on disk before it is sent, and every answer is on disk before it is used; a
+    killed run goes on where it stopped, with the same arguments and folder.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> rng = np.random.default_rng(0)
+    >>> X, w = rng.standard_normal((500, 5)), np.array([1.0, -2, 0, 1, 3])
+    >>> teacher = lambda x: 1 / (1 + np.exp(-x @ w))
+    >>> buy = BudgetedDistillation(teacher, budget=200, target_risk=0.05)
+    >>> bought = buy.run(X, folder=tempfile.mkdtemp())
+    >>> bought.shown.upper <= 0.05, bought.spent < 200
+    (True, True)
+    """
+
+    teacher: Teacher | Callable[[np.ndarray], Any] | str
+    """A function of points (1, d) to probabilities, a program's command, or a `Teacher`."""
+    budget: int
+    """Questions to send at most, retries and audit included."""
+    target_risk: float
+    """Largest disagreement wanted, in (0, 1)."""
+    confidence: float = 0.95
+    """Probability with which the bounds of all looks hold together."""
+    price: float | None = None
+    """Of one question, > 0."""
+    audit: int | None = None
+    """Audit answers. Default: as many as show the target with one error, or with none, if the budget allows; half of
+    it otherwise, and then the target cannot be shown (`least_shown`)."""
+    batch: int | None = None
+    """Answers a batch. Default: a tenth of the rest of the budget."""
+    select: Callable[[Any, int], np.ndarray] | str = "span"
+    """``span`` (well-chosen points), ``random``, or a function of (X, n) to n rows, best first."""
+    repeat: int = 0
+    """Audit rows to ask a second time, to measure a noisy teacher."""
+    student: SoftLabelClassifier = field(default_factory=SoftLabelClassifier)
+    """How a student is learned."""
+    classes: tuple[str, ...] | None = None
+    """Names of the classes in order. Default: as the first answer that names them, or 0 ... K - 1."""
+    manners: Manners = field(default_factory=Manners)
+    """Time-out, retries, back-off, and how many questions are out at a time."""
+    ask_again: bool = False
+    """Whether to send again what was in flight when a run was killed, at the risk of paying twice."""
+    seed: int = 0
+    """Of every random choice."""
+
+    def __post_init__(self) -> None:
+        _check.count(self.budget, "budget", 2)
+        _check.number(self.target_risk, "target_risk", above=0.0, below=1.0)
+        _check.number(self.confidence, "confidence", above=0.0, below=1.0)
+        if self.price is not None:
+            _check.number(self.price, "price", above=0.0)
+        for name, least in (("audit", 1), ("batch", 1)):
+            if getattr(self, name) is not None:
+                _check.count(getattr(self, name), name, least)
+        _check.count(self.repeat, "repeat", 0)
+        if self.audit is not None and self.audit >= self.budget:
+            raise ValueError(
+                f"audit = {self.audit} leaves nothing to learn from in a budget of {self.budget}."
+            )
+        if isinstance(self.select, str) and self.select not in ("span", "random"):
+            raise ValueError(f'select must be "span", "random" or a function, got {self.select!r}.')
+
+    @property
+    def sizes(self) -> tuple[int, int, StoppingRule]:
+        """Audit answers, answers a batch, and the rule for as many looks as the budget can pay for."""
+        audit = self.audit
+        if audit is None:
+            audit = self._audit_by_default()
+        rest = self.budget - audit
+        batch = self.batch if self.batch is not None else max(1, -(-rest // BATCHES))
+        return audit, batch, StoppingRule(self.target_risk, self.confidence, looks=max(1, -(-rest // batch)))
+
+    def _audit_by_default(self) -> int:
+        rule = StoppingRule(self.target_risk, self.confidence, looks=BATCHES)
+        for errors in range(AUDIT_ERRORS, -1, -1):
+            size = rule.smallest_sample(errors)
+            if size <= self.budget // 2 or (errors == 0 and size <= self.budget - BATCHES):
+                return size
+        return max(1, self.budget // 2)
+
+    @property
+    def least_shown(self) -> float:
+        """Smallest bound that this audit sample can show, without an error: above the target, nothing stops early."""
+        audit, _, rule = self.sizes
+        return rule.look(0, audit, 1).upper
+
+    def run(
+        self,
+        X: Any,
+        *,
+        folder: str | Path,
+        ids: Sequence[str] | None = None,
+        columns: Sequence[Mapping[str, Any]] | None = None,
+        watch: Callable[[str, Mapping[str, Any]], None] | None = None,
+    ) -> Bought:
+        """Buy, learn and judge.
+
+        Parameters
+        ----------
+        X : array or sparse matrix, shape (n, d)
+            The pool.
+        folder : path
+            Where every question and answer is kept; made if need be. A folder with an earlier run goes on with it.
+        ids : sequence of str, optional
+            Of the rows, all different. Default: their numbers from 1.
+        columns : sequence of mappings, optional
+            What else of each row the teacher is told.
+        watch : callable, optional
+            Told of each step: ``asked``, ``look`` and what there is to show.
+
+        Returns
+        -------
+        Bought
+
+        Raises
+        ------
+        UserError
+            If the folder holds a run with other settings, or the teacher cannot be had. What was bought is kept.
+        """
+        X = X if issparse(X) else _check.points(X)
+        names = [str(i + 1) for i in range(X.shape[0])] if ids is None else list(map(str, ids))
+        if len(names) != X.shape[0] or len(set(names)) < len(names):
+            raise ValueError(f"ids must be {X.shape[0]} different names, one a row of X.")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            teacher = _teacher(self.teacher)
+            _same_run(folder, self._fingerprint(X, names))
+            ledger = Ledger(folder, self.classes)
+            purchase = Purchase(self, X, names, columns, folder, ledger, watch or (lambda step, shown: None))
+            asker = Asker(teacher, ledger, purchase.question, self.manners)
+            with _settled(asker):
+                asker.recover(ask_again=self.ask_again)
+                return purchase.run(asker)
+
+    def _fingerprint(self, X: Any, names: Sequence[str]) -> dict[str, Any]:
+        data = X.data if issparse(X) else np.ascontiguousarray(X)
+        digest = hashlib.sha256(np.ascontiguousarray(data).tobytes() + json.dumps(list(names)).encode())
+        audit, batch, rule = self.sizes
+        return {
+            "pool": digest.hexdigest(),
+            "rows": len(names),
+            "audit": audit,
+            "batch": batch,
+            "looks": rule.looks,
+            "target_risk": self.target_risk,
+            "confidence": self.confidence,
+            "select": self.select if isinstance(self.select, str) else "a function",
+            "student": {k: str(v) for k, v in sorted(self.student.get_params().items())},
+            "seed": self.seed,
+        }
+
+
+@contextmanager
+def _settled(asker: Asker):
+    """However the run ends, let the teacher finish what it was sent and keep it."""
+    try:
+        yield
+    finally:
+        asker.close()
+        asker.ledger.close()
+
+
+def _teacher(teacher: Teacher | Callable[[np.ndarray], Any] | str) -> Teacher:
+    if isinstance(teacher, str):
+        return ProgramTeacher(teacher)
+    if hasattr(teacher, "start"):
+        return teacher  # pyright: ignore[reportReturnType]
+    if not callable(teacher):
+        raise ValueError(
+            f"teacher must be a function, a command or have a start method, got {type(teacher).__name__}."
+        )
+    return CallableTeacher(teacher)
+
+
+def _same_run(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Settle what the folder's run is; another run than the one asked for is refused."""
+    path = folder / "run.json"
+    if not path.exists():
+        if (folder / "asked.jsonl").exists():
+            raise UserError(f"{folder} holds answers but no run.json: it is damaged. Choose another folder.")
+        write_json(path, settings)
+        return
+    before = read_json(path)
+    looked = (folder / "looks.jsonl").exists()
+    for name, value in settings.items():
+        if before.get(name) != value and (looked or name != "student"):
+            raise UserError(
+                f"{folder} holds a run with {name} = {before.get(name)}, and {value} was asked for. Its audit sample "
+                "and looks would lose their meaning: use the same settings to go on, or another folder."
+            )

@@ -1,0 +1,309 @@
+"""One run of `BudgetedDistillation`: what is bought in which order, and what is seen after each batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.sparse import issparse
+
+from limbeck.budget.asking import Asker
+from limbeck.budget.curve import Pilot, measure, taught
+from limbeck.budget.forecast import Posterior
+from limbeck.budget.ledger import Ledger
+from limbeck.budget.select import SpanSelection
+from limbeck.budget.stopping import Look
+from limbeck.budget.teachers import Question
+from limbeck.labels import SoftLabels
+from limbeck.records import append_json, read_lines
+from limbeck.students import SoftLabelClassifier
+from limbeck.students._design import with_ones
+from limbeck.students.linearity import Linearity, linearity
+from limbeck.theory import Interval
+from limbeck.theory.risk import wilson
+
+if TYPE_CHECKING:
+    from limbeck.budget.loop import BudgetedDistillation
+
+FORECAST_ORDERS, FORECAST_SIZES = 5, 6
+
+
+@dataclass(frozen=True)
+class BatchLook:
+    """What was seen after a batch."""
+
+    look: Look
+    """The stopping rule's view of the student on the audit sample."""
+    learned: int
+    """Answers the student learned from."""
+    spent: int
+    """Questions sent so far, audit and failures included."""
+    likely: int | None
+    """Answers learned from that are as likely as not to be enough; None if none within the pool, or too few yet."""
+    linearity: str
+    """Verdict on the teacher, from the audit sample."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How far the teacher agrees with itself."""
+
+    rows: int
+    """Rows asked twice."""
+    flips: Interval
+    """Share of them decided differently the second time: no student can agree more often than that."""
+    logit: float
+    """Standard deviation of one answer's logit about its mean; NaN if none is finite."""
+
+
+@dataclass(frozen=True)
+class Bought:
+    """What the money bought."""
+
+    student: SoftLabelClassifier | None
+    """Learned from the answers that are not the audit sample's; None if there were too few."""
+    shown: Look | None
+    """Bound on its risk that holds at all looks together; None before the first look."""
+    reason: str
+    """Why buying ended."""
+    audit: np.ndarray
+    """Rows of the pool in the audit sample that were answered, (a,)."""
+    learned: np.ndarray
+    """Rows learned from, in the order they were bought, (m,)."""
+    answers: SoftLabels | None = field(repr=False)
+    """Answers of ``audit`` followed by ``learned``; None if there are none."""
+    kind: str
+    """How the teacher put them: ``probabilities``, ``log_probabilities`` or ``logits``; empty if there are none."""
+    said: np.ndarray = field(repr=False)
+    """The same as it put them, one row each."""
+    classes: tuple[str, ...]
+    """Names of the classes."""
+    looks: tuple[BatchLook, ...]
+    """One a batch."""
+    linearity: Linearity | None
+    """Whether the teacher is linear, from the audit sample."""
+    noise: Noise | None
+    """From rows asked twice; None if none were."""
+    spent: int
+    """Questions sent."""
+    budget: int
+    """Questions that might have been."""
+    price: float | None
+    """Of one."""
+    counts: Mapping[str, int]
+    """Failures, refusals, malformed answers, duplicates, unknown ids, lines of garbage, classes reordered."""
+
+
+class Purchase:
+    """The state of a run, all of it computed from its settings and its ledger.
+
+    Parameters
+    ----------
+    settings : BudgetedDistillation
+    X : array or sparse matrix, shape (n, d)
+    names : sequence of str, length n
+    columns : sequence of mappings, optional
+    folder : Path
+    ledger : Ledger
+    watch : callable
+    """
+
+    def __init__(
+        self,
+        settings: BudgetedDistillation,
+        X: Any,
+        names: Sequence[str],
+        columns: Sequence[Mapping[str, Any]] | None,
+        folder: Path,
+        ledger: Ledger,
+        watch: Callable[[str, Mapping[str, Any]], None],
+    ) -> None:
+        self.settings, self.X, self.columns = settings, X, columns
+        self.names: list[str] = list(names)
+        self.ledger, self.watch = ledger, watch
+        self.row_of: dict[str, int] = {name: row for row, name in enumerate(names)}
+        self.looks_path = folder / "looks.jsonl"
+        self.seen = {fields["number"]: fields for fields in read_lines(self.looks_path)}
+        self.permutation = np.random.default_rng(settings.seed).permutation(len(names))
+        self.looks: list[BatchLook] = []
+        self.student: SoftLabelClassifier | None = None
+
+    def question(self, name: str) -> Question:
+        """What the teacher is told of a row: its other columns, its id and its features."""
+        row = self.row_of[name]
+        x = self.X[[row]].toarray()[0] if issparse(self.X) else self.X[row]
+        more = {} if self.columns is None else self.columns[row]
+        return {**more, "id": name, "x": [float(v) for v in x]}
+
+    def run(self, asker: Asker) -> Bought:
+        """Buy until shown, spent or sold out."""
+        size, batch, _ = self.settings.sizes
+        audit, used = self._buy(asker, self.permutation, size, "audit")
+        if len(audit) < 2:
+            return self._bought(audit, [], "the budget was spent before two audit points were answered")
+        self._repeat(asker, audit)
+        order = self._order(np.sort(self.permutation[used:]))
+        learned: list[int] = []
+        at = 0
+        while True:
+            rows, used = self._buy(asker, order[at:], batch, "learn")
+            learned, at = learned + rows, at + used
+            if rows and len(learned) > 1 and self._look(audit, learned):
+                return self._bought(audit, learned, "the target is shown to be met")
+            if len(rows) < batch:
+                spent = self.ledger.spent >= self.settings.budget
+                reason = "the budget is spent" if spent else "every row of the pool was asked"
+                return self._bought(audit, learned, reason)
+
+    def _buy(self, asker: Asker, order: np.ndarray, wanted: int, role: str) -> tuple[list[int], int]:
+        """Answers of the first ``wanted`` rows of the order that give one; and how many rows that took."""
+        while True:
+            have, used, missing = [], 0, []
+            for row in order.tolist():
+                if len(have) + len(missing) == wanted:
+                    break
+                used += 1
+                name = self.names[row]
+                if self.ledger.answered(name):
+                    have.append(row)
+                elif not self.ledger.settled(name):
+                    missing.append(row)
+            affordable = missing[: max(0, self.settings.budget - self.ledger.spent)]
+            if not affordable:
+                return have, used
+            self._ask(asker, affordable, role)
+
+    def _ask(self, asker: Asker, rows: Sequence[int], role: str) -> None:
+        # As many at a time as can be out at a time: what is bought next may depend on what came back.
+        step = max(1, self.settings.manners.in_flight)
+        for start in range(0, len(rows), step):
+            left = self.settings.budget - self.ledger.spent
+            asker.ask([self.names[row] for row in rows[start : start + step]][:left], role)
+            self.watch("asked", self._money())
+
+    def _money(self) -> dict[str, Any]:
+        spent, price = self.ledger.spent, self.settings.price
+        left = self.settings.budget - spent
+        money = {} if price is None else {"money spent": spent * price, "money left": left * price}
+        return {"spent": spent, "left": left, **money, **self.ledger.counts}
+
+    def _repeat(self, asker: Asker, audit: Sequence[int]) -> None:
+        fit = [row for row in audit if not self.ledger.rows[self.names[row]].duplicates]
+        rows = [row for row in fit[: self.settings.repeat] if self.ledger.rows[self.names[row]].wanted == 1]
+        self._ask(asker, rows[: max(0, self.settings.budget - self.ledger.spent)], "repeat")
+
+    def _order(self, rest: np.ndarray) -> np.ndarray:
+        """Rows outside the audit sample, best first; the audit points have no part in choosing them."""
+        select = self.settings.select
+        if select == "random" or not len(rest):
+            return np.random.default_rng([self.settings.seed, 1]).permutation(rest)
+        n = min(len(rest), self.settings.budget)
+        chosen = np.asarray((self._by_span if isinstance(select, str) else select)(self.X[rest], n))
+        if len(set(chosen.tolist())) != n or not np.all((chosen >= 0) & (chosen < len(rest))):
+            raise ValueError(
+                f"select must return {n} different row numbers from 0 to {len(rest) - 1}, best first."
+            )
+        others = np.setdiff1d(np.arange(len(rest)), chosen)  # asked only where very many are refused
+        return rest[np.concatenate([chosen, others])]
+
+    def _by_span(self, X: Any, n: int) -> np.ndarray:
+        if issparse(X):
+            raise ValueError('Points are chosen from dense features: use select="random" for sparse ones.')
+        return SpanSelection().query(with_ones(X) if self.settings.student.fit_intercept else X, n)
+
+    # -- judging -----------------------------------------------------------------------------------
+
+    def _labels(self, rows: Sequence[int]) -> SoftLabels:
+        return self.ledger.labels([self.names[row] for row in rows])
+
+    @cached_property
+    def _rule(self):
+        return self.settings.sizes[2]
+
+    def _look(self, audit: Sequence[int], learned: Sequence[int]) -> bool:
+        number = len(self.looks) + 1
+        if number > (self._rule.looks or number):
+            return False
+        before = self.seen.get(number)
+        if before is not None and before["learned"] == len(learned):
+            look = Look(**before["look"])
+        else:
+            self.student = taught(self.settings.student, self.X[list(learned)], self._labels(learned))
+            wrong = int(np.sum(self.student.predict(self.X[list(audit)]) != self._labels(audit).decisions))
+            look = self._rule.look(wrong, len(audit), number)
+            before = {
+                "number": number,
+                "learned": len(learned),
+                "spent": self.ledger.spent,
+                **self._forecast(audit, learned),
+                "look": asdict(look),
+            }
+            append_json(self.looks_path, before)
+        self.looks.append(
+            BatchLook(look, before["learned"], before["spent"], before["likely"], before["linearity"])
+        )
+        self.watch("look", {**before, **self._money()})
+        return look.stop
+
+    def _forecast(self, audit: Sequence[int], learned: Sequence[int]) -> dict[str, Any]:
+        verdict = self._linearity(audit).verdict
+        if len(learned) < 8:
+            return {"likely": None, "linearity": verdict}
+        rows = [*audit, *learned]
+        pilot = Pilot(self.X[rows], self._labels(rows), np.arange(len(audit)))
+        rng = np.random.default_rng([self.settings.seed, 2, len(learned)])
+        curve = measure(pilot, self.settings.student, orders=FORECAST_ORDERS, rng=rng, sizes=FORECAST_SIZES)
+        likely = Posterior.of(curve, verdict).smallest(
+            self.settings.target_risk, 0.5, len(self.names) - len(audit)
+        )
+        return {"likely": likely, "linearity": verdict}
+
+    def _linearity(self, audit: Sequence[int]) -> Linearity:
+        rows = list(audit)
+        return linearity(self.X[rows], self._labels(rows), intercept=self.settings.student.fit_intercept)
+
+    def _noise(self, audit: Sequence[int]) -> Noise | None:
+        twice = [self.names[row] for row in audit if len(self.ledger.rows[self.names[row]].answers) == 2]
+        if not twice:
+            return None
+        first, second = (self.ledger.labels(twice, which) for which in (0, 1))
+        flips = int(np.sum(first.decisions != second.decisions))
+        low, high = wilson(flips, len(twice))
+        known = ~(first.saturated | second.saturated)
+        gaps = first.logits[known] - second.logits[known]
+        return Noise(
+            rows=len(twice),
+            flips=Interval(flips / len(twice), float(low), float(high), 0.95, len(twice)),
+            logit=float(np.sqrt(np.mean(np.square(gaps)) / 2)) if known.any() else float("nan"),
+        )
+
+    def _bought(self, audit: Sequence[int], learned: Sequence[int], reason: str) -> Bought:
+        judged = self.looks[-1].learned if self.looks else len(learned)
+        if self.student is None and judged > 1:
+            self.student = taught(
+                self.settings.student, self.X[list(learned[:judged])], self._labels(learned[:judged])
+            )
+        rows, ledger = [*audit, *learned], self.ledger
+        labels = self._labels(rows) if rows else None
+        return Bought(
+            student=self.student,
+            shown=self.looks[-1].look if self.looks else None,
+            reason=reason,
+            audit=np.array(audit, dtype=int),
+            learned=np.array(learned, dtype=int),
+            answers=labels,
+            kind=ledger.kind,
+            said=np.array([ledger.rows[self.names[row]].answers[0] for row in rows]),
+            classes=ledger.classes or tuple(map(str, range(labels.n_classes if labels else 2))),
+            looks=tuple(self.looks),
+            linearity=self._linearity(audit) if len(audit) else None,
+            noise=self._noise(audit),
+            spent=ledger.spent,
+            budget=self.settings.budget,
+            price=self.settings.price,
+            counts=dict(ledger.counts),
+        )

@@ -1,0 +1,236 @@
+"""Teachers that cost money: a Python callable, or any program that reads and writes JSON lines.
+
+Answers reach the disk without passing through this process: a program's standard output *is* the file of
+replies. If this process is killed, the program still finishes what it was sent, and nothing it says is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from limbeck.records import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows: a program left over from a killed run cannot be waited for
+    fcntl = None
+
+Question = Mapping[str, Any]
+"""``{"id": ..., "x": [...]}`` and the row's other columns."""
+
+KINDS = ("probabilities", "log_probabilities", "logits")
+
+
+class Session(Protocol):
+    """A teacher at work, whose replies appear as lines of a file."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still takes questions."""
+        ...
+
+    def send(self, question: Question) -> None:
+        """Put one question; OSError if nobody is there to take it."""
+        ...
+
+    def close(self, patience: float) -> None:
+        """No more questions: let it finish within ``patience`` seconds, then end it."""
+        ...
+
+    def last_words(self) -> str:
+        """What it said on its way out, for an error message; may be empty."""
+        ...
+
+
+class Teacher(Protocol):
+    """Somebody who answers."""
+
+    def start(self, replies: Path, patience: float) -> Session:
+        """Begin to answer into the file ``replies``, once whoever answered into it before has finished."""
+        ...
+
+
+@dataclass(frozen=True)
+class CallableTeacher:
+    """A Python function of points, such as a classifier's ``predict_proba``.
+
+    An exception counts as a failure, to be tried again; None, or an answer with NaN, as a refusal.
+    """
+
+    function: Callable[[np.ndarray], Any]
+    """Of points (1, d) to answers (1,) or (1, K)."""
+    answers: str = "probabilities"
+    """What it returns: ``probabilities``, ``log_probabilities`` or ``logits``."""
+
+    def __post_init__(self) -> None:
+        if self.answers not in KINDS:
+            raise ValueError(f"answers must be one of {', '.join(KINDS)}, got {self.answers!r}.")
+
+    def start(self, replies: Path, patience: float) -> Session:
+        """Begin; calls are made one at a time, in this process."""
+        del patience
+        return _Calls(self, replies)
+
+
+class _Calls:
+    alive = True
+
+    def __init__(self, teacher: CallableTeacher, replies: Path) -> None:
+        self._teacher, self._replies = teacher, replies
+
+    def send(self, question: Question) -> None:
+        reply = {"id": question["id"], **self._answer(np.array([question["x"]]))}
+        with self._replies.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(reply) + "\n")
+
+    def _answer(self, x: np.ndarray) -> dict[str, Any]:
+        try:
+            said = self._teacher.function(x)
+        except Exception as error:  # whatever a teacher raises is a failure to answer, to be tried again
+            return {"error": f"{type(error).__name__}: {error}"}
+        values = None if said is None else np.asarray(said)
+        if values is None or values.dtype.kind not in "fiu" or np.isnan(values).any():
+            return {"refusal": "no number" if values is not None else "None"}
+        if len(values.reshape(-1)) == 0 or (values.ndim > 0 and len(values) != 1):
+            return {"refusal": f"an answer of shape {values.shape} for one point"}
+        return {self._teacher.answers: values[0].tolist() if values.ndim else values.item()}
+
+    def close(self, patience: float) -> None:
+        del patience
+
+    def last_words(self) -> str:
+        return ""
+
+
+class ProgramTeacher:
+    """A program that reads one question a line from standard input and writes one answer a line, flushed.
+
+    Parameters
+    ----------
+    command : str or sequence of str
+        Split as a shell would split it, and run without a shell.
+
+    Raises
+    ------
+    UserError
+        If the command is empty or its quotes do not match.
+    """
+
+    def __init__(self, command: str | Sequence[str]) -> None:
+        try:
+            self.arguments = shlex.split(command) if isinstance(command, str) else list(command)
+        except ValueError as error:
+            raise UserError(f"The teacher's command {command!r} cannot be split: {error}.") from error
+        if not self.arguments:
+            raise UserError("The teacher's command is empty.")
+
+    def start(self, replies: Path, patience: float) -> Session:
+        """Start the program; standard error goes to ``teacher.log`` beside the replies.
+
+        Raises
+        ------
+        UserError
+            If it cannot be started, or one left over from a killed run does not finish.
+        """
+        lock = replies.with_name("teacher.lock").open("a")
+        try:
+            _await(lock, patience)
+            _finish_line(replies)
+            return _Program(self.arguments, replies, lock)
+        finally:
+            lock.close()  # the program holds its own copy, so the lock lasts as long as the program
+
+
+def _await(lock: Any, patience: float) -> None:
+    """Hold the lock, waiting for the program of a killed run to finish what it was sent."""
+    deadline = time.monotonic() + patience
+    while fcntl is not None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"The teacher of an earlier run is still at work ({lock.name} is locked) after {patience:.0f} s. "
+                    "What it answers is kept; end it, or wait and run the same command again."
+                ) from None
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _finish_line(replies: Path) -> None:
+    """Put a newline after a line cut short by a killed program, so that it spoils no other."""
+    if replies.exists() and replies.stat().st_size:
+        with replies.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+
+
+class _Program:
+    def __init__(self, arguments: Sequence[str], replies: Path, lock: Any) -> None:
+        self._log = replies.with_name("teacher.log")
+        with replies.open("ab") as out, self._log.open("ab") as log:
+            self._from = log.tell()
+            try:
+                # A session of its own: Ctrl-C ends this process, not an answer already being paid for.
+                self._process = subprocess.Popen(
+                    arguments,
+                    stdin=subprocess.PIPE,
+                    stdout=out,
+                    stderr=log,
+                    pass_fds=(lock.fileno(),) if os.name == "posix" else (),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise UserError(
+                    f"The teacher's command does not start: {arguments[0]!r}: {error.strerror or error}."
+                ) from error
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def send(self, question: Question) -> None:
+        pipe = self._process.stdin
+        assert pipe is not None
+        pipe.write((json.dumps(question, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        pipe.flush()
+
+    def close(self, patience: float) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._kill()
+            self._process.wait()
+
+    def _kill(self) -> None:
+        """End it with all it started, which would hold the lock: they are a session of their own."""
+        if os.name == "posix":
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
+
+    def last_words(self) -> str:
+        code = self._process.poll()
+        with self._log.open("rb") as file:
+            file.seek(max(self._from, self._log.stat().st_size - 4096))
+            lines = file.read().decode("utf-8", "replace").strip().splitlines()
+        ended = "" if code is None else f"it ended with exit code {code}"
+        return "; ".join(part for part in (ended, lines[-1] if lines else "") if part)

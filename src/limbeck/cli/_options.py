@@ -1,0 +1,159 @@
+"""Options that several commands share, and how they are read: tables, features, the teacher's answers, output files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from limbeck.records import UserError
+
+if TYPE_CHECKING:
+    from limbeck.data.answers import Teacher
+    from limbeck.data.features import Features
+    from limbeck.data.tables import Table
+
+TableArgument = Annotated[
+    Path, typer.Argument(metavar="TABLE", help="Points: .csv, .tsv, .parquet, .jsonl or .npz.")
+]
+FeatureGlobs = Annotated[
+    list[str] | None,
+    typer.Option("--features", metavar="GLOB", help="Numeric columns, such as 'emb_*'. Repeatable."),
+]
+Embedding = Annotated[str | None, typer.Option(metavar="COL", help="A column holding a list of numbers.")]
+Text = Annotated[str | None, typer.Option(metavar="COL", help="A column of text, counted as TF-IDF.")]
+Vocabulary = Annotated[int, typer.Option(metavar="N", help="Words of --text that become features.")]
+Identifier = Annotated[
+    str | None, typer.Option("--id", metavar="COL", help="Column of ids.", show_default="id, if there is one")
+]
+Probability = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--teacher-probability",
+        metavar="COL",
+        help="The teacher's probability of the second class, or one column a class (repeat).",
+    ),
+]
+Logit = Annotated[
+    list[str] | None,
+    typer.Option("--teacher-logit", metavar="COL", help="The same as log-odds, or as scores a class."),
+]
+LogProbability = Annotated[
+    list[str] | None, typer.Option("--teacher-log-probability", metavar="COL", help="The same as logarithms.")
+]
+Label = Annotated[
+    str | None, typer.Option("--teacher-label", metavar="COL", help="Hard labels, where there is no more.")
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,...", help="Names of the classes, in the order of the teacher's columns."),
+]
+AnswersTable = Annotated[
+    Path | None,
+    typer.Option("--answers", metavar="TABLE", help="A second table with the answers, joined by --id."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
+Report = Annotated[Path | None, typer.Option(metavar="HTML", help="Write a report, one self-contained page.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
+
+
+def open_points(path: Path) -> Table:
+    """Open a table, or say which extra reads tables."""
+    if find_spec("pyarrow") is None:
+        raise UserError(
+            "Tables are read with pyarrow, which is not installed: pip install 'limbeck[tables]'."
+        )
+    from limbeck.data.tables import open_table
+
+    return open_table(path)
+
+
+def features_of(
+    table: Table,
+    globs: Sequence[str] | None,
+    embedding: str | None,
+    text: str | None,
+    *,
+    taken: Sequence[str] = (),
+) -> Features:
+    """Features asked for; an array ``X`` of an .npz is taken without being asked for."""
+    from limbeck.data.features import choose
+
+    if not globs and embedding is None and text is None and "X" in table.columns:
+        embedding = "X"
+    return choose(table, globs or (), embedding, text, taken=taken)
+
+
+def identifier_of(table: Table, wanted: str | None, *, needed_for: str = "") -> str | None:
+    """Column of ids: the one asked for, else ``id`` if there is one."""
+    from limbeck.data.tables import require
+
+    if wanted is None and "id" in table.columns:
+        return "id"
+    if wanted is None and needed_for:
+        raise UserError(f"{table.path}: {needed_for} needs ids. Name their column with --id.")
+    if wanted is not None:
+        require(table, [wanted])
+    return wanted
+
+
+def teacher_of(
+    table: Table,
+    probability: Sequence[str] | None,
+    logit: Sequence[str] | None,
+    log_probability: Sequence[str] | None,
+    label: str | None,
+    classes: str | None,
+) -> Teacher:
+    """Where the answers are: exactly one kind; columns that bear the kind's name are found without being asked for."""
+    from limbeck.data.answers import Teacher
+    from limbeck.data.tables import require
+
+    given = {
+        "probability": tuple(probability or ()),
+        "logit": tuple(logit or ()),
+        "log-probability": tuple(log_probability or ()),
+        "label": () if label is None else (label,),
+    }
+    found = {kind: columns for kind, columns in given.items() if columns}
+    if not found:
+        usual = {kind: f"teacher_{kind.replace('-', '_')}" for kind in given}
+        found = {kind: (name,) for kind, name in usual.items() if name in table.columns}
+    if len(found) != 1:
+        said = " and ".join(found) if found else "none"
+        raise UserError(
+            f"{table.path}: one kind of answer is needed, {said} given. Use one of --teacher-probability, "
+            "--teacher-logit, --teacher-log-probability, --teacher-label."
+        )
+    ((kind, columns),) = found.items()
+    require(table, columns)
+    return Teacher(kind, columns, names_of(classes))
+
+
+def names_of(classes: str | None) -> tuple[str, ...] | None:
+    """Class names from ``a,b,c``."""
+    if classes is None:
+        return None
+    names = tuple(name.strip() for name in classes.split(","))
+    if len(names) < 2 or "" in names or len(set(names)) < len(names):
+        raise UserError(
+            f"--classes {classes}: write at least two different names, such as --classes ham,spam."
+        )
+    return names
+
+
+def check_output(path: Path | None, overwrite: bool, endings: Sequence[str] = ()) -> None:
+    """Refuse, before any work, an output file that could not or should not be written."""
+    if path is None:
+        return
+    if endings and path.suffix.lower() not in endings:
+        raise UserError(f"{path}: the output must end in {' or '.join(endings)}.")
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} exists. Choose another name, or --overwrite to replace it.")
+    folder = path.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"{path} cannot be written: its folder does not exist or is read-only.")

@@ -1,0 +1,204 @@
+"""``limbeck distill``: from a table of a teacher's answers to a student that can be shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text as Words
+
+from limbeck.cli import _options as options
+from limbeck.cli import _provenance as provenance
+from limbeck.cli._console import messages, results
+from limbeck.cli._progress import Bar
+from limbeck.records import UserError
+
+if TYPE_CHECKING:
+    from limbeck.data.answers import Answers
+    from limbeck.students.study import Distilled, Recipe
+
+EPILOG = """Examples:
+
+\b
+  limbeck distill reviews.csv --text review --teacher-probability p_spam \\
+      --out student.json --report report.html
+\b
+  limbeck distill pool.parquet --embedding vector --id doc \\
+      --answers bought.csv --teacher-logit z --out student.json
+\b
+  limbeck distill digits.npz --out student.json
+      (the keys X, id and teacher_probability need no options)
+
+Then: limbeck predict student.json new.parquet --out answers.csv"""
+
+
+def distill(
+    table: options.TableArgument,
+    out: Annotated[Path, typer.Option(metavar="JSON", help="Where the student is saved.")],
+    features: options.FeatureGlobs = None,
+    embedding: options.Embedding = None,
+    text: options.Text = None,
+    vocabulary: options.Vocabulary = 4000,
+    identifier: options.Identifier = None,
+    probability: options.Probability = None,
+    logit: options.Logit = None,
+    log_probability: options.LogProbability = None,
+    label: options.Label = None,
+    classes: options.Classes = None,
+    answers: options.AnswersTable = None,
+    alpha: Annotated[
+        str, typer.Option(help='Ridge: a number, 0 for the paper\'s student, or "loo" to choose.')
+    ] = "loo",
+    intercept: Annotated[bool, typer.Option(help="Whether to learn an intercept.")] = True,
+    saturated: Annotated[
+        str, typer.Option(help="At alpha 0, answers of exactly 0 or 1: raise, drop or bound.")
+    ] = "raise",
+    scale: Annotated[
+        str, typer.Option(help="Metric of the features: none, standard or sharpen; folded into the weights.")
+    ] = "none",
+    held_out: Annotated[
+        float, typer.Option(help="Share of the answers kept aside, at random, to rate the student.")
+    ] = 0.2,
+    repeats: Annotated[int, typer.Option(min=2, help="Random orders behind the report's curves.")] = 10,
+    report: options.Report = None,
+    seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Distil a table of a teacher's answers into a linear student, and say how often it agrees."""
+    import numpy as np
+
+    from limbeck.data.pool import answers_in, joined, read_pool
+    from limbeck.students.saving import save
+    from limbeck.students.study import distil
+
+    recipe = _recipe(alpha, intercept, saturated, scale)
+    if not 0 <= held_out < 1:
+        raise UserError(f"--held-out {held_out}: a share from 0 up to, not including, 1 is needed.")
+    if report is not None and held_out == 0:
+        raise UserError("--report rates the student on held-out rows: give --held-out a share above 0.")
+    options.check_output(out, overwrite, [".json"])
+    options.check_output(report, overwrite, [".html"])
+
+    points = options.open_points(table)
+    said = points if answers is None else options.open_points(answers)
+    teacher = options.teacher_of(said, probability, logit, log_probability, label, classes)
+    identifier = options.identifier_of(points, identifier, needed_for="" if answers is None else "--answers")
+    taken = [*([] if identifier is None else [identifier]), *(teacher.columns if answers is None else ())]
+    chosen = options.features_of(points, features, embedding, text, taken=taken)
+    pool = read_pool(points, chosen, identifier, most_terms=vocabulary)
+    if answers is None:
+        rows, replies = np.arange(len(pool.ids)), answers_in(said, teacher)
+    else:
+        assert identifier is not None
+        answered = joined(pool, points, said, teacher, identifier)
+        rows, replies = answered.rows, answered.answers
+    learn, rate = _split(len(rows), held_out, seed)
+    X = pool.X[rows]
+    # The scaling may see points without answers, but none of those held out.
+    unlabelled = np.setdiff1d(np.arange(len(pool.ids)), rows[rate])
+    try:
+        made = distil(X[learn], replies[learn], recipe, pool=None if answers is None else pool.X[unlabelled])
+    except (ValueError, ArithmeticError) as error:
+        raise UserError(str(error)) from error
+    sources = provenance.sources(
+        {"points": table, "answers": answers},
+        rows=f"{len(pool.ids)} points, {len(rows)} answered",
+        seed=str(seed),
+    )
+    page = None
+    if report is not None:
+        page = _page(pool, X, rows, replies, learn, rate, made, recipe, repeats, seed, sources)
+    described = {"table": pool.features.to_json(), "scale": recipe.scale}
+    save(made.student(), out, provenance=sources, features=described)
+    if report is not None and page is not None:
+        from limbeck.report import write
+
+        write(page, report)
+    _tell(made, replies[rate], X[rate], out, report)
+
+
+def _recipe(alpha: str, intercept: bool, saturated: str, scale: str) -> Recipe:
+    from limbeck.students.study import Recipe
+
+    try:
+        ridge: float | str = "loo" if alpha == "loo" else float(alpha)
+    except ValueError:
+        ridge = -1.0
+    if ridge != "loo" and not 0 <= float(ridge) < float("inf"):
+        raise UserError(f'--alpha {alpha}: a number >= 0, or "loo" to choose it by leave-one-out.')
+    for name, value, known in (
+        ("--saturated", saturated, ("raise", "drop", "bound")),
+        ("--scale", scale, ("none", "standard", "sharpen")),
+    ):
+        if value not in known:
+            raise UserError(f"{name} {value}: one of {', '.join(known)} is needed.")
+    return Recipe(ridge, intercept, saturated, scale)
+
+
+def _split(n: int, held_out: float, seed: int) -> tuple[Any, Any]:
+    """Rows to learn from, in the table's order, and rows held out at random."""
+    import numpy as np
+
+    size = round(held_out * n)
+    if (held_out > 0 and size == 0) or n - size < 2:
+        raise UserError(
+            f"{n} answers are too few to hold out {held_out:g} of them: give more, or --held-out 0."
+        )
+    order = np.random.default_rng([seed, 0]).permutation(n)
+    return np.sort(order[size:]), np.sort(order[:size])
+
+
+def _page(pool, X, rows, replies: Answers, learn, rate, made: Distilled, recipe, repeats, seed, sources):
+    import numpy as np
+    from scipy.sparse import issparse
+
+    from limbeck.pages.distill import Job, page
+    from limbeck.students.study import curve_count, study
+
+    with Bar(messages(), "curves") as bar:
+        bar.begin(curve_count(recipe, issparse(X), repeats), "learning curves")
+        found = study(
+            X[learn],
+            replies[learn],
+            X[rate],
+            replies[rate],
+            made,
+            recipe,
+            repeats=repeats,
+            rng=np.random.default_rng([seed, 1]),
+            advance=bar.step,
+        )
+    return page(
+        Job(
+            student=made.inner,
+            answers=replies[learn],
+            truth=replies[rate],
+            ids=pool.ids[rows[rate]],
+            study=found,
+            recipe=recipe,
+            says=made.inner.predict_proba(made.scaled(X[rate])),
+            features=X.shape[1],
+            sources=sources,
+        )
+    )
+
+
+def _tell(made: Distilled, truth: Answers, T, out: Path, report: Path | None) -> None:
+    from limbeck.theory.risk import wilson
+
+    student, console = made.inner, results()
+    console.print(Words(f"teacher   {student.linearity_.verdict} here: {student.linearity_.reason}"))
+    console.print(Words(f"ridge     alpha = {student.alpha_:.3g}"))
+    if len(truth):
+        right = int((made.predict_codes(T) == truth.decisions).sum())
+        low, high = wilson(right, len(truth))
+        console.print(
+            Words(
+                f"agreement {right} of {len(truth)} held-out rows, {right / len(truth):.2%} "
+                f"(95 % interval {low:.2%} to {high:.2%})"
+            )
+        )
+    console.print(Words(f"student   {out}"), soft_wrap=True)
+    if report is not None:
+        console.print(Words(f"report    {report}"), soft_wrap=True)

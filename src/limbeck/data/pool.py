@@ -1,0 +1,139 @@
+"""Points with their ids, and answers joined to them by id, never by position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.sparse import issparse, vstack
+
+from limbeck.data.answers import Answers, Teacher, read_answers
+from limbeck.data.columns import texts
+from limbeck.data.features import Features, Matrix
+from limbeck.data.tables import Chunk, Table, read
+from limbeck.records import UserError
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Points of a table."""
+
+    ids: np.ndarray
+    """Ids as text, (n,); the rows' numbers from 1 where the table has none."""
+    X: Matrix
+    """Features, (n, d); sparse where a text is among them."""
+    features: Features
+    """How they were made."""
+
+
+def read_pool(table: Table, features: Features, identifier: str | None, *, most_terms: int = 4000) -> Pool:
+    """Read all points of a table.
+
+    Parameters
+    ----------
+    table : Table
+    features : Features
+        A text column's words are learned here, unless they were before.
+    identifier : str, optional
+        Column of ids.
+    most_terms : int
+        Words of a text column that become features.
+    """
+    if features.text is not None and not features.terms:
+        features = features.learned(read(table, [features.text]), most_terms)
+    blocks, ids = [], []
+    for chunk in read(table, [*features.needed, *_listed(identifier)]):
+        blocks.append(features.matrix(chunk))
+        if features.embedding is not None and features.width == 0:
+            words = len(features.columns)
+            features = replace(features, width=blocks[0].shape[1] - words - len(features.terms))
+        ids += ids_of(chunk, identifier)
+    X = vstack(blocks, format="csr") if issparse(blocks[0]) else np.concatenate(blocks)
+    unique_ids(ids, table, identifier)
+    return Pool(np.array(ids, dtype=object), X, features)
+
+
+def ids_of(chunk: Chunk, identifier: str | None) -> list[str]:
+    """Ids of a chunk's rows, or their numbers from 1."""
+    if identifier is None:
+        return [str(row + 1) for row in range(chunk.first, chunk.first + len(chunk))]
+    return texts(chunk.columns[identifier], identifier, chunk.first)
+
+
+def unique_ids(ids: Sequence[str], table: Table, identifier: str | None) -> dict[str, int]:
+    """Row of each id, from 0; `UserError` naming both rows if one occurs twice."""
+    row_of: dict[str, int] = {}
+    for row, name in enumerate(ids):
+        if row_of.setdefault(name, row) != row:
+            raise UserError(
+                f"{table.path}: the id {name!r} (column {identifier!r}) occurs in rows "
+                f"{row_of[name] + 1} and {row + 1}. "
+                "Every point needs an id of its own."
+            )
+    return row_of
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Which points of a pool have answers, and the answers."""
+
+    rows: np.ndarray
+    """Rows (m,) of the pool, increasing."""
+    answers: Answers
+    """Theirs, in that order."""
+
+
+def answers_in(table: Table, teacher: Teacher) -> Answers:
+    """Answers that stand beside the points, one for every row."""
+    return read_answers(teacher, list(read(table, teacher.columns)))
+
+
+def joined(pool: Pool, pool_table: Table, table: Table, teacher: Teacher, identifier: str) -> Answered:
+    """Answers of another table, joined by id.
+
+    Raises
+    ------
+    UserError
+        If an answer's id occurs twice or is none of the pool's: nothing paid for is dropped silently.
+    """
+    chunks = list(read(table, list(dict.fromkeys([identifier, *teacher.columns]))))
+    rows = _rows_of(chunks, pool, pool_table, table, identifier)
+    answers = read_answers(teacher, chunks)
+    order = np.argsort(rows)
+    return Answered(rows[order], answers[order])
+
+
+def located(pool: Pool, pool_table: Table, table: Table, identifier: str) -> np.ndarray:
+    """Rows of the pool, increasing, that another table names; errors as `joined`."""
+    return np.sort(_rows_of(list(read(table, [identifier])), pool, pool_table, table, identifier))
+
+
+def _rows_of(
+    chunks: Sequence[Chunk], pool: Pool, pool_table: Table, table: Table, identifier: str
+) -> np.ndarray:
+    ids = [name for chunk in chunks for name in ids_of(chunk, identifier)]
+    row_of = {name: row for row, name in enumerate(pool.ids)}
+    unique_ids(ids, table, identifier)
+    strangers = [name for name in ids if name not in row_of]
+    if len(strangers) == len(ids):
+        raise UserError(
+            f"{table.path} and {pool_table.path} have no id in common (column {identifier!r}): {ids[0]!r} in one, "
+            f"{pool.ids[0]!r} in the other."
+        )
+    if strangers:
+        raise UserError(
+            f"{table.path}: {len(strangers)} answers have ids that {pool_table.path} does not; the first is "
+            f"{strangers[0]!r}, row {ids.index(strangers[0]) + 1}."
+        )
+    return np.array([row_of[name] for name in ids])
+
+
+def chunks_of(table: Table, features: Features, identifier: str | None) -> Iterator[tuple[list[str], Matrix]]:
+    """Ids and features, a chunk of rows at a time: for tables that need not fit in memory."""
+    for chunk in read(table, [*features.needed, *_listed(identifier)]):
+        yield ids_of(chunk, identifier), features.matrix(chunk)
+
+
+def _listed(name: str | None) -> list[str]:
+    return [] if name is None else [name]

@@ -1,0 +1,131 @@
+"""Results written a chunk at a time into a table that appears whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import pyarrow as pa
+import pyarrow.parquet as arrow_parquet
+
+from limbeck.records import UserError
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class _Rows(Protocol):
+    def write(self, columns: Mapping[str, Sequence[Any]]) -> None: ...
+    def close(self) -> None: ...
+
+
+class Results:
+    """A table being written; use it as a context manager.
+
+    Parameters
+    ----------
+    path : Path
+        Ending in .csv, .jsonl or .parquet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.suffix.lower() not in ENDINGS:
+            raise UserError(f"{path}: results are written as {', '.join(ENDINGS)}.")
+        self._path = path
+
+    def __enter__(self) -> Self:
+        handle, self._aside = tempfile.mkstemp(
+            prefix=f".{self._path.name}.", suffix=".partial", dir=self._path.parent
+        )
+        os.close(handle)
+        self._rows: _Rows = ENDINGS[self._path.suffix.lower()](Path(self._aside))
+        return self
+
+    def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Add rows: equally long values under the same names each time."""
+        self._rows.write(columns)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._rows.close()
+            if kind is None:
+                with open(self._aside, "rb") as file:
+                    os.fsync(file.fileno())
+                mask = os.umask(0)
+                os.umask(mask)
+                Path(self._aside).chmod(0o666 & ~mask)
+                os.replace(self._aside, self._path)
+        finally:
+            Path(self._aside).unlink(missing_ok=True)
+
+
+class _Csv:
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._headed = False
+
+    def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        if not self._headed:
+            self._writer.writerow([harmless(name) for name in columns])
+            self._headed = True
+        self._writer.writerows(
+            [
+                harmless(v) if isinstance(v, str) else repr(float(v)) if isinstance(v, float) else v
+                for v in row
+            ]
+            for row in zip(*columns.values(), strict=True)
+        )
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def harmless(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: an apostrophe goes before what would be one, numbers apart."""
+    if not text.startswith(FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return "'" + text
+    return text
+
+
+class _JsonLines:
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8")
+
+    def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        for row in zip(*columns.values(), strict=True):
+            self._file.write(
+                json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False, allow_nan=False) + "\n"
+            )
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Parquet:
+    def __init__(self, path: Path) -> None:
+        self._path, self._writer = path, None
+
+    def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        table = pa.table(dict(columns))
+        if self._writer is None:
+            self._writer = arrow_parquet.ParquetWriter(self._path, table.schema)
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+ENDINGS = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}

@@ -1,0 +1,356 @@
+"""Tables on disk, read a chunk of rows at a time: CSV, Parquet, JSON lines, NPZ and NPY behind one interface.
+
+To add a format, write a class with `columns`, `rows` and `chunks`, and list its endings in ``FORMATS``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as arrow_parquet
+
+from limbeck.data.columns import Column
+from limbeck.data.stored import StoredArray
+from limbeck.records import UserError
+
+ROWS = 8192
+BUFFER = 1 << 20
+LARGEST_LINE = 64 * 2**20
+MOST_INFLATED = 200
+LARGEST_ARRAY = 64 * 2**30
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive rows of a table."""
+
+    first: int
+    """How many rows came before."""
+    columns: Mapping[str, Column]
+    """Values of the columns asked for."""
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+
+class Table(Protocol):
+    """A table on disk."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of its columns, in order."""
+        ...
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows, and `chunks` starts at any of them without reading those before; None if it cannot."""
+        ...
+
+    def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
+        """Yield the named columns from row ``start`` on, a chunk of rows at a time, in the order of the file.
+
+        Where ``rows`` is None, ``start`` is 0.
+        """
+        ...
+
+
+def open_table(path: Path) -> Table:
+    """Open a table by its ending.
+
+    Raises
+    ------
+    UserError
+        If it is not there, of no known format, damaged, empty, or names a column twice.
+    """
+    format_of = FORMATS.get(path.suffix.lower())
+    if format_of is None:
+        raise UserError(
+            f"{path}: unknown kind of table. Known endings: {', '.join(sorted(FORMATS))}. "
+            "Convert it, or rename it if its ending is wrong."
+        )
+    if not path.is_file():
+        raise UserError(f"{path}: no such file.")
+    with _damage_named(path):
+        table = format_of(path)
+        names = table.columns
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"{path}: the column {twice[0]!r} occurs twice; which one is meant cannot be told.")
+    if not names:
+        raise UserError(f"{path}: no columns were found.")
+    return table
+
+
+def read(table: Table, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
+    """Chunks of the named columns; damage met on the way, and a table without rows, is a `UserError`."""
+    require(table, names)
+    seen = 0
+    with _damage_named(table.path):
+        for chunk in table.chunks(names, start):
+            if len(chunk):
+                seen += len(chunk)
+                yield chunk
+    if not seen and not start:
+        raise UserError(f"{table.path}: the table has no rows.")
+
+
+def require(table: Table, names: Sequence[str]) -> None:
+    """Raise a `UserError` listing what there is unless the table has all these columns."""
+    for name in names:
+        if name not in table.columns:
+            shown = ", ".join(map(repr, table.columns[:20])) + (" ..." if len(table.columns) > 20 else "")
+            raise UserError(f"{table.path}: no column {name!r}. There are {len(table.columns)}: {shown}.")
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, BadZipFile, UnicodeDecodeError, EOFError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: damaged or not what its ending says ({said}).") from error
+
+
+class CsvTable:
+    """Comma- or tab-separated values with a header, UTF-8; quoted fields may hold line breaks."""
+
+    rows = None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if path.stat().st_size == 0:
+            raise UserError(f"{path}: the file is empty.")
+        with path.open("rb") as file:
+            head = file.readline(LARGEST_LINE)
+        if b"\0" in head:
+            raise UserError(f"{path}: holds zero bytes, so it is no CSV (UTF-16? a binary file?).")
+        with self._reader(None) as reader:
+            self.columns: tuple[str, ...] = tuple(reader.schema.names)
+
+    def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
+        """Yield the named columns as text: whoever asks for numbers knows which row to name."""
+        first = start
+        with self._reader(names) as reader:
+            for batch in reader:
+                yield Chunk(first, {name: batch.column(name) for name in names})
+                first += batch.num_rows
+
+    def _reader(self, names: Sequence[str] | None) -> arrow_csv.CSVStreamingReader:
+        wanted = {} if names is None else dict.fromkeys(names, pa.string())
+        return arrow_csv.open_csv(
+            self.path,
+            # One thread: only then do errors name the row.
+            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=4 << 20),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter="\t" if self.path.suffix.lower() == ".tsv" else ",",
+                newlines_in_values=True,
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=wanted, include_columns=list(names or []), strings_can_be_null=False
+            ),
+        )
+
+
+class ParquetTable:
+    """Parquet, read by row groups."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # Buffered: a row group's columns are not read whole before their first row is used.
+        self._file = arrow_parquet.ParquetFile(path, buffer_size=BUFFER)
+        self.columns: tuple[str, ...] = tuple(self._file.schema_arrow.names)
+        self.rows: int = self._file.metadata.num_rows
+
+    def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
+        """Yield the named columns with the types they were stored in."""
+        sizes = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
+        ends = np.cumsum(sizes)
+        group = int(np.searchsorted(ends, start, side="right"))
+        first = int(ends[group - 1]) if group else 0
+        groups = range(group, len(sizes))
+        for batch in self._file.iter_batches(ROWS, row_groups=groups, columns=list(names)):
+            skipped = min(max(start - first, 0), batch.num_rows)
+            rows = batch.slice(skipped)
+            yield Chunk(first + skipped, {name: rows.column(name) for name in names})
+            first += batch.num_rows
+
+
+class JsonLinesTable:
+    """One JSON object a line; the first line names the columns, and every line must have those asked for."""
+
+    rows = None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with path.open("rb") as file:
+            line = file.readline(LARGEST_LINE)
+        if not line.strip():
+            raise UserError(f"{path}: the first line is empty.")
+        self.columns: tuple[str, ...] = tuple(self._parsed(line, 1))
+
+    def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
+        """Yield the named columns, 8,192 lines at a time."""
+        first, rows = start, []
+        with self.path.open("rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(LARGEST_LINE), b""), start=1):
+                rows.append(self._values(line, number, names))
+                if len(rows) == ROWS:
+                    yield self._chunk(first, names, rows)
+                    first, rows = first + len(rows), []
+        if rows:
+            yield self._chunk(first, names, rows)
+
+    def _values(self, line: bytes, number: int, names: Sequence[str]) -> list[Any]:
+        fields = self._parsed(line, number)
+        for name in names:
+            if name not in fields:
+                raise UserError(f"{self.path}, line {number}: no {name!r}.")
+        return [fields[name] for name in names]
+
+    def _parsed(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            fields = json.loads(line, object_pairs_hook=_no_name_twice)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{self.path}, line {number}: not JSON ({error}).") from error
+        if not isinstance(fields, dict):
+            raise UserError(f"{self.path}, line {number}: {type(fields).__name__} where an object is needed.")
+        return fields
+
+    def _chunk(self, first: int, names: Sequence[str], rows: list[list[Any]]) -> Chunk:
+        columns = zip(names, zip(*rows, strict=True), strict=True)
+        return Chunk(first, {name: _typed(values, name, first) for name, values in columns})
+
+
+def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return fields
+
+
+def _typed(values: Sequence[Any], name: str, first: int) -> Column:
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+        kinds = [float if type(v) is int else type(v) for v in values]
+        odd = next((at for at, kind in enumerate(kinds) if kind not in (kinds[0], type(None))), 0)
+        raise UserError(
+            f"Row {first + odd + 1}, column {name!r} holds {type(values[odd]).__name__} where row {first + 1} holds "
+            f"{type(values[0]).__name__}: one kind of value a column."
+        ) from None
+
+
+class NpzTable:
+    """NumPy's archive: one array a column, the first axis the rows; two axes make a column of vectors.
+
+    Arrays stored uncompressed (`numpy.savez`) are read from where they lie, without the archive's checksums;
+    compressed ones (`savez_compressed`) whole.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with ZipFile(path) as archive:
+            entries = archive.infolist()
+            stored = all(entry.compress_type == ZIP_STORED for entry in entries)
+            for entry in entries:
+                size = entry.file_size
+                unpacks = size > MOST_INFLATED * max(entry.compress_size, 1 << 20)
+                if unpacks or (size > LARGEST_ARRAY and not stored):
+                    raise UserError(f"{path}: {entry.filename!r} would unpack to {size} bytes; refused.")
+            self._arrays = {
+                entry.filename.removesuffix(".npy"): _in_archive(path, archive, entry) for entry in entries
+            }
+            names = [entry.filename.removesuffix(".npy") for entry in entries]
+        self.columns: tuple[str, ...] = tuple(names)
+        lengths = {len(array) for array in self._arrays.values()}
+        self.rows: int | None = lengths.pop() if stored and len(lengths) == 1 else None
+
+    def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
+        """Yield the named arrays, a few thousand rows at a time."""
+        arrays = {name: self._arrays[name] for name in names}
+        for name, array in arrays.items():
+            if len(array.shape) not in (1, 2):
+                raise UserError(
+                    f"{self.path}: {name!r} has shape {array.shape}; one or two axes are needed, rows first."
+                )
+        lengths = {name: len(array) for name, array in arrays.items()}
+        if len(set(lengths.values())) > 1:
+            raise UserError(f"{self.path}: the arrays differ in their number of rows: {lengths}.")
+        yield from _chunks_of(arrays, start)
+
+
+class NpyTable:
+    """One NumPy array of points, as the column ``X``, read from where it lies."""
+
+    columns = ("X",)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._array = StoredArray.at(path, 0)
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from error
+        if len(self._array.shape) != 2:
+            raise UserError(f"{path}: shape {self._array.shape}; two axes are needed, rows first.")
+        self.rows: int = len(self._array)
+
+    def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
+        """Yield the points, a few thousand rows at a time."""
+        yield from _chunks_of(dict.fromkeys(names, self._array), start)
+
+
+def _in_archive(path: Path, archive: ZipFile, entry: ZipInfo) -> StoredArray:
+    """An array of an archive, where it lies if it is stored plainly, else unpacked when it is asked for."""
+    try:
+        with archive.open(entry) as file:
+            if entry.compress_type == ZIP_STORED:
+                with path.open("rb") as raw:
+                    raw.seek(entry.header_offset + 26)
+                    name, extra = np.frombuffer(raw.read(4), dtype="<u2")
+                found = StoredArray.at(path, entry.header_offset + 30 + int(name) + int(extra))
+                found.check_room(entry.header_offset + 30 + int(name) + int(extra) + entry.file_size)
+                return found
+            return StoredArray.described(path, file, member=entry.filename)
+    except ValueError as error:  # pickles, headers that lie
+        raise UserError(f"{path}: {entry.filename!r}: {error}") from error
+
+
+def _chunks_of(arrays: Mapping[str, StoredArray], start: int) -> Iterator[Chunk]:
+    loaded = {name: array.opened() for name, array in arrays.items()}
+    for first in range(start, max(map(len, arrays.values()), default=0), ROWS):
+        rows = {name: take(first, first + ROWS) for name, take in loaded.items()}
+        yield Chunk(first, {name: _as_column(array) for name, array in rows.items()})
+
+
+def _as_column(array: np.ndarray) -> Column:
+    if array.dtype.byteorder not in ("=", "|") or not array.flags.c_contiguous:
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    if array.ndim == 1:
+        return pa.array(array)
+    return pa.FixedSizeListArray.from_arrays(pa.array(array.ravel()), array.shape[1])
+
+
+FORMATS = {
+    ".csv": CsvTable,
+    ".tsv": CsvTable,
+    ".parquet": ParquetTable,
+    ".pq": ParquetTable,
+    ".jsonl": JsonLinesTable,
+    ".ndjson": JsonLinesTable,
+    ".npz": NpzTable,
+    ".npy": NpyTable,
+}

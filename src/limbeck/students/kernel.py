@@ -1,0 +1,182 @@
+"""`KernelSoftLabelClassifier`: a student that is linear in the features of a kernel."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
+
+from limbeck.students.soft_label import SoftLabelClassifier
+from limbeck.theory import KernelSpan
+from limbeck.theory.kernels import NTK, Kernel
+
+
+class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
+    """Classifier that learns from soft labels in the features of a kernel, exactly.
+
+    It is `SoftLabelClassifier` on the coordinates of the points in the orthonormal directions that their features
+    add one after another: at ``alpha=0`` f(x) = k(x, X) K^-1 z, what gradient descent on the teacher's
+    probabilities converges to; with ``alpha > 0`` the minimiser of mean soft cross-entropy + alpha/2 ||f||^2,
+    ||f|| the norm of the kernel's space. With the linear kernel the two estimators agree.
+
+    Parameters
+    ----------
+    kernel : Kernel, default=NTK(depth=2)
+        An object of `limbeck.theory.kernels`, or one with its two methods. The default is what a wide ReLU network
+        with one hidden layer tends to.
+    alpha : "loo" or float >= 0, default="loo"
+        Ridge; as in `SoftLabelClassifier`.
+    fit_intercept : bool, default=True
+        Whether to learn an intercept. At ``alpha=0`` it takes part in the norm, as if 1 were added to the kernel.
+    landmarks : int, optional
+        Seek the student in the span of this many rows drawn at random, (n, landmarks) numbers in memory instead of
+        (n, n): the Nystroem approximation. Default: all rows.
+    random_state : int, RandomState or None, default=None
+        For the choice of landmarks.
+    saturated, classes, decimals, tol, max_iter
+        As in `SoftLabelClassifier`.
+
+    Attributes
+    ----------
+    span_ : KernelSpan
+        Of the points learned from, or of the landmarks; its readings are those of the theory.
+    student_ : SoftLabelClassifier
+        The linear student of the span's coordinates.
+    classes_ : ndarray, shape (K,)
+        Classes.
+    alpha_ : float
+        Ridge used.
+    alpha_path_ : AlphaPath or None
+        Leave-one-out losses of every alpha, if ``alpha="loo"``.
+    realisable_ : bool
+        Whether some student in these features gives all the answers (at ``alpha=0``).
+    n_iter_ : int
+        Newton steps of the final fit.
+    n_features_in_ : int
+    feature_names_in_ : ndarray, shape (n_features_in_,)
+
+    Notes
+    -----
+    Points are dense. Rows whose features add nothing to the others' (repeated rows, zero rows under `NTK`) are
+    ordinary: they take part in the fit and add no direction; ``span_.independent`` lists the others. At
+    ``alpha=0`` and rows that coincide with different answers the student minimises the cross-entropy.
+
+    Answers (``y``, ``teacher_proba``, ``teacher_logits``) and their routing are those of `SoftLabelClassifier`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from limbeck.theory.kernels import RBF
+    >>> X = np.linspace(-3, 3, 30)[:, None]
+    >>> student = KernelSoftLabelClassifier(RBF(), alpha=0).fit(X, 1 / (1 + np.exp(-3 * np.cos(2 * X[:, 0]))))
+    >>> student.predict([[0.0], [1.5]])
+    array([1, 0])
+    """
+
+    __metadata_request__fit = {"teacher_proba": True, "teacher_logits": True}  # noqa: RUF012
+
+    def __init__(
+        self,
+        kernel: Kernel = NTK(depth=2),  # noqa: B008 - frozen
+        alpha: float | Literal["loo"] = "loo",
+        *,
+        fit_intercept: bool = True,
+        landmarks: int | None = None,
+        random_state: Any = None,
+        saturated: Literal["raise", "drop", "bound"] = "raise",
+        classes: Any = None,
+        decimals: int | None = None,
+        tol: float = 1e-10,
+        max_iter: int = 100,
+    ) -> None:
+        self.kernel = kernel
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.landmarks = landmarks
+        self.random_state = random_state
+        self.saturated = saturated
+        self.classes = classes
+        self.decimals = decimals
+        self.tol = tol
+        self.max_iter = max_iter
+
+    def fit(self, X, y=None, *, sample_weight=None, teacher_proba=None, teacher_logits=None):
+        """Learn from labels or from a teacher's answers; see `SoftLabelClassifier.fit`.
+
+        Raises
+        ------
+        ValueError
+            If something given cannot be learned from (the row or column is named), or the kernel matrix does
+            not fit in memory (with how much it needs, and what to use instead).
+        """
+        if not (callable(self.kernel) and hasattr(self.kernel, "diagonal")):
+            raise ValueError(
+                f"kernel must be an object of limbeck.theory.kernels, such as RBF(length=2.0), got {self.kernel!r}."
+            )
+        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        self.span_ = KernelSpan(
+            X[self._landmarks(np.flatnonzero(weight > 0))], self.kernel, semidefinite=True
+        )
+        if not self.span_.rank:
+            raise ValueError("Every row has a feature of length zero: the kernel has nothing to learn from.")
+        names = ("alpha", "fit_intercept", "saturated", "classes", "decimals", "tol", "max_iter")
+        student = SoftLabelClassifier(**{name: getattr(self, name) for name in names})
+        self.student_ = student.fit(
+            self.span_.coordinates(X),
+            y,
+            sample_weight=weight,
+            teacher_proba=teacher_proba,
+            teacher_logits=teacher_logits,
+        )
+        self.classes_, self.n_iter_, self.realisable_ = student.classes_, student.n_iter_, student.realisable_
+        self.alpha_, self.alpha_path_ = student.alpha_, student.alpha_path_
+        return self
+
+    def _landmarks(self, rows: np.ndarray) -> np.ndarray:
+        if self.landmarks is None:
+            return rows
+        m = self.landmarks
+        if isinstance(m, bool) or not isinstance(m, Integral) or m < 1:
+            raise ValueError(f"landmarks must be a whole number of at least 1, or None, got {m!r}.")
+        if m >= len(rows):
+            return rows
+        return np.sort(check_random_state(self.random_state).permutation(rows)[:m])
+
+    def _fitted(self) -> SoftLabelClassifier:
+        check_is_fitted(self)
+        return self.student_
+
+    def _coordinates(self, X) -> np.ndarray:
+        return self.span_.coordinates(validate_data(self, X, dtype=[np.float64, np.float32], reset=False))
+
+    def decision_function(self, X):
+        """Logits: of class 1, (n,), or of each class, (n, K)."""
+        return self._fitted().decision_function(self._coordinates(X))
+
+    def predict_proba(self, X):
+        """Probabilities (n, K)."""
+        return self._fitted().predict_proba(self._coordinates(X))
+
+    def predict_log_proba(self, X):
+        """Log-probabilities (n, K), exact where probabilities underflow."""
+        return self._fitted().predict_log_proba(self._coordinates(X))
+
+    def predict(self, X):
+        """Classes (n,); a logit of exactly 0 is class 1, as in the paper."""
+        return self._fitted().predict(self._coordinates(X))
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy for hard y; for soft y, agreement with the teacher's decisions (1 - transfer risk)."""
+        return self._fitted().score(self._coordinates(X), y, sample_weight)
+
+
+__all__ = ["KernelSoftLabelClassifier"]

@@ -1,0 +1,91 @@
+"""The metric of the features, a choice the user makes without noticing.
+
+Theorem 1's student is the smallest one in the metric of the features as given, so an affine change
+x' = (x - m) M of the features changes what is learned from few labels. It needs no label, and folds
+back into the weights: w = M w', b = b' - m.w.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from limbeck.theory import _check
+from limbeck.theory._check import Array
+
+KINDS = ("none", "standard", "whiten", "sharpen")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """x' = (x - centre) @ matrix, or (x - centre) * matrix where the matrix is diagonal."""
+
+    kind: str
+    """``none``, ``standard``, ``whiten`` or ``sharpen``."""
+    centre: Array
+    """m, (d,)."""
+    matrix: Array
+    """M, (d, d), or its diagonal (d,)."""
+
+    @classmethod
+    def of(cls, X: ArrayLike, kind: str) -> Scaling:
+        """Learn a scaling from points, labelled or not.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, d)
+        kind : {"none", "standard", "whiten", "sharpen"}
+            As given; mean 0 and variance 1 for every feature (constant ones stay as they are, at 0);
+            identity covariance on the points' principal axes, which throws the data's geometry away; or
+            X S^(1/4) with S the points' second moment, scaled to mean eigenvalue 1, which sharpens it.
+
+        Raises
+        ------
+        ValueError
+            If the kind is unknown or X is empty or not finite.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"scaling must be one of {', '.join(KINDS)}, got {kind!r}.")
+        X = _check.points(X)
+        d = X.shape[1]
+        if kind == "none":
+            return cls(kind, np.zeros(d), np.ones(d))
+        X = np.asarray(X, dtype=np.float64)
+        if kind == "standard":
+            spread = X.std(axis=0)
+            constant = spread <= 10 * np.finfo(np.float64).eps * np.abs(X).max(axis=0)
+            return cls(kind, X.mean(axis=0), 1.0 / np.where(constant, 1.0, spread))
+        centre = X.mean(axis=0) if kind == "whiten" else np.zeros(d)
+        return cls(kind, centre, moment_power(X - centre, -0.5 if kind == "whiten" else 0.25))
+
+    def apply(self, X: ArrayLike) -> Array:
+        """x' of points (n, d)."""
+        X = np.asarray(X)
+        if self.kind == "none":
+            return X
+        return (X - self.centre) * self.matrix if self.matrix.ndim == 1 else (X - self.centre) @ self.matrix
+
+    def fold(self, weights: ArrayLike, intercepts: ArrayLike) -> tuple[Array, Array]:
+        """Weights (m, d) and intercepts (m,) on the features as given, from those learned on x'."""
+        W = np.asarray(weights)
+        if self.kind == "none":
+            return W, np.asarray(intercepts)
+        W = W * self.matrix if self.matrix.ndim == 1 else W @ self.matrix.T
+        return W, np.asarray(intercepts) - W @ self.centre
+
+
+def moment_power(X: Array, power: float) -> Array:
+    """Symmetric power (d, d) of the second moment X^T X of points, scaled to mean eigenvalue 1.
+
+    Directions in which the points do not reach are taken to 0.
+    """
+    _, s, V = np.linalg.svd(X, full_matrices=False)
+    if s.size == 0 or s[0] == 0:
+        return np.eye(X.shape[1])
+    kept = s > max(X.shape) * np.finfo(np.float64).eps * s[0]
+    s, V = s[kept], V[kept]
+    moment = np.square(s / s[0])
+    moment *= X.shape[1] / moment.sum()
+    return (V.T * moment**power) @ V

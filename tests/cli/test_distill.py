@@ -1,0 +1,274 @@
+import csv
+import json
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from command import in_process, limbeck
+from scipy.special import expit
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    return lambda *arguments: in_process(monkeypatch, capsys, *arguments)
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def task(tmp_path):
+    """A linear teacher's table: points, ids, its logits, probabilities and labels."""
+    rng = np.random.default_rng(0)
+    X, w = rng.standard_normal((80, 6)) * np.arange(1, 7), rng.standard_normal(6)
+    z = X @ w - 0.5
+    columns = {f"f{i}": X[:, i] for i in range(6)}
+    columns |= {
+        "id": [f"r{i}" for i in range(80)],
+        "z": z,
+        "p": expit(z / 20),
+        "y": np.where(z > 0, "yes", "no"),
+    }
+    pq.write_table(pa.table({**columns, "v": list(X)}), tmp_path / "t.parquet")
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    return tmp_path, X, z, w
+
+
+def test_from_a_table_to_a_student_to_answers_and_a_page(task):
+    folder, _, z, _ = task
+    done = limbeck(
+        "distill", "t.csv", "--features", "f*", "--teacher-logit", "z", "--classes", "no,yes", "--out", "s.json",
+        "--report", "r.html", "--repeats", "2", cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "teacher   linear here" in done.stdout
+    assert "16 of 16 held-out rows" in done.stdout
+    assert max(map(len, (done.stdout + done.stderr).splitlines())) <= 80
+    page = (folder / "r.html").read_text()
+    for expected in (
+        "How often does the student",
+        "100 %",
+        "hard labels",
+        "Theorem 3 promises",
+        "SHA-256",
+    ):
+        assert expected in page, expected
+    done = limbeck("predict", "s.json", "t.parquet", "--out", "a.csv", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    answers = rows_of(folder / "a.csv")
+    assert [row["id"] for row in answers] == [f"r{i}" for i in range(80)]
+    assert [row["label"] == "yes" for row in answers] == (z > 0).tolist()
+    np.testing.assert_allclose([float(row["probability_yes"]) for row in answers], expit(z), rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", ["none", "standard", "sharpen"])
+def test_scaling_is_folded_into_what_is_saved(task, run, scale):
+    folder, _, z, _ = task
+    made = run("distill", folder / "t.parquet", "--embedding", "v", "--teacher-probability", "p", "--scale", scale,
+               "--alpha", "0", "--held-out", "0", "--out", folder / "s.json")  # fmt: skip
+    assert made[0] == 0, made
+    assert run("predict", folder / "s.json", folder / "t.parquet", "--out", folder / "a.jsonl")[0] == 0
+    answers = [json.loads(line) for line in (folder / "a.jsonl").read_text().splitlines()]
+    np.testing.assert_allclose([a["probability_1"] for a in answers], expit(z / 20), rtol=1e-8)
+
+
+def test_answers_of_a_second_table_join_by_id(task, run):
+    folder, _, z, _ = task
+    order = np.random.default_rng(1).permutation(80)[:50]
+    text = "id,p_no,p_yes\n" + "".join(
+        f"r{i},{expit(-z[i] / 20):.17g},{expit(z[i] / 20):.17g}\n" for i in order
+    )
+    (folder / "bought.csv").write_text(text)
+    code, said, error = run("distill", folder / "t.csv", "--features", "f*", "--answers", folder / "bought.csv",
+                        "--teacher-probability", "p_no", "--teacher-probability", "p_yes", "--out",
+                        folder / "s.json", "--scale", "standard")  # fmt: skip
+    assert code == 0, error
+    assert "linear here: 40 answers at rank 7" in said
+    assert json.loads((folder / "s.json").read_text())["provenance"]["rows"] == "80 points, 50 answered"
+
+
+def test_hard_labels_and_three_classes(task, run):
+    folder, X, _, _ = task
+    code, said, _ = run(
+        "distill", folder / "t.csv", "--features", "f*", "--teacher-label", "y", "--out", folder / "s"
+    )
+    assert code == 2
+    code, said, _ = run("distill", folder / "t.csv", "--features", "f*", "--teacher-label", "y", "--out",
+                        folder / "s.json")  # fmt: skip
+    assert code == 0
+    assert "cannot tell yet here: the answers are hard labels" in said
+    Z = X[:, :3]
+    (folder / "k.jsonl").write_text(
+        "".join(json.dumps({"x": x.tolist(), "l": s}) + "\n" for x, s in zip(X, Z.tolist(), strict=True))
+    )
+    code, said, _ = run("distill", folder / "k.jsonl", "--embedding", "x", "--teacher-logit", "l", "--classes", "a,b,c",
+                        "--out", folder / "k.json", "--report", folder / "k.html", "--repeats", 2,
+                        "--alpha", "0")  # fmt: skip
+    assert code == 0
+    assert "16 of 16" in said
+    assert run("predict", folder / "k.json", folder / "k.jsonl", "--out", folder / "k.parquet")[0] == 0
+    labels = pq.read_table(folder / "k.parquet")["label"].to_pylist()
+    assert labels == [list("abc")[k] for k in Z.argmax(axis=1)]
+
+
+def test_words_are_features_and_npz_needs_no_options(tmp_path, run):
+    rng = np.random.default_rng(0)
+    words = rng.choice(["good", "bad", "fine", "poor", "film"], (120, 4))
+    z = (words == "good").sum(1) - 1.0 * (words == "bad").sum(1) + 0.3 * (words == "fine").sum(1)
+    rows = "".join(f'"{" ".join(line)}",{s}\n' for line, s in zip(words, z, strict=True))
+    (tmp_path / "t.csv").write_text("said,z\n" + rows)
+    code, said, _ = run("distill", tmp_path / "t.csv", "--text", "said", "--teacher-logit", "z", "--out",
+                        tmp_path / "s.json", "--report", tmp_path / "r.html", "--repeats", 2)  # fmt: skip
+    assert code == 0, said
+    assert run("predict", tmp_path / "s.json", tmp_path / "t.csv", "--out", tmp_path / "a.csv")[0] == 0
+    agreed = [
+        (row["label"] == "1") == (s >= 0) for row, s in zip(rows_of(tmp_path / "a.csv"), z, strict=True)
+    ]
+    assert np.mean(agreed) > 0.8
+    X = rng.standard_normal((60, 5))
+    np.savez(tmp_path / "t.npz", X=X, id=np.arange(60), teacher_logit=X.sum(axis=1))
+    code, said, _ = run("distill", tmp_path / "t.npz", "--out", tmp_path / "n.json")
+    assert code == 0
+    assert "12 of 12" in said
+    assert run("predict", tmp_path / "n.json", tmp_path / "t.npz", "--out", tmp_path / "n.csv")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["t.csv", "--teacher-logit", "z"], "say which columns are features"),
+        (["t.csv", "--features", "g*", "--teacher-logit", "z"], "matches no column"),
+        (["t.csv", "--features", "*", "--teacher-logit", "z"], "Row 1, column 'y' holds"),
+        (["t.csv", "--features", "f*"], "one kind of answer is needed, none given"),
+        (
+            ["t.csv", "--features", "f*", "--teacher-logit", "z", "--teacher-label", "y"],
+            "logit and label given",
+        ),
+        (["t.csv", "--features", "f*", "--teacher-probability", "z"], "is not a probability"),
+        (
+            ["t.csv", "--features", "f*", "--teacher-label", "y", "--classes", "no,maybe"],
+            "holds 'yes', which",
+        ),
+        (["t.csv", "--features", "f*", "--teacher-logit", "q"], "no column 'q'"),
+        (["t.csv", "--features", "f*", "--teacher-logit", "z", "--alpha", "x"], "--alpha x"),
+        (
+            ["t.csv", "--features", "f*", "--teacher-logit", "z", "--scale", "log"],
+            "one of none, standard, sharpen",
+        ),
+        (["t.csv", "--features", "f*", "--teacher-logit", "z", "--held-out", "1"], "--held-out 1"),
+        (
+            ["t.csv", "--features", "f*", "--teacher-logit", "z", "--classes", "a"],
+            "at least two different names",
+        ),
+        (
+            ["t.csv", "--features", "f*", "--teacher-logit", "z", "--answers", "others.csv"],
+            "no id in",
+        ),
+        (["missing.csv", "--features", "f*", "--teacher-logit", "z"], "no such file"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_nothing_is_written(task, run, monkeypatch, arguments, said):
+    folder = task[0]
+    monkeypatch.chdir(folder)
+    (folder / "others.csv").write_text("id,z\nq,1\n")
+    before = sorted(folder.iterdir())
+    code, _, error = run("distill", *arguments, "--out", "s.json")
+    assert code == 2
+    assert said in re.sub(r"\s+", " ", error)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_files_that_exist_are_kept_unless_told_otherwise(task, run, monkeypatch):
+    folder = task[0]
+    monkeypatch.chdir(folder)
+    words = ("distill", "t.csv", "--features", "f*", "--teacher-logit", "z", "--out", "s.json")
+    assert run(*words)[0] == 0
+    before = (folder / "s.json").read_bytes()
+    code, _, error = run(*words)
+    assert code == 2
+    assert "s.json exists" in error
+    assert run(*words, "--overwrite", "--seed", 5)[0] == 0
+    assert (folder / "s.json").read_bytes() != before
+    assert "cannot be written" in run(*words[:-1], "nowhere/s.json")[2]
+
+
+def test_the_same_seed_gives_the_same_files(task, run, monkeypatch):
+    folder = task[0]
+    monkeypatch.chdir(folder)
+    words = (
+        "distill",
+        "t.csv",
+        "--features",
+        "f*",
+        "--teacher-logit",
+        "z",
+        "--out",
+        "s.json",
+        "--report",
+        "r.html",
+    )
+    seen = []
+    for _ in range(2):
+        assert run(*words, "--repeats", 2, "--overwrite")[0] == 0
+        seen.append([(folder / name).read_bytes() for name in ("s.json", "r.html")])
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id,f0\nr,1\n", "no column 'f1'"),
+        ("id,f0,f1,f2,f3,f4,f5\nr,1,2,3,4,x,6\n", "Row 1, column 'f4' holds 'x'"),
+        ("id,f0,f1,f2,f3,f4,f5\n", "the table has no rows"),
+    ],
+)
+def test_a_table_that_does_not_fit_the_student_leaves_no_partial_file(task, run, monkeypatch, text, said):
+    folder = task[0]
+    monkeypatch.chdir(folder)
+    assert run("distill", "t.csv", "--features", "f*", "--teacher-logit", "z", "--out", "s.json")[0] == 0
+    (folder / "new.csv").write_text(text)
+    before = sorted(folder.iterdir())
+    code, _, error = run("predict", "s.json", "new.csv", "--out", "a.csv")
+    assert code == 2
+    assert said in re.sub(r"\s+", " ", error)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_no_cell_of_the_output_is_a_formula(task, run, monkeypatch):
+    folder = task[0]
+    monkeypatch.chdir(folder)
+    assert run("distill", "t.csv", "--features", "f*", "--teacher-logit", "z", "--classes", "=cmd|1,-b", "--out",
+               "s.json")[0] == 0  # fmt: skip
+    (folder / "new.csv").write_text(
+        "id,f0,f1,f2,f3,f4,f5\n=1+1,1,2,3,4,5,6\n-5,1,2,3,4,5,6\n@x,1,2,3,4,5,6\n"
+    )
+    assert run("predict", "s.json", "new.csv", "--out", "a.csv")[0] == 0
+    lines = (folder / "a.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["id", "'=1+1", "-5", "'@x"]
+    assert all(line.split(",")[1][0] == "'" for line in lines[1:])
+    assert "probability_=cmd|1" in lines[0]
+
+
+def test_markup_in_a_table_stays_text_on_the_page(task, run, monkeypatch):
+    folder = task[0]
+    monkeypatch.chdir(folder)
+    text = (
+        (folder / "t.csv")
+        .read_text()
+        .replace("r1,", "<script>alert(1)</script>,")
+        .replace("yes", "<b>yes</b>")
+    )
+    (folder / "evil.csv").write_text(text)
+    assert run("distill", "evil.csv", "--features", "f*", "--teacher-label", "y", "--out", "s.json", "--report",
+               "r.html", "--repeats", 2, "--held-out", "0.9")[0] == 0  # fmt: skip
+    page = (folder / "r.html").read_text()
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert "&lt;b&gt;yes" in page

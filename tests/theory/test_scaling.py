@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from limbeck.theory import Span
+from limbeck.theory.scaling import KINDS, Scaling
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("n", "d"), [(40, 6), (5, 9), (1, 3)])
+def test_folded_weights_give_the_same_logits_on_the_features_as_given(kind, n, d):
+    rng = np.random.default_rng([n, d])
+    X = rng.standard_normal((n, d)) * rng.uniform(0.1, 10, d) + 3
+    scaling = Scaling.of(X, kind)
+    W, b = rng.standard_normal((2, d)), rng.standard_normal(2)
+    folded, intercepts = scaling.fold(W, b)
+    np.testing.assert_allclose(X @ folded.T + intercepts, scaling.apply(X) @ W.T + b, rtol=1e-10, atol=1e-10)
+
+
+def test_standard_gives_unit_variance_and_leaves_constants_at_zero():
+    X = np.random.default_rng(0).standard_normal((50, 4)) * 7 + 1e6
+    X[:, 2] = 1e6 / 3
+    scaled = Scaling.of(X, "standard").apply(X)
+    np.testing.assert_allclose(scaled.std(axis=0), [1, 1, 0, 1], atol=1e-9)
+    np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-9)
+
+
+def test_whitening_gives_equal_spread_and_sharpening_squares_the_condition_of_the_spectrum():
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((400, 5)) * 10.0 ** -np.arange(5)
+    whitened = Scaling.of(X, "whiten").apply(X)
+    moment = whitened.T @ whitened / len(X)
+    np.testing.assert_allclose(moment, moment[0, 0] * np.eye(5), atol=1e-8 * moment[0, 0])
+    # X -> X S^(1/4): singular values s -> s^(3/2).
+    before = np.linalg.svd(X, compute_uv=False)
+    after = np.linalg.svd(Scaling.of(X, "sharpen").apply(X), compute_uv=False)
+    np.testing.assert_allclose(after / after[0], (before / before[0]) ** 1.5, rtol=1e-8)
+
+
+def test_scaling_changes_the_student_of_few_points_and_not_that_of_a_spanning_set():
+    rng = np.random.default_rng(2)
+    X, w_star = rng.standard_normal((30, 8)) * np.arange(1, 9), rng.standard_normal(8)
+    scaling = Scaling.of(X, "sharpen")
+    for n, same in ((4, False), (30, True)):
+        learned = Span(scaling.apply(X[:n])).weights(X[:n] @ w_star)
+        folded, _ = scaling.fold(learned[None], np.zeros(1))
+        assert np.allclose(folded[0], Span(X[:n]).weights(X[:n] @ w_star), rtol=1e-8) is same
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match="must be one of none, standard, whiten, sharpen, got 'log'"):
+        Scaling.of(np.ones((2, 2)), "log")
