@@ -23,8 +23,8 @@ RIDGES = (1e-8, 1e-5, 1e-3)
 EXACT_FACTORS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.05, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
 LABEL_FACTORS = (0.5, 1.0, 2.0, 4.0, 7.0, 12.0, 20.0, 30.0, 45.0, 70.0, 100.0)
 MOST_ANSWERS = 40_000
-HALVINGS = 20
-"""Labels spent on one point of the boundary: it is then known to 2^-20 of the distance between two queries."""
+HALVINGS, FEWEST_HALVINGS = 30, 8
+"""Labels spent on one point of the boundary: it is then known to 2^-30 (2^-8) of the distance of two queries."""
 AGREEMENTS = (0.99, 0.999)
 
 
@@ -134,7 +134,7 @@ def audit_leak(
     pool : array_like, shape (m, d), optional
         Points such as are asked about. Default: standard normal ones, the copier's natural choice.
     decimals : sequence of int
-        Decimals to which probabilities might be rounded.
+        Decimals to which probabilities might be rounded; 0 are labels, which are always tried.
     repeats : int
         Independent sets of queries.
     held_out : int
@@ -171,8 +171,8 @@ def audit_leak(
     most = min(len(draws[0][0]), MOST_ANSWERS)
     scores, labels = _grid(model, factors, most), _grid(model, label_factors, most)
     kinds: dict[str, tuple[np.ndarray, Callable]] = {"exact": (scores, _from_exact)}
-    for k in sorted(set(decimals), reverse=True):
-        kinds[f"{k} decimals"] = (scores if k else labels, _rounded(k))
+    for k in sorted(set(decimals) - {0}, reverse=True):  # 0 decimals are labels
+        kinds[f"{k} decimals" if k > 1 else "1 decimal"] = (scores, _rounded(k))
     kinds["labels"] = (labels, _from_labels)
     if len(model.coef) == 1:
         kinds["labels, chosen points"] = (labels, _from_boundary)
@@ -244,10 +244,9 @@ def _rounded(decimals: int) -> Callable:
     def copies(model: ScoringModel, Q: Array, n: int) -> list[Copy]:
         F = model.logits(Q[:n])
         said = np.round(expit(F) if F.ndim == 1 else softmax(F, axis=1), decimals)
-        if decimals == 0 or np.any(said.sum(axis=-1) == 0 if said.ndim == 2 else False):
-            return _from_labels(model, Q, n)
-        if said.ndim == 2:
-            said /= said.sum(axis=1, keepdims=True)
+        if said.ndim == 2:  # what sums to 0 says nothing
+            total = said.sum(axis=1, keepdims=True)
+            said = np.where(total > 0, said / np.where(total > 0, total, 1.0), 1.0 / said.shape[1])
         answers = from_probabilities(said, decimals=decimals)
         known = np.flatnonzero(~answers.saturated)
         found = _ridges(Q[:n], answers)
@@ -277,29 +276,27 @@ def _ridges(X: Array, answers: SoftLabels) -> list[Copy]:
 
 
 def _from_boundary(model: ScoringModel, Q: Array, n: int) -> list[Copy]:
-    """Points where the decision changes, each for HALVINGS labels, and the plane through them.
+    """As many points of the boundary as there are features, and the plane through them.
 
-    With fewer points than features the plane is free in the rest: there it follows what the labels of the
-    queries themselves say.
+    Each costs a label for every halving between a point of either class; as long as there are too few labels
+    for that, they are better spent on queries.
     """
-    start = min(len(Q), max(4, n // (HALVINGS + 1)))
+    wanted = model.coef.shape[1]
+    start = min(len(Q), max(4, n // 10))
+    halvings = min(HALVINGS, (n - start) // wanted)
     says = model.decide(Q[:start])
     ones, zeros = Q[:start][says == 1], Q[:start][says == 0]
-    points = max(0, (n - start) // HALVINGS)
-    if not (len(ones) and len(zeros) and points):
+    if halvings < FEWEST_HALVINGS or not (len(ones) and len(zeros)):
         return _from_labels(model, Q, n)
-    pairs = np.arange(points)
+    pairs = np.arange(wanted)
     high, low = ones[pairs % len(ones)], zeros[(pairs + pairs // len(ones)) % len(zeros)]
-    for _ in range(HALVINGS):
+    for _ in range(halvings):
         middle = (high + low) / 2
         up = model.decide(middle)[:, None] == 1
         high, low = np.where(up, middle, high), np.where(up, low, middle)
-    span = Span(_with_one((high + low) / 2)[: model.equations - 1])
-    rough = [np.append(w[:, 0], b[0]) for w, b in _from_labels(model, Q, start)]
-    rough.append(np.append(ones.mean(axis=0) - zeros.mean(axis=0), 0.0))
-    planes = [span.residual(v) for v in rough]
-    planes += [-v for v in planes]  # the side is known from any one label
-    return [(v[:-1, None], v[-1:]) for v in planes]
+    plane = np.linalg.svd(_with_one((high + low) / 2))[2][-1]
+    # Which side is which, any one label tells.
+    return [(s * plane[:-1, None], s * plane[-1:]) for s in (1.0, -1.0)]
 
 
 def from_arrays(arrays: Any) -> ScoringModel:

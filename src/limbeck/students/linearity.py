@@ -55,9 +55,9 @@ def linearity(X: Matrix, labels: SoftLabels, *, intercept: bool) -> Linearity:
     known = ~labels.saturated
     n = int(known.sum())
     if n == 0:
-        return _unknown("the answers are hard labels: they hold no logits", 0, 0)
+        return unknown("the answers are hard labels: they hold no logits", 0, 0)
     if issparse(X) and min(X.shape) > 4000:
-        return _unknown(f"sparse points of shape {X.shape} are too large to factorise", n, 0)
+        return unknown(f"sparse points of shape {X.shape} are too large to factorise", n, 0)
     Z = labels.logits[known].reshape(n, -1)
     error = labels.error[known].reshape(n, -1)
     rows = X[np.flatnonzero(known)]
@@ -68,7 +68,7 @@ def linearity(X: Matrix, labels: SoftLabels, *, intercept: bool) -> Linearity:
     finite = np.where(np.isfinite(error), error, 0.0)
     explained = float(np.sqrt(np.mean(np.square(finite)) / 3)) / spread
     if n <= rank:
-        return _unknown(f"{n} answers at rank {rank}: any logits fit some linear teacher", n, rank, explained)
+        return unknown(f"{n} answers at rank {rank}: any logits fit some linear teacher", n, rank, explained)
     Q = qr(A, mode="economic", check_finite=False)[0]
     rest = Z - Q @ (Q.T @ Z)
     leverage = np.einsum("ij,ij->i", Q, Q)
@@ -76,6 +76,22 @@ def linearity(X: Matrix, labels: SoftLabels, *, intercept: bool) -> Linearity:
     left_out = rest[free] / (1 - leverage[free])[:, None]
     residual = float(np.sqrt(np.mean(np.square(left_out)))) / spread if free.any() else np.nan
     noise = float(np.sqrt(np.sum(np.square(rest)) / (n - rank) / Z.shape[1])) / spread
+    return judged(n, rank, residual, noise, explained)
+
+
+def judged(n: int, rank: int, residual: float, noise: float, explained: float) -> Linearity:
+    """The verdict on n rows of a lower rank.
+
+    Parameters
+    ----------
+    n, rank : int
+    residual : float
+        Root mean square of leave-one-out logit residuals.
+    noise : float
+        Of the residuals, per degree of freedom.
+    explained : float
+        What the answers' stored precision explains. All three over the logits' own spread.
+    """
     low, high = (
         residual * np.sqrt((n - rank) / chi2.ppf(q, n - rank))
         for q in ((1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2)
@@ -89,7 +105,8 @@ def linearity(X: Matrix, labels: SoftLabels, *, intercept: bool) -> Linearity:
     return Linearity(verdict, reason, residual, float(low), float(high), explained, n, rank)
 
 
-def _unknown(reason: str, n: int, rank: int, explained: float = np.nan) -> Linearity:
+def unknown(reason: str, n: int, rank: int, explained: float = np.nan) -> Linearity:
+    """The verdict where there is none yet, and why."""
     return Linearity("cannot tell yet", reason, np.nan, np.nan, np.nan, explained, n, rank)
 
 
