@@ -12,6 +12,7 @@ from limbeck.budget.strategies import random_order
 from limbeck.theory import EmpiricalTail, Span, _check, disagreement, mean_interval
 from limbeck.theory._check import Array
 from limbeck.theory._factor import row_norms
+from limbeck.theory.scaling import moment_power
 
 BUDGETS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)
 SCALINGS = ("as given", "unit variance", "whitened", "sharpened")
@@ -161,10 +162,13 @@ def scaling(X: ArrayLike, name: str) -> Array:
         return np.diag(np.divide(1.0, size, out=np.zeros_like(size), where=size > 0))
     if name not in SCALINGS:
         raise ValueError(f"name must be one of {', '.join(SCALINGS)}, got {name!r}.")
-    _, s, Vt = np.linalg.svd(X / np.sqrt(len(X)), full_matrices=False)
-    reached = s > max(X.shape) * np.finfo(np.float64).eps * s[0]
-    power = -1.0 if name == "whitened" else 0.5  # S = V s^2 V'
-    return (Vt[reached].T * s[reached] ** power) @ Vt[reached]
+    return moment_power(X, -0.5 if name == "whitened" else 0.25)
+
+
+def effective_rank(eigenvalues: Array) -> float:
+    """exp of the entropy of a spectrum's shares (Roy and Vetterli 2007): from 1 to the rank."""
+    shares = eigenvalues[eigenvalues > 0] / eigenvalues.sum()
+    return float(np.exp(-np.sum(shares * np.log(shares))))
 
 
 def _curve(name: str, P: Array, w: Array | None, sizes: np.ndarray, orders: list[np.ndarray]) -> ScalingCurve:
@@ -173,7 +177,6 @@ def _curve(name: str, P: Array, w: Array | None, sizes: np.ndarray, orders: list
     lengths = row_norms(F)
     F = F / np.where(lengths > 0, lengths, 1.0)[:, None]  # no sign, angle or span depends on a row's length
     values = np.square(np.linalg.svd(F, compute_uv=False))
-    shares = values[values > 0] / values.sum()
     v = None if w is None else np.linalg.pinv(M) @ w  # P M v = P w
     chosen = SpanSelection().query(F, int(sizes.max()))
     energy, expected, risk = _readings(F, chosen, sizes, v)
@@ -181,7 +184,7 @@ def _curve(name: str, P: Array, w: Array | None, sizes: np.ndarray, orders: list
     intervals = [mean_interval(drawn[:, 1, j]) for j in range(len(sizes))]
     return ScalingCurve(
         name=name,
-        effective_rank=float(np.exp(-np.sum(shares * np.log(shares)))),
+        effective_rank=effective_rank(values),
         energy_selected=energy,
         energy_random=drawn[:, 0].mean(axis=0),
         expected_selected=expected,

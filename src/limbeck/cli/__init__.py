@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from limbeck import __version__
-from limbeck.cli import audit, distill, label, plan, predict, reproduce
+from limbeck.cli import audit, distill, label, plan, predict, reproduce, select
 from limbeck.cli._console import fail
 from limbeck.records import UserError
 
@@ -39,6 +39,7 @@ def _root(
 app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.command("distill", epilog=distill.EPILOG)(distill.distill)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
+app.command("select", epilog=select.EPILOG)(select.select)
 app.command("plan", epilog=plan.EPILOG)(plan.plan)
 app.command("label", epilog=label.EPILOG)(label.label)
 app.command("audit", epilog=audit.EPILOG)(audit.audit)

@@ -6,11 +6,13 @@ K >= 3). Coordinates without penalty (the intercept; all of them at alpha = 0) a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, lapack, solve_triangular
+from scipy.linalg import LinAlgError, cho_solve, lapack, solve_triangular
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import expit, log_expit, log_softmax, softmax
 
@@ -44,6 +46,10 @@ class Objective:
     def columns(self) -> int:
         """Number m of logits."""
         return self.labels.columns
+
+    def logits(self, theta: Array) -> Array:
+        """F = A theta, (n, m)."""
+        return self.A @ theta
 
     def zero(self) -> Array:
         """theta = 0, (r, m)."""
@@ -87,7 +93,7 @@ class Objective:
         """Newton step (r, m): -H^-1 gradient, by Cholesky, or by preconditioned conjugate gradients if large."""
         r, m = gradient.shape
         if r * m <= DENSE_UNKNOWNS or (m == 1 and r <= 4 * DENSE_UNKNOWNS):
-            return -_solve(self.hessian(F), gradient.T.ravel()).reshape(m, r).T
+            return newton_step(self.hessian(F), gradient)
         return -self._by_conjugate_gradients(F, gradient)
 
     def hessian(self, F: Array) -> Array:
@@ -130,13 +136,7 @@ class Objective:
                 U, shifted = P * (1 - P) * U, 0.0
             return (A.T @ (s[:, None] * U) + self._ridge * V + shifted).ravel()
 
-        factors = self._preconditioner(np.maximum(s @ (P * (1 - P)), 1e-12))
-
-        def precondition(v: Array) -> Array:
-            V = v.reshape(r, m)
-            if isinstance(factors, list):
-                return np.column_stack([cho_solve(f, V[:, k]) for k, f in enumerate(factors)]).ravel()
-            return (V / factors).ravel()
+        precondition = self._preconditioner(P)
 
         H = LinearOperator((r * m, r * m), matvec=times)
         M = LinearOperator((r * m, r * m), matvec=precondition)
@@ -145,23 +145,39 @@ class Objective:
         return found.reshape(r, m)
 
     @cached_property
-    def _gram(self) -> Array:
-        return _weighted_gram(self.A, self.weight)
-
-    @cached_property
     def _mean_square(self) -> float:
         A2 = self.A.multiply(self.A) if hasattr(self.A, "multiply") else np.square(self.A)
         return float(np.mean(A2.T @ self.weight))
 
-    def _preconditioner(self, curvature: Array) -> list | Array:
-        r = self.A.shape[1]
-        if r <= 4 * DENSE_UNKNOWNS:
-            jitter = 1e-12 * max(self._gram.diagonal().max(), 1e-300)
-            ridge = np.diag(self.alpha * self.penalised + jitter)
-            return [cho_factor(c * self._gram + ridge) for c in curvature]
-        A2 = self.A.multiply(self.A) if hasattr(self.A, "multiply") else np.square(self.A)
-        diagonal = np.asarray(A2.T @ self.weight).ravel()
-        return diagonal[:, None] * curvature + self._ridge + 1e-12 * max(diagonal.max(), 1e-300)
+    def _preconditioner(self, P: Array) -> Callable[[Array], Array]:
+        """Approximate H^-1 on rows flattened from (r, m).
+
+        A row's curvature diag(p) - p p^T has the pseudo-inverse C diag(1/p) C, C = I - 11^T/K centring the
+        classes: each class by its own Gram matrix of weights s p_k, then centred, is H^-1 but for what rows share.
+        """
+        (r, m), s = (self.A.shape[1], self.columns), self.weight
+        curvature = P if m > 1 else P * (1 - P)
+        ridge = self.alpha * self.penalised
+
+        def centred(V: Array) -> Array:
+            return (V - V.mean(axis=1, keepdims=True) if m > 1 else V).ravel()
+
+        if r > 4 * DENSE_UNKNOWNS:
+            A2 = self.A.multiply(self.A) if hasattr(self.A, "multiply") else np.square(self.A)
+            diagonal = np.asarray(A2.T @ (s[:, None] * curvature)) + ridge[:, None]
+            diagonal += 1e-12 * max(diagonal.max(), 1e-300)
+            return lambda v: centred(v.reshape(r, m) / diagonal)
+        factors, every = [], max(1, self.A.shape[0] // (32 * r))  # near enough: 32 rows a coordinate
+        A = self.A[::every]
+        for k in range(m):
+            H = _weighted_gram(A, every * (s * curvature[:, k])[::every]) + np.diag(ridge)
+            factors.append(cholesky(H + 1e-12 * max(H.diagonal().max(), 1e-300) * np.eye(r)))
+
+        def solve(v: Array) -> Array:
+            V = v.reshape(r, m)
+            return centred(np.column_stack([cho_solve((L, True), V[:, k]) for k, L in enumerate(factors)]))
+
+        return solve
 
     # -- leave-one-out -----------------------------------------------------------------------------
 
@@ -237,10 +253,23 @@ class Minimum:
     """Whether the gradient is within the tolerance."""
 
 
-def minimise(objective: Objective, start: Array, *, tol: float = 1e-10, max_iter: int = 100) -> Minimum:
+class Smooth(Protocol):
+    """What Newton's method needs, such as `Objective` summed over rows that are read a block at a time."""
+
+    @property
+    def scale(self) -> float: ...
+    def logits(self, theta: Array) -> Array: ...
+    def value(self, theta: Array, F: Array) -> float: ...
+    def gradient(self, theta: Array, F: Array) -> Array: ...
+    def step(self, F: Array, gradient: Array) -> Array: ...
+
+
+def minimise(
+    objective: Objective | Smooth, start: Array, *, tol: float = 1e-10, max_iter: int = 100
+) -> Minimum:
     """Newton's method with a halving line search; written here because SciPy's stop at 1e-8, by values of F."""
     theta = start
-    F = objective.A @ theta
+    F = objective.logits(theta)
     value, gradient = objective.value(theta, F), objective.gradient(theta, F)
     best, taken = np.inf, 0
     for _ in range(max_iter):
@@ -253,7 +282,7 @@ def minimise(objective: Objective, start: Array, *, tol: float = 1e-10, max_iter
         slope, length = float(np.sum(step * gradient)), 1.0
         while True:
             moved = theta + length * step
-            F_moved = objective.A @ moved
+            F_moved = objective.logits(moved)
             lower = objective.value(moved, F_moved)
             if lower <= value + 1e-4 * length * slope:
                 break
@@ -294,6 +323,12 @@ def cholesky(H: Array) -> Array:
         except LinAlgError:
             jitter = max(10 * jitter, 1e-15 * size)
     raise ArithmeticError("The Hessian is not positive definite: the points are too badly scaled.")
+
+
+def newton_step(H: Array, gradient: Array) -> Array:
+    """-H^-1 gradient for a gradient (r, m) and a Hessian (m r, m r), blocks by class."""
+    r, m = gradient.shape
+    return -_solve(H, gradient.T.ravel()).reshape(m, r).T
 
 
 def _solve(H: Array, b: Array) -> Array:

@@ -61,9 +61,9 @@ def judge(points: Points, labels: SoftLabels) -> Linearity:
     known = ~labels.saturated
     n = int(known.sum())
     if n == 0:
-        return _unknown("the answers are hard labels: they hold no logits", 0, 0)
+        return unknown("the answers are hard labels: they hold no logits", 0, 0)
     if points.sparse and min(points.X.shape) > 4000:
-        return _unknown(f"sparse points of shape {points.X.shape} are too large to factorise", n, 0)
+        return unknown(f"sparse points of shape {points.X.shape} are too large to factorise", n, 0)
     kept = np.flatnonzero(known)
     if n < len(known):
         points, labels = points[kept], labels[kept]
@@ -74,9 +74,26 @@ def judge(points: Points, labels: SoftLabels) -> Linearity:
     explained = float(np.sqrt(np.mean(np.square(finite)) / 3)) / spread
     rest, leverage, rank = _least_squares(points.unit(), labels, Z)
     if n <= rank:
-        return _unknown(f"{n} answers at rank {rank}: any logits fit some linear teacher", n, rank, explained)
-    residual, low, high = _held_out(rest / spread, leverage, n - rank)
+        return unknown(f"{n} answers at rank {rank}: any logits fit some linear teacher", n, rank, explained)
+    left_out = leave_one_out_squares(rest / spread, leverage)
     noise = float(np.sqrt(np.sum(np.square(rest)) / (n - rank) / Z.shape[1])) / spread
+    return judged(n, rank, noise, explained, left_out)
+
+
+def judged(n: int, rank: int, noise: float, explained: float, left_out: LeftOut) -> Linearity:
+    """The verdict on n rows of a lower rank.
+
+    Parameters
+    ----------
+    n, rank : int
+    noise : float
+        Root mean square of the residual logits, per degree of freedom.
+    explained : float
+        What the answers' stored precision explains. Both over the logits' own spread.
+    left_out : LeftOut
+        Squares of leave-one-out residuals, in that unit.
+    """
+    residual, low, high = left_out.interval(n - rank)
     verdict = "linear" if noise <= NEGLIGIBLE + 3 * explained else "not linear"
     reason = (
         f"{n} answers at rank {rank} leave residual logits of {noise:.2g} of their spread; "
@@ -85,24 +102,38 @@ def judge(points: Points, labels: SoftLabels) -> Linearity:
     return Linearity(verdict, reason, residual, low, high, explained, n, rank)
 
 
-def _held_out(rest: Array, leverage: Array, freedom: int) -> tuple[float, float, float]:
-    """Root mean square of leave-one-out residuals rest / (1 - h), and its interval.
+@dataclass(frozen=True)
+class LeftOut:
+    """Squared leave-one-out residuals over rows."""
 
-    The mean of their squares over rows is near log-normal; its relative standard error is taken from their spread,
-    and not below sqrt(2 / freedom), that of normal errors.
-    """
+    mean: float
+    """Their mean; NaN where every row alone carries a direction."""
+    spread: float
+    """Their standard deviation between rows."""
+
+    def interval(self, freedom: int) -> tuple[float, float, float]:
+        """Root of the mean, and its interval.
+
+        The mean is near log-normal; its relative standard error is taken from the spread, and not below
+        sqrt(2 / freedom), that of normal errors.
+        """
+        relative = self.spread / max(self.mean, 1e-300) / np.sqrt(freedom)
+        width = float(np.exp(t.ppf((1 + CONFIDENCE) / 2, freedom) * max(relative, np.sqrt(2 / freedom)) / 2))
+        residual = float(np.sqrt(self.mean))
+        return residual, residual / width, residual * width
+
+
+def leave_one_out_squares(rest: Array, leverage: Array) -> LeftOut:
+    """Mean and spread over rows of the squares of rest / (1 - h), (n, m) and (n,)."""
     free = leverage < 1 - 1e-8
     squares = np.mean(np.square(rest[free] / (1 - leverage[free])[:, None]), axis=1)
     if squares.size == 0:
-        return np.nan, np.nan, np.nan
-    mean = float(squares.mean())
-    relative = float(squares.std()) / max(mean, 1e-300) / np.sqrt(freedom)
-    width = np.exp(t.ppf((1 + CONFIDENCE) / 2, freedom) * max(relative, np.sqrt(2 / freedom)) / 2)
-    residual = float(np.sqrt(mean))
-    return residual, residual / float(width), residual * float(width)
+        return LeftOut(np.nan, np.nan)
+    return LeftOut(float(squares.mean()), float(squares.std()))
 
 
-def _unknown(reason: str, n: int, rank: int, explained: float = np.nan) -> Linearity:
+def unknown(reason: str, n: int, rank: int, explained: float = np.nan) -> Linearity:
+    """The verdict where there is none yet, and why."""
     return Linearity("cannot tell yet", reason, np.nan, np.nan, np.nan, explained, n, rank)
 
 
