@@ -75,6 +75,40 @@ def test_error_covers_short_floats(dtype):
     assert labels.error[known].max() > 1e-4
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_error_covers_logs_and_logits_in_short_floats(dtype):
+    Z = np.random.default_rng(0).normal(0, 2, (500, 2))
+    z = Z[:, 1] - Z[:, 0]
+    for labels in (
+        from_logits(Z.astype(dtype)),
+        from_log_probabilities(log_softmax(Z, axis=1).astype(dtype)),
+        from_log_probabilities(-np.logaddexp(0, -z).astype(dtype)),
+    ):
+        assert np.all(np.abs(labels.logits - z) <= 1.01 * labels.error)
+        assert np.median(labels.error) < 8 * np.finfo(dtype).eps
+    three = np.random.default_rng(1).normal(0, 2, (500, 3))
+    off = from_logits(three.astype(dtype)).logits - (three - three.mean(axis=1, keepdims=True))
+    assert np.all(np.abs(off) <= 1.01 * from_logits(three.astype(dtype)).error)
+
+
+def test_probabilities_beyond_the_stated_precision_are_saturated():
+    for p in (np.array([0.001, 0.5, 0.998]), np.array([[0.999, 0.001], [0.5, 0.5], [0.002, 0.998]])):
+        labels = from_probabilities(p, decimals=2)
+        assert labels.saturated.tolist() == [True, False, True]
+        assert labels.logits[[0, 2]].tolist() == [-np.inf, np.inf]
+        np.testing.assert_allclose(labels.least[[0, 2]], -logit([0.006, 0.007]))
+    assert from_probabilities([[0.001, 0.5, 0.499]], decimals=2).saturated.all()
+
+
+def test_a_stored_0_says_no_more_than_a_stored_1():
+    for dtype, least in ((np.float64, 36.7), (np.float32, 16.6)):
+        labels = from_probabilities(np.array([0.0, 1.0, 0.3], dtype=dtype))
+        np.testing.assert_allclose(labels.least[:2], least, atol=0.1)
+    np.testing.assert_allclose(from_probabilities(np.array([[1.0, 0.0]])).least, 36.7, atol=0.1)
+    assert not from_probabilities(np.array([1e-300, 0.5])).saturated.any()
+    assert from_probabilities(np.array([[1e-18, 1.0]])).logits[0] == pytest.approx(-np.log(1e-18))
+
+
 def test_a_stated_precision_beats_the_inferred_one():
     p = np.array([0.25, 0.5])
     assert from_probabilities(p).error.max() < 1e-15

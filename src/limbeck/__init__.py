@@ -18,6 +18,7 @@ R(h), Eq. 4            ``theory.symmetric_risk`` (exact), ``theory.held_out_risk
 w_delta, section 5.2   ``theory.BiasedDistillation(delta)``
 m(w), Eq. 34           ``theory.monotonicity``
 N (layers)             ``depth``
+which points to label  ``SpanSelection`` (beyond the paper); ``theory.certify``: which answers are proved
 soft labels, sklearn   ``SoftLabelClassifier``; its ridge ``alpha`` at 0 is Theorem 1's student
 ... in a kernel        ``KernelSoftLabelClassifier``; ``theory.KernelSpan``, ``theory.kernels``
 =====================  ==============================================================================
@@ -27,16 +28,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from limbeck.budget import BudgetedDistillation, BudgetPlan, StoppingRule, plan_budget
-    from limbeck.students import KernelSoftLabelClassifier, SoftLabelClassifier, load, save
+    from limbeck.budget import BudgetedDistillation, BudgetPlan, SpanSelection, StoppingRule, plan_budget
+    from limbeck.students import (
+        DistilledClassifier,
+        KernelSoftLabelClassifier,
+        SoftLabelClassifier,
+        load,
+        save,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BudgetPlan",
     "BudgetedDistillation",
+    "DistilledClassifier",
     "KernelSoftLabelClassifier",
     "SoftLabelClassifier",
+    "SpanSelection",
     "StoppingRule",
     "__version__",
     "load",
@@ -47,8 +56,10 @@ __all__ = [
 _HOMES = {
     "BudgetPlan": "limbeck.budget",
     "BudgetedDistillation": "limbeck.budget",
+    "DistilledClassifier": "limbeck.students",
     "KernelSoftLabelClassifier": "limbeck.students",
     "SoftLabelClassifier": "limbeck.students",
+    "SpanSelection": "limbeck.budget",
     "StoppingRule": "limbeck.budget",
     "load": "limbeck.students",
     "plan_budget": "limbeck.budget",

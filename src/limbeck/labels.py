@@ -31,7 +31,7 @@ class SoftLabels:
     error: Array
     """How far each logit may be off, given the stored precision; inf where saturated."""
     saturated: NDArray[np.bool_]
-    """Rows (n,) where some probability is 0 or 1 as stored: their logits are only known to be large."""
+    """Rows (n,) where some probability cannot be told from 0 or 1 as stored: their logits are known to be large."""
     least: Array
     """Two classes: what |logit| is at least in a saturated row, (n,); NaN elsewhere and for K >= 3."""
 
@@ -45,6 +45,11 @@ class SoftLabels:
         """Code (n,) of the class decided for; at even odds class 1 of two, as in the paper."""
         p = self.probabilities
         return (p >= 0.5).astype(int) if p.ndim == 1 else p.argmax(axis=1)
+
+    @property
+    def columns(self) -> int:
+        """Number m of logits: 1 for two classes, K for K >= 3."""
+        return 1 if self.probabilities.ndim == 1 else self.n_classes
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -80,8 +85,9 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
     if bad.any():
         raise ValueError(f"{_at(p, bad)} is not a probability: each must lie in [0, 1].")
     half = _half_width(given, p, decimals)
+    one = 0.5 * _eps(given.dtype)
     if p.ndim == 1:
-        return _binary(p, half)
+        return _binary(p, half, one)
     if p.shape[1] < 2:
         raise ValueError(
             "Probabilities with one column: give P[class 1] as one axis, or a column for every class."
@@ -95,38 +101,36 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
             f"Row {row} of the probabilities sums to {total[row]:.6g}, not 1 (tolerance {allowed[row]:.1g}). "
             "If these are scores, normalise them; if some classes are missing, say how (from_top_k)."
         )
-    if p.shape[1] == 2:
-        # Whichever column is smaller keeps its digits.
-        z = np.log(p[:, 1], where=p[:, 1] > 0, out=np.full(len(p), -np.inf))
-        z -= np.log(p[:, 0], where=p[:, 0] > 0, out=np.full(len(p), -np.inf))
-        labels = _binary(p[:, 1] / total, half.min(axis=1))
-        finite = np.logical_and(~labels.saturated, np.all(p > 0, axis=1))
-        return SoftLabels(
-            labels.probabilities,
-            np.where(finite, z, labels.logits),
-            labels.error,
-            ~finite,
-            labels.least,
-        )
+    saturated = np.any(p <= half, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(p)
         logits = logs - logs.mean(axis=1, keepdims=True)
         error = -np.log1p(-np.minimum(half / p, 1.0))
-    saturated = (p == 0).any(axis=1)
+    if p.shape[1] == 2:  # each column keeps its own digits
+        z = np.where(saturated, np.copysign(np.inf, p[:, 1] - p[:, 0]), logs[:, 1] - logs[:, 0])
+        least = _least(p.min(axis=1), half.max(axis=1), saturated, one)
+        return SoftLabels(
+            p[:, 1] / total, z, np.where(saturated, np.inf, error.sum(axis=1)), saturated, least
+        )
     error = np.where(saturated[:, None], np.inf, error + error.mean(axis=1, keepdims=True))
     return SoftLabels(p / total[:, None], logits, error, saturated, np.full(len(p), np.nan))
 
 
-def _binary(p: Array, half: Array) -> SoftLabels:
-    saturated = (p == 0) | (p == 1)
-    z = logit(p)
+def _binary(p: Array, half: Array, one: float) -> SoftLabels:
+    """``half`` is p's own rounding (n,), ``one`` that of a 1."""
+    saturated = (p <= half) | (1 - p <= half)
+    z = np.where(saturated, np.copysign(np.inf, p - 0.5), logit(p))
     with np.errstate(divide="ignore", invalid="ignore"):
         # The change of the logit under p +- half, without forming p +- half.
         up = np.log1p(half / p) - np.log1p(-np.minimum(half / (1 - p), 1.0))
         down = np.log1p(half / (1 - p)) - np.log1p(-np.minimum(half / p, 1.0))
         error = np.where(saturated, np.inf, np.maximum(up, down))
-    least = np.where(saturated, -logit(np.maximum(half, np.finfo(np.float64).tiny)), np.nan)
-    return SoftLabels(p, z, error, saturated, least)
+    return SoftLabels(p, z, error, saturated, _least(np.minimum(p, 1 - p), half, saturated, one))
+
+
+def _least(smaller: Array, half: Array, saturated: NDArray[np.bool_], one: float) -> Array:
+    """Least |logit| of saturated rows; a stored 0 may have been 1 - p, so it says no more than a stored 1 does."""
+    return np.where(saturated, -logit(smaller + np.maximum(half, one)), np.nan)
 
 
 def from_log_probabilities(log_p: ArrayLike) -> SoftLabels:
@@ -141,12 +145,14 @@ def from_log_probabilities(log_p: ArrayLike) -> SoftLabels:
         raise ValueError(f"{_at(log_p, bad)} is not a log-probability: each must be at most 0.")
     if log_p.ndim == 1:
         with np.errstate(divide="ignore"):
-            z = log_p - np.log(-np.expm1(np.minimum(log_p, 0.0)))
-        return _from_binary_logits(z, given.dtype)
+            rest = -np.expm1(np.minimum(log_p, 0.0))
+            z = log_p - np.log(rest)
+            error = np.abs(log_p) * _eps(given.dtype) / rest
+        return _from_binary_logits(z, error)
     if log_p.shape[1] < 2:
         raise ValueError("Log-probabilities with one column: give one axis, or a column for every class.")
     total = np.exp(log_p).sum(axis=1)
-    allowed = max(SUM_TOLERANCE, 4 * log_p.shape[1] * float(np.finfo(_float_type(given)).eps))
+    allowed = max(SUM_TOLERANCE, 4 * log_p.shape[1] * _eps(given.dtype))
     if (off := np.abs(total - 1) > allowed).any():
         row = int(np.argmax(off))
         raise ValueError(
@@ -163,7 +169,7 @@ def from_logits(z: ArrayLike) -> SoftLabels:
     given = np.asarray(z)
     z = _floats(given, "logits", axes=(1, 2), infinite=True)
     if z.ndim == 1:
-        return _from_binary_logits(z, given.dtype)
+        return _from_binary_logits(z, np.abs(z) * _eps(given.dtype))
     if z.shape[1] < 2:
         raise ValueError("Logits with one column: give log-odds as one axis, or a column for every class.")
     if (bad := np.isposinf(z) | np.isneginf(z).all(axis=1, keepdims=True)).any():
@@ -173,19 +179,20 @@ def from_logits(z: ArrayLike) -> SoftLabels:
 
 def _from_rows(z: Array, dtype: np.dtype) -> SoftLabels:
     if z.shape[1] == 2:
-        return _from_binary_logits(z[:, 1] - z[:, 0], dtype)
+        return _from_binary_logits(z[:, 1] - z[:, 0], np.abs(z).sum(axis=1) * _eps(dtype))
     saturated = np.any(np.isneginf(z), axis=1)
     with np.errstate(invalid="ignore"):
         logits = z - z.mean(axis=1, keepdims=True)
     logits[saturated] = np.nan
-    error = np.abs(z) * float(np.finfo(_float_type(np.empty(0, dtype))).eps)
+    error = np.abs(z) * _eps(dtype)
+    error += error.mean(axis=1, keepdims=True)
     error[saturated] = np.inf
     return SoftLabels(softmax(z, axis=1), logits, error, np.asarray(saturated), np.full(len(z), np.nan))
 
 
-def _from_binary_logits(z: Array, dtype: np.dtype) -> SoftLabels:
+def _from_binary_logits(z: Array, error: Array) -> SoftLabels:
     saturated = np.abs(z) == np.inf
-    error = np.where(saturated, np.inf, np.abs(z) * float(np.finfo(_float_type(np.empty(0, dtype))).eps))
+    error = np.where(saturated, np.inf, error)
     return SoftLabels(expit(z), z, error, saturated, np.where(saturated, np.inf, np.nan))
 
 
@@ -303,8 +310,8 @@ def _decimals(p: Array) -> int | None:
     return None
 
 
-def _float_type(a: np.ndarray) -> np.dtype:
-    return a.dtype if a.dtype.kind == "f" else np.dtype(np.float64)
+def _eps(dtype: np.dtype) -> float:
+    return float(np.finfo(dtype if dtype.kind == "f" else np.float64).eps)
 
 
 def _floats(a: np.ndarray, name: str, *, axes: tuple[int, ...], infinite: bool = False) -> Array:

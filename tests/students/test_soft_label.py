@@ -1,7 +1,8 @@
 import numpy as np
+import pandas as pd  # comes with statsmodels
 import pytest
 import statsmodels.api as sm
-from scipy.optimize import minimize
+from scipy.optimize import minimize, nnls
 from scipy.sparse import csc_matrix, csr_array
 from scipy.special import expit, softmax
 from sklearn import config_context
@@ -16,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from limbeck import SoftLabelClassifier
-from limbeck.labels import cross_entropy, from_probabilities
+from limbeck.labels import cross_entropy, from_logits, from_probabilities
+from limbeck.students.linearity import linearity
 from limbeck.theory import Span, gradient_flow
 from limbeck.theory.loss import loss
 
@@ -185,8 +187,30 @@ def test_bound_where_the_other_answers_are_no_linear_teachers():
     p[3] = 0.999  # so that three decimals are seen
     student = SoftLabelClassifier(alpha=0, saturated="bound", decimals=3).fit(X, p)
     held = (p == 0) | (p == 1)
-    F = student.decision_function(X)
-    assert np.all(np.where(p == 1, F, -F)[held] >= np.log(0.9995 / 0.0005) - 1e-5)
+    F, least = student.decision_function(X), np.log(0.9995 / 0.0005)
+    sign = np.where(p == 1, 1.0, -1.0)[held]
+    assert np.all(sign * F[held] >= least - 1e-9)
+    # Karush, Kuhn and Tucker: what is left of the others' gradient is a positive mix of the rows held at their bound.
+    A = np.column_stack([X, np.ones(80)])
+    slope = A[~held].T @ (expit(F) - p)[~held] / np.sum(~held)
+    active = (sign[:, None] * A[held])[sign * F[held] < least + 1e-9]
+    assert len(active) > 0
+    assert nnls(active.T, slope)[1] < 1e-9
+    assert student.gradient_ < 1e-9
+
+
+def test_bound_that_no_student_meets_is_said():
+    X, p, rng = curved_teacher(60, 3)
+    p[:40] = rng.integers(0, 2, 40)
+    with pytest.raises(ValueError, match="No linear student is as sure as the 40 saturated rows"):
+        SoftLabelClassifier(alpha=0, saturated="bound").fit(X, p)
+
+
+def test_messages_number_rows_as_they_were_given():
+    X, p, _ = curved_teacher(20, 3)
+    p[[0, 7]] = 1.0
+    with pytest.raises(ValueError, match=r"1 of 19 rows .*\(the first is row 7\)"):
+        SoftLabelClassifier(alpha=0).fit(X, p, sample_weight=np.arange(20) > 0)
 
 
 def test_what_bound_cannot_do_is_said():
@@ -336,6 +360,47 @@ def test_stop_time_is_one_over_alpha():
     assert three.coef_.shape == (3, 30)
 
 
+# -- is the teacher linear? ---------------------------------------------------------------------------------
+
+
+def test_the_interval_of_the_held_out_residual_covers_what_it_says():
+    """95 % nominal; below 90 % in 300 trials has probability under 1e-3 if it is."""
+    rng, trials, covered = np.random.default_rng(0), 300, {"noise": 0, "kinks": 0}
+    V = rng.standard_normal((5, 30))
+    for _ in range(trials):
+        X, T = rng.standard_normal((60, 5)), rng.standard_normal((4000, 5))
+        for kind in covered:
+            Z, truth = (
+                (A[:, 0] + rng.standard_normal(len(A)))
+                if kind == "noise"
+                else np.maximum(A @ V, 0) @ np.sign(np.arange(30) - 14.5)
+                for A in (X, T)
+            )
+            found = linearity(X, from_logits(Z), intercept=True)
+            theta = np.linalg.lstsq(np.column_stack([X, np.ones(60)]), Z, rcond=None)[0]
+            off = np.sqrt(np.mean(np.square(truth - T @ theta[:5] - theta[5]))) / np.std(Z)
+            covered[kind] += found.low <= off <= found.high
+    assert min(covered.values()) > 0.9 * trials
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-20, 1e20, 1e150])
+@pytest.mark.parametrize(("n", "d"), [(30, 60), (200, 20)])
+def test_the_verdict_does_not_depend_on_units(scale, n, d):
+    X, z, _, _ = linear_teacher(n, d)
+    found = SoftLabelClassifier(alpha=0.1 * scale**2).fit(scale * X, teacher_logits=z)
+    assert found.linearity_.verdict == ("cannot tell yet" if n < d else "linear")
+    unit = SoftLabelClassifier(alpha=0.1).fit(X, teacher_logits=z)
+    np.testing.assert_allclose(scale * found.coef_, unit.coef_, rtol=1e-6)
+
+
+def test_features_that_vanish_beside_the_intercept_are_refused_where_they_share_a_norm():
+    X, z, _, _ = linear_teacher(30, 60)
+    with pytest.raises(ValueError, match="vanish beside the intercept's column of ones"):
+        SoftLabelClassifier(alpha=0).fit(1e-13 * X, teacher_logits=z)
+    student = SoftLabelClassifier(alpha=0, fit_intercept=False).fit(1e-150 * X, teacher_logits=z)
+    np.testing.assert_allclose(student.decision_function(1e-150 * X), z, atol=1e-10)
+
+
 # -- batches -------------------------------------------------------------------------------------------------
 
 
@@ -361,6 +426,9 @@ def test_partial_fit_is_refused_where_it_is_not_exact():
     np.testing.assert_array_equal(student.coef_, before)
     with pytest.raises(ValueError, match="Row 1 holds a probability of 0 or 1"):
         student.partial_fit(X[:2], [0.5, 1.0])
+    named = SoftLabelClassifier(alpha=0).partial_fit(X[:3], p[:3], classes=["no", "yes"])
+    assert named.partial_fit(X[3:4], p[3:4]).classes_.tolist() == ["no", "yes"]
+    assert named.classes is None
     with pytest.raises(AttributeError) as refusal:
         _ = SoftLabelClassifier().partial_fit
     assert "partial_fit is exact for alpha=0 only" in str(refusal.value.__cause__)
@@ -400,9 +468,9 @@ def test_teacher_answers_are_routed(routed):
 @pytest.mark.filterwarnings("ignore:The number of unique classes:UserWarning")
 def test_probabilities_encoded_as_classes_are_refused(routed):
     X, _, P = routed
-    p = P[:, 1] + 1e-9 * np.arange(200)
-    with pytest.raises(ValueError, match="give it hard labels as y"):
-        cross_val_predict(SoftLabelClassifier(), X, p, method="predict_proba", cv=3)
+    for p in (P[:, 1] + 1e-9 * np.arange(200), np.round(P[:, 1], 3)):
+        with pytest.raises(ValueError, match="give it hard labels as y"):
+            cross_val_predict(SoftLabelClassifier(), X, p, method="predict_proba", cv=3)
 
 
 def test_a_fold_with_fewer_classes_than_columns():
@@ -417,6 +485,27 @@ def test_a_fold_with_fewer_classes_than_columns():
     named = SoftLabelClassifier(alpha=0.1, classes=["a", "b", "c"]).fit(X, names, teacher_proba=P)
     np.testing.assert_allclose(named.coef_, student.coef_)
     assert set(named.predict(X)) <= {"a", "b", "c"}
+
+
+def test_columns_with_names_are_matched_to_classes():
+    X, P, _ = curved_teacher(40, 4, K=3)
+    y = np.array(["a", "b", "c"])[P.argmax(axis=1)]
+    direct = SoftLabelClassifier(alpha=0.1).fit(X, y, teacher_proba=P)
+    turned = pd.DataFrame(P[:, [2, 0, 1]], columns=["c", "a", "b"])
+    for student in (
+        SoftLabelClassifier(alpha=0.1).fit(X, y, teacher_proba=turned),
+        SoftLabelClassifier(alpha=0.1, classes=["a", "b", "c"]).fit(X, turned),
+    ):
+        assert student.classes_.tolist() == ["a", "b", "c"]
+        np.testing.assert_allclose(student.coef_, direct.coef_)
+        assert student.score(X, turned) == student.score(X, P)
+    assert SoftLabelClassifier(alpha=0.1).fit(X, turned).classes_.tolist() == ["c", "a", "b"]
+    fold = SoftLabelClassifier(alpha=0.1).fit(
+        X[y != "b"], y[y != "b"], teacher_proba=pd.DataFrame(P[y != "b"], columns=["a", "b", "c"])
+    )
+    assert fold.classes_.tolist() == ["a", "b", "c"]
+    with pytest.raises(ValueError, match=r"teacher_proba: .* Give teacher_proba.to_numpy\(\)"):
+        SoftLabelClassifier(alpha=0.1).fit(X, y, teacher_proba=pd.DataFrame(P, columns=["x", "y", "z"]))
 
 
 def test_what_y_means():
@@ -487,6 +576,16 @@ def test_bad_input_is_refused(kind, change, said):
         del fit["y"]
     with pytest.raises(kind, match=said):
         SoftLabelClassifier(**given).fit(X, **fit)
+
+
+@pytest.mark.parametrize("alpha", [0, 0.1, "loo"])
+@pytest.mark.parametrize("K", [2, 3])
+def test_features_that_say_nothing(alpha, K):
+    X, P, _ = curved_teacher(30, 4, K)
+    student = SoftLabelClassifier(alpha=alpha, fit_intercept=False).fit(0 * X, P)
+    np.testing.assert_allclose(student.predict_proba(X), 1 / K)
+    mean = SoftLabelClassifier(alpha=alpha).fit(0 * X, P).predict_proba(X[:1])[0, -1]
+    assert mean == pytest.approx(P.mean(axis=0)[-1] if K == 3 else P.mean())
 
 
 def test_ordinary_degeneracies():

@@ -158,8 +158,9 @@ def test_display_draws_data_and_law():
     rng = np.random.default_rng(0)
     X, w_star = rng.standard_normal((9, 8)), rng.standard_normal(8)
     curve = data_curve(X, X @ w_star, X, X @ w_star)
-    display = TransferRiskDisplay.from_data(curve).plot(log=False)
+    display = TransferRiskDisplay.from_data(curve, bounds={"half": np.full(9, 0.5)}).plot(log=False)
     assert np.array_equal(display.ax_.lines[-1].get_ydata(), curve.disagreement)
+    assert np.array_equal(display.ax_.lines[0].get_ydata(), np.full(9, 0.5))
     display = TransferRiskDisplay.from_task(PolynomialTask(1.0, 50), 10, 200, rng=rng)
     assert list(display.bounds) == ["Theorem 3", "its proof"]
     figure = display.plot().figure_

@@ -127,6 +127,19 @@ def test_the_error_grows_with_the_condition_number_and_no_faster(condition):
         assert error < 1e-8
 
 
+@pytest.mark.parametrize("condition", [1e0, 1e8])
+def test_the_same_for_more_points_than_features(condition):
+    rng = np.random.default_rng(7)
+    U = np.linalg.qr(rng.standard_normal((40, 40)))[0]
+    V = np.linalg.qr(rng.standard_normal((24, 24)))[0]
+    X = (U[:, :24] * np.geomspace(1, 1 / condition, 24)) @ V
+    z = X @ rng.standard_normal(24)
+    with mpmath.workdps(60):
+        A = mpmath.matrix(X.tolist())
+        exact = mpmath.lu_solve(A.T * A, A.T * mpmath.matrix(z.tolist()))
+    assert relative(Span(X).weights(z), np.array([float(v) for v in exact])) < 1e-16 * condition + 1e-12
+
+
 @pytest.mark.parametrize("spread", [40, 150])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_badly_scaled_rows_cost_nothing(axis, spread):
@@ -340,3 +353,19 @@ def test_a_rank_tolerance_is_the_users_to_set():
     assert Span(X, tol=1e-8).rank == 1
     with pytest.raises(ValueError, match="tol"):
         Span(X, tol=-1)
+
+
+@pytest.mark.parametrize("case", ["wide", "tall", "deficient", "repeated", "alone"])
+def test_leverages_are_the_diagonal_of_the_hat_matrix(case):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((8, 20) if case == "wide" else (30, 6))
+    if case == "deficient":
+        X[:, 5] = X[:, 0] - X[:, 1]
+    if case == "repeated":
+        X = np.repeat(X[:5], 4, axis=0)
+    if case == "alone":
+        X[:, 5] = 0
+        X[3, 5] = 1e-3
+    span = Span(X)
+    np.testing.assert_allclose(span.leverages, np.diag(X @ np.linalg.pinv(X, rcond=1e-12)), atol=1e-10)
+    assert span.leverages.sum() == pytest.approx(span.rank)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
+from limbeck.budget.geometry import effective_rank
 from limbeck.labels import Array
 from limbeck.students._design import with_ones
 from limbeck.theory import Span
@@ -28,7 +29,7 @@ class Coverage:
     rank: int
     """Rank of the points: so many answers, well chosen, are exact if the teacher is linear on the features."""
     effective_rank: float
-    """(sum of eigenvalues)^2 over the sum of their squares, of the second moment of the unit rows."""
+    """Of the second moment of the unit rows; see `limbeck.budget.geometry.effective_rank`."""
     sizes: np.ndarray
     """Numbers k of well-chosen points, (s,)."""
     residual: Array
@@ -69,7 +70,7 @@ def coverage(X: Any, *, intercept: bool, chosen: np.ndarray, rng: np.random.Gene
         points=X1.shape[0],
         features=X1.shape[1],
         rank=rank,
-        effective_rank=float(spectrum.sum() ** 2 / np.square(spectrum).sum()),
+        effective_rank=effective_rank(spectrum),
         sizes=sizes,
         residual=_residual(unit, chosen, sizes),
         residual_random=_residual(unit, rng.permutation(X1.shape[0])[: len(chosen)], sizes),

@@ -119,5 +119,5 @@ def power_law(curve: PilotCurve, target: float, most: int) -> int | None:
     slope, level = np.polyfit(np.log(curve.sizes[seen]), np.log(curve.disagreement[seen]), 1)
     if slope >= 0:
         return None
-    n = np.exp((np.log(target) - level) / slope)
-    return max(1, int(np.ceil(n))) if n <= most else None
+    log_n = (np.log(target) - level) / slope
+    return max(1, int(np.ceil(np.exp(log_n)))) if log_n <= np.log(most) else None

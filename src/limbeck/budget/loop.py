@@ -158,10 +158,11 @@ class BudgetedDistillation:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
-            _same_run(folder, self._fingerprint(X, names))  # before anything is read or asked
+            teacher = _teacher(self.teacher)
+            _same_run(folder, self._fingerprint(X, names))
             ledger = Ledger(folder, self.classes)
             purchase = Purchase(self, X, names, columns, folder, ledger, watch or (lambda step, shown: None))
-            asker = Asker(_teacher(self.teacher), ledger, purchase.question, self.manners)
+            asker = Asker(teacher, ledger, purchase.question, self.manners)
             with _settled(asker):
                 asker.recover(ask_again=self.ask_again)
                 return purchase.run(asker)

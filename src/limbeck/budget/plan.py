@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
-from limbeck.budget.coverage import Coverage, coverage
+from limbeck.budget.coverage import MOST_CHOSEN, Coverage, coverage
 from limbeck.budget.curve import Pilot, PilotCurve, measure
 from limbeck.budget.forecast import Posterior
+from limbeck.budget.select import SpanSelection
 from limbeck.budget.stopping import StoppingRule, exact_upper
 from limbeck.labels import Array, SoftLabels, from_logits
 from limbeck.students import SoftLabelClassifier
@@ -32,6 +33,8 @@ NORMS = (1.0, 1.5, 2.0)
 SMALLEST_PILOT = 12
 PILOT = 100
 MOST_HELD_OUT = 2000
+SURPLUS = 20
+"""Answers beyond the rank that settle whether the teacher is linear."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,8 @@ def plan_budget(
     student : SoftLabelClassifier, optional
         How a student is learned. Default: ``SoftLabelClassifier()``.
     chosen : array of int, optional
-        The pool's rows, best first, for the geometry. Default: `SpanSelection`'s ranking.
+        The pool's rows, best first, for the geometry. Default: `SpanSelection`'s ranking; sparse points, which
+        it does not rank, in the order of the table.
     orders : int
         Random orders behind the curve.
     rng : numpy.random.Generator
@@ -208,7 +212,7 @@ def plan_budget(
         price = _check.number(price, "price", above=0.0)
     student = SoftLabelClassifier() if student is None else student
     X = X if issparse(X) else _check.points(X)
-    order = rng.permutation(X.shape[0]) if chosen is None else np.asarray(chosen)
+    order = _chosen(X, student) if chosen is None else _indices(chosen, "chosen", X.shape[0])
     geometry = coverage(X, intercept=student.fit_intercept, chosen=order, rng=rng)
     pilot = None if answers is None else _pilot(X, answers, rows, audit)
     reading = None
@@ -234,6 +238,14 @@ def plan_budget(
         audit_needed=StoppingRule(target, confidence, looks=1).smallest_sample(),
         settings={"alpha": student.alpha, "fit_intercept": student.fit_intercept, "orders": orders},
     )
+
+
+def _chosen(X: Any, student: SoftLabelClassifier) -> np.ndarray:
+    """Rows best first; in the order of the table where the points are sparse, which are not ranked."""
+    n = min(X.shape[0], MOST_CHOSEN, min(X.shape) + 1)
+    if issparse(X):
+        return np.arange(n)
+    return SpanSelection().query(with_ones(X) if student.fit_intercept else X, n)
 
 
 def _pilot(X: Any, answers: SoftLabels | ArrayLike, rows: ArrayLike | None, audit: ArrayLike | None) -> Pilot:
@@ -408,7 +420,15 @@ def _decide(reading: Reading, geometry: Coverage, target: float, confidence: flo
     if forecast.n is not None:
         need = f"The student of {forecast.n} answers learned from meets the target with {sure}; {learned} are there."
         return ("stop", 0, need) if forecast.n <= learned else ("buy", forecast.n - learned, need)
-    if forecast.reached <= 1 - confidence or learned >= forecast.at_most:
+    unlikely = forecast.reached <= 1 - confidence
+    beyond_rank = geometry.rank + SURPLUS - reading.linearity.n
+    if (
+        unlikely
+        and reading.linearity.verdict == "cannot tell yet"
+        and 0 < beyond_rank <= forecast.at_most - learned
+    ):
+        return "look again", beyond_rank, _only_if_linear(geometry.rank, reading.answers)
+    if unlikely or learned >= forecast.at_most:
         said = f"meets the target with a probability of {forecast.reached:.2g} only"
         cure = "better features, another student or a larger target are needed"
         return (
@@ -420,6 +440,13 @@ def _decide(reading: Reading, geometry: Coverage, target: float, confidence: flo
     if forecast.likely is not None and forecast.likely > learned:
         more = min(more, forecast.likely - learned)
     return "look again", more, _not_yet(forecast, reading.answers, learned)
+
+
+def _only_if_linear(rank: int, answers: int) -> str:
+    return (
+        f"As the disagreement falls, no number of answers would do; but if the teacher is linear, {rank} answers are "
+        f"exact, and {answers} cannot tell. {SURPLUS} random answers more than the rank can."
+    )
 
 
 def _linear_enough(exact: Exact, answers: int, sure: str) -> str:

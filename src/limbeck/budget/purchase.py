@@ -15,11 +15,13 @@ from limbeck.budget.asking import Asker
 from limbeck.budget.curve import Pilot, measure, taught
 from limbeck.budget.forecast import Posterior
 from limbeck.budget.ledger import Ledger
+from limbeck.budget.select import SpanSelection
 from limbeck.budget.stopping import Look
 from limbeck.budget.teachers import Question
 from limbeck.labels import SoftLabels
 from limbeck.records import append_json, read_lines
 from limbeck.students import SoftLabelClassifier
+from limbeck.students._design import with_ones
 from limbeck.students.linearity import Linearity, linearity
 from limbeck.theory import Interval
 from limbeck.theory.risk import wilson
@@ -74,6 +76,10 @@ class Bought:
     """Rows learned from, in the order they were bought, (m,)."""
     answers: SoftLabels | None = field(repr=False)
     """Answers of ``audit`` followed by ``learned``; None if there are none."""
+    kind: str
+    """How the teacher put them: ``probabilities``, ``log_probabilities`` or ``logits``; empty if there are none."""
+    said: np.ndarray = field(repr=False)
+    """The same as it put them, one row each."""
     classes: tuple[str, ...]
     """Names of the classes."""
     looks: tuple[BatchLook, ...]
@@ -142,20 +148,16 @@ class Purchase:
         self._repeat(asker, audit)
         order = self._order(np.sort(self.permutation[used:]))
         learned: list[int] = []
-        at, reason = 0, ""
-        while not reason:
+        at = 0
+        while True:
             rows, used = self._buy(asker, order[at:], batch, "learn")
             learned, at = learned + rows, at + used
-            if len(learned) > 1 and (len(rows) == batch or (rows and self._ended(order, at))):
-                stop = self._look(audit, learned)
-                reason = "the target is shown to be met" if stop else ""
-            reason = reason or self._ended(order, at)
-        return self._bought(audit, learned, reason)
-
-    def _ended(self, order: np.ndarray, at: int) -> str:
-        if self.ledger.spent >= self.settings.budget:
-            return "the budget is spent"
-        return "every row of the pool was asked" if at >= len(order) else ""
+            if rows and len(learned) > 1 and self._look(audit, learned):
+                return self._bought(audit, learned, "the target is shown to be met")
+            if len(rows) < batch:
+                spent = self.ledger.spent >= self.settings.budget
+                reason = "the budget is spent" if spent else "every row of the pool was asked"
+                return self._bought(audit, learned, reason)
 
     def _buy(self, asker: Asker, order: np.ndarray, wanted: int, role: str) -> tuple[list[int], int]:
         """Answers of the first ``wanted`` rows of the order that give one; and how many rows that took."""
@@ -199,11 +201,19 @@ class Purchase:
         select = self.settings.select
         if select == "random" or not len(rest):
             return np.random.default_rng([self.settings.seed, 1]).permutation(rest)
-        query = _span_query if isinstance(select, str) else select
-        chosen = np.asarray(query(self.X[rest], len(rest)))
-        if sorted(chosen.tolist()) != list(range(len(rest))):
-            raise ValueError(f"select must return each of the {len(rest)} rows once, best first.")
-        return rest[chosen]
+        n = min(len(rest), self.settings.budget)
+        chosen = np.asarray((self._by_span if isinstance(select, str) else select)(self.X[rest], n))
+        if len(set(chosen.tolist())) != n or not np.all((chosen >= 0) & (chosen < len(rest))):
+            raise ValueError(
+                f"select must return {n} different row numbers from 0 to {len(rest) - 1}, best first."
+            )
+        others = np.setdiff1d(np.arange(len(rest)), chosen)  # asked only where very many are refused
+        return rest[np.concatenate([chosen, others])]
+
+    def _by_span(self, X: Any, n: int) -> np.ndarray:
+        if issparse(X):
+            raise ValueError('Points are chosen from dense features: use select="random" for sparse ones.')
+        return SpanSelection().query(with_ones(X) if self.settings.student.fit_intercept else X, n)
 
     # -- judging -----------------------------------------------------------------------------------
 
@@ -286,6 +296,8 @@ class Purchase:
             audit=np.array(audit, dtype=int),
             learned=np.array(learned, dtype=int),
             answers=labels,
+            kind=ledger.kind,
+            said=np.array([ledger.rows[self.names[row]].answers[0] for row in rows]),
             classes=ledger.classes or tuple(map(str, range(labels.n_classes if labels else 2))),
             looks=tuple(self.looks),
             linearity=self._linearity(audit) if len(audit) else None,
@@ -295,7 +307,3 @@ class Purchase:
             price=self.settings.price,
             counts=dict(ledger.counts),
         )
-
-
-def _span_query(X: Any, n: int) -> np.ndarray:
-    return np.random.default_rng(0).permutation(X.shape[0])[:n]

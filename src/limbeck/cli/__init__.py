@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from limbeck import __version__
-from limbeck.cli import distill, predict, reproduce
+from limbeck.cli import audit, distill, label, plan, predict, reproduce, select
 from limbeck.cli._console import fail
 from limbeck.records import UserError
 
@@ -16,7 +16,7 @@ app = typer.Typer(
     help="Exact knowledge distillation into linear students: what the student will learn, how many teacher "
     "answers it needs, which ones, and how sure you can be.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
@@ -39,6 +39,10 @@ def _root(
 app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.command("distill", epilog=distill.EPILOG)(distill.distill)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
+app.command("select", epilog=select.EPILOG)(select.select)
+app.command("plan", epilog=plan.EPILOG)(plan.plan)
+app.command("label", epilog=label.EPILOG)(label.label)
+app.command("audit", epilog=audit.EPILOG)(audit.audit)
 
 
 def main() -> None:

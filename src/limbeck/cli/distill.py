@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import platform
-import shlex
-import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text as Words
 
-from limbeck import __version__
 from limbeck.cli import _options as options
+from limbeck.cli import _provenance as provenance
 from limbeck.cli._console import messages, results
 from limbeck.cli._progress import Bar
 from limbeck.records import UserError
@@ -25,11 +20,15 @@ if TYPE_CHECKING:
 
 EPILOG = """Examples:
 
- limbeck distill reviews.csv --text review --teacher-probability p_spam --out student.json --report report.html
-
- limbeck distill pool.parquet --embedding vector --id doc --answers bought.csv --teacher-logit z --out student.json
-
- limbeck distill digits.npz --out student.json        keys X, id, teacher_probability need no options
+\b
+  limbeck distill reviews.csv --text review --teacher-probability p_spam \\
+      --out student.json --report report.html
+\b
+  limbeck distill pool.parquet --embedding vector --id doc \\
+      --answers bought.csv --teacher-logit z --out student.json
+\b
+  limbeck distill digits.npz --out student.json
+      (the keys X, id and teacher_probability need no options)
 
 Then: limbeck predict student.json new.parquet --out answers.csv"""
 
@@ -62,10 +61,6 @@ def distill(
         float, typer.Option(help="Share of the answers kept aside, at random, to rate the student.")
     ] = 0.2,
     repeats: Annotated[int, typer.Option(min=2, help="Random orders behind the report's curves.")] = 10,
-    evidence: Annotated[
-        bool,
-        typer.Option("--evidence", help="Save the points learned from too: predict can then prove answers."),
-    ] = False,
     report: options.Report = None,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
@@ -106,7 +101,11 @@ def distill(
         made = distil(X[learn], replies[learn], recipe, pool=None if answers is None else pool.X[unlabelled])
     except (ValueError, ArithmeticError) as error:
         raise UserError(str(error)) from error
-    sources = _sources(table, answers, len(pool.ids), len(rows), seed)
+    sources = provenance.sources(
+        {"points": table, "answers": answers},
+        rows=f"{len(pool.ids)} points, {len(rows)} answered",
+        seed=str(seed),
+    )
     page = None
     if report is not None:
         page = _page(pool, X, rows, replies, learn, rate, made, recipe, repeats, seed, sources)
@@ -183,24 +182,6 @@ def _page(pool, X, rows, replies: Answers, learn, rate, made: Distilled, recipe,
             sources=sources,
         )
     )
-
-
-def _sources(table: Path, answers: Path | None, points: int, answered: int, seed: int) -> dict[str, str]:
-    files = {"points": table} if answers is None else {"points": table, "answers": answers}
-    return {
-        "command": "limbeck " + shlex.join(sys.argv[1:]),
-        **{f"{name}, SHA-256": f"{_digest(path)}  {path.name}" for name, path in files.items()},
-        "rows": f"{points} points, {answered} answered",
-        "seed": str(seed),
-        "limbeck": __version__,
-        "versions": f"Python {platform.python_version()}, NumPy {version('numpy')}, SciPy {version('scipy')}, "
-        f"scikit-learn {version('scikit-learn')}",
-    }
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _tell(made: Distilled, truth: Answers, T, out: Path, report: Path | None) -> None:

@@ -97,7 +97,21 @@ def joined(pool: Pool, pool_table: Table, table: Table, teacher: Teacher, identi
     UserError
         If an answer's id occurs twice or is none of the pool's: nothing paid for is dropped silently.
     """
-    chunks = list(read(table, [identifier, *teacher.columns]))
+    chunks = list(read(table, list(dict.fromkeys([identifier, *teacher.columns]))))
+    rows = _rows_of(chunks, pool, pool_table, table, identifier)
+    answers = read_answers(teacher, chunks)
+    order = np.argsort(rows)
+    return Answered(rows[order], answers[order])
+
+
+def located(pool: Pool, pool_table: Table, table: Table, identifier: str) -> np.ndarray:
+    """Rows of the pool, increasing, that another table names; errors as `joined`."""
+    return np.sort(_rows_of(list(read(table, [identifier])), pool, pool_table, table, identifier))
+
+
+def _rows_of(
+    chunks: Sequence[Chunk], pool: Pool, pool_table: Table, table: Table, identifier: str
+) -> np.ndarray:
     ids = [name for chunk in chunks for name in ids_of(chunk, identifier)]
     row_of = {name: row for row, name in enumerate(pool.ids)}
     unique_ids(ids, table, identifier)
@@ -112,10 +126,7 @@ def joined(pool: Pool, pool_table: Table, table: Table, teacher: Teacher, identi
             f"{table.path}: {len(strangers)} answers have ids that {pool_table.path} does not; the first is "
             f"{strangers[0]!r}, row {ids.index(strangers[0]) + 1}."
         )
-    answers = read_answers(teacher, chunks)
-    rows = np.array([row_of[name] for name in ids])
-    order = np.argsort(rows)
-    return Answered(rows[order], answers[order])
+    return np.array([row_of[name] for name in ids])
 
 
 def chunks_of(table: Table, features: Features, identifier: str | None) -> Iterator[tuple[list[str], Matrix]]:

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from limbeck.displays.style import BLACK, BLUE, CYCLE, MARKERS, house_style, new_figure
-from limbeck.theory.angles import RIGHT, EmpiricalTail
+from limbeck.displays.tail import TailDisplay
+from limbeck.theory.angles import EmpiricalTail
 
 
 class Curve(Protocol):
@@ -76,15 +77,8 @@ def alpha_path(alphas: np.ndarray, losses: np.ndarray, stderrs: np.ndarray, chos
 
 def tail(p: EmpiricalTail, confidence: float = 0.95) -> Figure:
     """p(theta) of a sample with its two-sided band."""
-    grid = np.linspace(0.0, RIGHT, 181)
-    half = p.band((1 + confidence) / 2)
-    values = p(grid)
     with house_style():
         figure, (ax,) = new_figure(width=6.0, height=3.2)
-        ax.fill_between(
-            grid, np.maximum(values - half, 0), np.minimum(values + half, 1), color=BLUE, alpha=0.2
-        )
-        ax.plot(grid, values, color=BLUE)
-        ax.set(xlim=(0, RIGHT), ylim=(0, 1.02), xlabel="angle θ to the student", ylabel="p(θ)")
-        ax.set_xticks([0, RIGHT / 2, RIGHT], ["0", "π/4", "π/2"])
-        return figure
+    TailDisplay(p, confidence).plot(ax, legend=False)
+    ax.set_xlabel("angle θ to the student")
+    return figure

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing
 
 from limbeck.displays.style import BLUE, GREEN, ORANGE, PURPLE, SKY, house_style, new_figure
+from limbeck.labels import from_probabilities
 from limbeck.theory import SymmetricTask, transfer_risk_bound, transfer_risk_bound_tight
 from limbeck.theory.curves import DataCurve
+from limbeck.theory.risk import wilson
 
 LINES = ((PURPLE, "--"), (GREEN, "-."), (ORANGE, ":"), (SKY, (0, (1, 1))))
 
@@ -21,7 +27,8 @@ LINES = ((PURPLE, "--"), (GREEN, "-."), (ORANGE, ":"), (SKY, (0, (1, 1))))
 class TransferRiskDisplay:
     """Transfer risk after n labels, in the form of scikit-learn's displays.
 
-    Make one with `from_data` or `from_task`, or from arrays; draw it, again if wanted, with `plot`.
+    Make one with `from_estimator`, `from_predictions`, `from_data` or `from_task`, or from arrays; draw it, again if
+    wanted, with `plot`.
 
     Examples
     --------
@@ -50,6 +57,73 @@ class TransferRiskDisplay:
     """Axes last drawn on."""
     figure_: Figure | None = None
     """Figure last drawn on."""
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        teacher_proba: ArrayLike,
+        X_test: Any,
+        teacher_proba_test: ArrayLike,
+        *,
+        n: ArrayLike | None = None,
+        confidence: float = 0.95,
+    ) -> TransferRiskDisplay:
+        """Held-out disagreement of clones of a student fitted on the first n rows, one fit for every n.
+
+        For the exact student of a linear teacher `from_data` has every n for the price of one fit.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Learns by ``fit(X, teacher_proba=...)`` and has `predict_proba`.
+        X, teacher_proba : array-like, shapes (m, d) and (m,) or (m, K)
+            Rows, in the order in which they are bought, and the teacher's answers.
+        X_test, teacher_proba_test : array-like
+            Rows drawn at random, none learned from, and the teacher's answers.
+        n : array_like of int, optional
+            Numbers of labels; default 12 from 4 to m, evenly spaced by ratio.
+        confidence : float
+            Of Wilson's interval for each student's risk.
+        """
+        given = np.asarray(teacher_proba)
+        sizes = np.asarray(_sizes(len(given)) if n is None else n)
+        predictions = [
+            clone(estimator)
+            .fit(_safe_indexing(X, np.arange(m)), teacher_proba=given[:m])
+            .predict_proba(X_test)
+            for m in sizes
+        ]
+        return cls.from_predictions(sizes, predictions, teacher_proba_test, confidence=confidence)
+
+    @classmethod
+    def from_predictions(
+        cls, n: ArrayLike, student_proba: Any, teacher_proba: ArrayLike, *, confidence: float = 0.95
+    ) -> TransferRiskDisplay:
+        """Held-out disagreement of students of n labels, with Wilson's interval for each one's risk.
+
+        Parameters
+        ----------
+        n : array_like of int, shape (k,)
+            Numbers of labels.
+        student_proba : sequence of k array_like, shape (m,) or (m, K)
+            What the student of each n says about the held-out rows.
+        teacher_proba : array_like, shape (m,) or (m, K)
+            What the teacher says about them.
+        confidence : float
+        """
+        truth = from_probabilities(teacher_proba)
+        sizes = np.asarray(n)
+        if len(student_proba) != len(sizes):
+            raise ValueError(f"{len(student_proba)} predictions for {len(sizes)} numbers of labels.")
+        said = [from_probabilities(p) for p in student_proba]
+        if any(len(s) != len(truth) or s.n_classes != truth.n_classes for s in said):
+            raise ValueError("Students and teacher must answer for the same rows and classes.")
+        wrong = np.array([np.count_nonzero(s.decisions != truth.decisions) for s in said])
+        low, high = wilson(wrong, len(truth), confidence)
+        name = f"{confidence:.0%} interval for each student's risk"
+        return cls(sizes, wrong / len(truth), low, high, name="held-out disagreement", interval_name=name)
 
     @classmethod
     def from_data(
@@ -124,3 +198,7 @@ class TransferRiskDisplay:
                 ax.legend()
         self.ax_, self.figure_ = ax, ax.get_figure(root=True)
         return self
+
+
+def _sizes(most: int) -> np.ndarray:
+    return np.unique(np.geomspace(min(4, most), most, 12).round().astype(int))

@@ -1,21 +1,71 @@
-"""Points as the solver sees them: coordinates of their span, few enough to factorise, and the way back."""
+"""Points as the solvers see them: with the intercept's column, factorised once; few coordinates, and the way back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 from scipy.sparse import issparse
 
-from limbeck.labels import Array
-from limbeck.theory import Span
+from limbeck.labels import Array, SoftLabels
+from limbeck.theory import MinimumNorm, Span
 
 LARGEST_GRAM = 8000
+SWALLOWED = 1e-11
+CONSISTENT = 1e-9  # what is left of the logits, relative to their norm, where a linear teacher gave them
 
 Matrix = Any
 """Points: a dense array or a SciPy sparse matrix, (n, d)."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points (n, d), and whether a column of ones stands beside them."""
+
+    X: Matrix
+    """As given, float64."""
+    intercept: bool
+    """Whether the student has an intercept."""
+    _last: list = field(default_factory=list, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return self.X.shape[0]
+
+    def __getitem__(self, rows: np.ndarray) -> Points:
+        return Points(self.X[rows], self.intercept)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether they are sparse, and stay so."""
+        return issparse(self.X)
+
+    @cached_property
+    def affine(self) -> Matrix:
+        """(n, d + 1) with the column of ones last, (n, d) without intercept."""
+        return with_ones(self.X) if self.intercept else self.X
+
+    @cached_property
+    def span(self) -> Span:
+        """Of ``affine``, dense: factorised once for the student, its leave-one-out, and the verdict on linearity."""
+        return Span(self.affine)
+
+    def least_squares(self, labels: SoftLabels) -> MinimumNorm:
+        """Minimum-norm least squares on all logits, (d + 1, m): asked by verdict and student, so the last is kept."""
+        if not self._last or self._last[0] is not labels:
+            self._last[:] = labels, self.span.solve(labels.logits.reshape(len(self), -1))
+        return self._last[1]
+
+    @cached_property
+    def size(self) -> float:
+        """Largest entry, or 1 if all are 0."""
+        return max(float(self.X.max()), -float(self.X.min())) or 1.0
+
+    def unit(self) -> Points:
+        """The same, at a size beside which a column of ones neither vanishes nor hides them."""
+        return self if 1e-6 < self.size < 1e6 else Points(self.X / self.size, self.intercept)
 
 
 @dataclass(frozen=True)
@@ -37,8 +87,9 @@ class Design:
         return (v if self.basis is None else np.asarray(self.basis.T @ v)).T, b
 
 
-def reduced(X: Matrix, *, intercept: bool) -> Design:
+def reduced(points: Points) -> Design:
     """Coordinates for a ridge fit: an orthonormal basis of the rows where n <= d, the features where n > d."""
+    X, intercept = points.X, points.intercept
     n, d = X.shape
     basis = None
     if n > d:

@@ -9,16 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import qr, solve_triangular
-from scipy.optimize import minimize, nnls
-from scipy.sparse import issparse
 from scipy.sparse.linalg import lsmr
 
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._design import Matrix, with_ones
+from limbeck.students._bound import bounded
+from limbeck.students._design import CONSISTENT, SWALLOWED, Matrix, Points
 from limbeck.students._objective import Minimum, Objective, minimise
 from limbeck.theory import Span
 
-CONSISTENT = 1e-9
 NEARLY = 1e-2
 FARTHEST = 300.0
 
@@ -42,36 +40,39 @@ class Exact:
 
 
 def fit_exact(
-    X: Matrix, labels: SoftLabels, weight: Array, *, intercept: bool, bound: bool, mass: Array | None = None
+    points: Points, labels: SoftLabels, weight: Array, *, bound: bool, mass: Array | None = None
 ) -> Exact:
     """Minimum-norm student if the logits can be met, else the minimiser of the soft cross-entropy.
 
     Parameters
     ----------
-    X : array or sparse matrix, shape (n, d)
-        Points, none with weight 0.
+    points : Points
+        n of them, none with weight 0.
     labels : SoftLabels
         Answers; saturated rows are constraints if ``bound``, else hard labels.
     weight : ndarray, shape (n,)
         Summing to 1.
-    intercept, bound : bool
+    bound : bool
         See `SoftLabelClassifier`.
     mass : ndarray, shape (n,), optional
         Weight that leaving a row out removes; given, leave-one-out logits are computed (dense points only).
     """
-    X1 = with_ones(X) if intercept else X
-    exact = ~labels.saturated
-    if issparse(X1):
-        theta, realisable, found = _sparse(X1, labels, weight)
+    intercept = points.intercept
+    if points.sparse:
+        theta, realisable, found = _sparse(points.affine, labels, weight)
         return _split(theta, intercept, realisable, found, None)
-    span = Span(X1)
+    _refuse_swallowed(points)
+    span = points.span
+    if span.rank == 0:
+        return _split(
+            np.zeros((span.d, labels.columns)), intercept, False, None, np.zeros((span.n, labels.columns))
+        )
     A = span.coordinates(span.X) if span.rank < span.d or span.n <= span.d else span.X
     back = None if A is span.X else span.basis
-    if not exact.all():
-        theta, realisable, found = _constrained(A, labels, weight) if bound else _newton(A, labels, weight)
+    if labels.saturated.any():
+        theta, realisable, found = bounded(A, labels, weight) if bound else _newton(A, labels, weight)
         return _split(_lift(theta, back), intercept, realisable, found, None)
-    Z = labels.logits.reshape(len(labels), -1)
-    solved = span.solve(Z)
+    solved = points.least_squares(labels)
     realisable = solved.inconsistency <= CONSISTENT
     found = None
     theta = span.coordinates(solved.weights.T).T if back is not None else solved.weights
@@ -79,9 +80,19 @@ def fit_exact(
         # Logits far from a linear teacher's lead least squares astray; zero never does.
         near = solved.inconsistency < NEARLY
         theta, _, found = _newton(A, labels, weight, theta if near else None)
-    left_out = None if mass is None else _left_out(A, theta, labels, weight, mass, realisable)
+    left_out = None if mass is None else _left_out(span, A, theta, labels, weight, mass, realisable)
     full = solved.weights if realisable else _lift(theta, back)
     return _split(full, intercept, realisable, found, left_out)
+
+
+def _refuse_swallowed(points: Points) -> None:
+    """Beside ones, features of 1e-12 are rounding; with more rows than columns each column is scaled by itself."""
+    n, d = points.X.shape
+    if points.intercept and n <= d + 1 and points.size < SWALLOWED:
+        raise ValueError(
+            f"The features (largest {points.size:.1e}) vanish beside the intercept's column of ones, with which they "
+            "share the norm that alpha=0 minimises: scale them, use fit_intercept=False, or alpha > 0."
+        )
 
 
 def _lift(theta: Array, basis: Array | None) -> Array:
@@ -137,73 +148,6 @@ def _refuse_separated(F: Array, labels: SoftLabels, *, force: bool = False) -> N
         )
 
 
-def _constrained(A: Array, labels: SoftLabels, weight: Array) -> tuple[Array, bool, Minimum | None]:
-    """Two classes: saturated rows as one-sided constraints |logit| >= least, on the side they say."""
-    held = labels.saturated
-    least = labels.least[held]
-    sign = np.where(labels.probabilities[held] > 0.5, 1.0, -1.0)
-    C, E = sign[:, None] * A[held], A[~held]
-    free, theta, realisable = np.eye(A.shape[1]), np.zeros((A.shape[1], 1)), True
-    if (~held).any():
-        span = Span(E)
-        solved = span.solve(labels.logits[~held][:, None])
-        theta, realisable = solved.weights, solved.inconsistency <= CONSISTENT
-        free = (
-            np.linalg.qr(span.basis.T, mode="complete")[0][:, span.rank :]
-            if span.rank < span.d
-            else free[:, :0]
-        )
-    if realisable:
-        # Least distance: the shortest step u with C free u >= least - C theta (Lawson and Hanson).
-        short = least - (C @ theta)[:, 0]
-        if short.max() <= 0:
-            return theta, True, None
-        u = _least_distance(C @ free, short)
-        if u is None:
-            raise ValueError(
-                f"No linear student is as sure as the {held.sum()} saturated rows say while meeting the other answers: "
-                "the teacher is not linear here. Use saturated='drop' or alpha > 0."
-            )
-        return theta + (free @ u)[:, None], True, None
-    objective = Objective(E, labels[~held], weight[~held] / weight[~held].sum(), np.zeros(A.shape[1]), 0.0)
-
-    def value(v: Array) -> tuple[float, Array]:
-        F = (E @ v)[:, None]
-        return objective.value(v[:, None], F), objective.gradient(v[:, None], F)[:, 0]
-
-    sure = {"type": "ineq", "fun": lambda v: C @ v - least, "jac": lambda v: C}
-    best = minimize(
-        value,
-        theta[:, 0],
-        jac=True,
-        method="SLSQP",
-        constraints=[sure],
-        options={"ftol": 1e-14, "maxiter": 1000},
-    )
-    if not best.success or (C @ best.x - least).min() < -1e-6:
-        raise ValueError(
-            f"No linear student is as sure as the {held.sum()} saturated rows say ({best.message}). "
-            "Use saturated='drop' or alpha > 0."
-        )
-    return best.x[:, None], False, Minimum(best.x[:, None], 0.0, int(best.nit), True)
-
-
-def _least_distance(C: Array, b: Array) -> Array | None:
-    """Shortest u with C u >= b, by non-negative least squares; None if there is none."""
-    if C.shape[1] == 0:
-        return None
-    scale = np.linalg.norm(C, axis=1)
-    scale[scale == 0] = 1.0
-    size = max(float(np.abs(b / scale).max()), 1e-300)
-    E = np.vstack([(C / scale[:, None]).T, (b / scale / size)[None, :]])
-    f = np.append(np.zeros(C.shape[1]), 1.0)
-    dual, _ = nnls(E, f, maxiter=50 * E.shape[1])
-    rest = E @ dual - f
-    if np.linalg.norm(rest) < 1e-9:
-        return None
-    return -rest[:-1] / rest[-1] * size
-
-
 def _sparse(X1: Matrix, labels: SoftLabels, weight: Array) -> tuple[Array, bool, Minimum | None]:
     """LSMR on the logits; conjugate-gradient Newton where no linear teacher gave them."""
     if labels.saturated.any():
@@ -234,7 +178,7 @@ def _sparse_newton(
 
 
 def _left_out(
-    A: Array, theta: Array, labels: SoftLabels, weight: Array, mass: Array, realisable: bool
+    span: Span, A: Array, theta: Array, labels: SoftLabels, weight: Array, mass: Array, realisable: bool
 ) -> Array:
     """Leave-one-out logits (n, m) at alpha = 0.
 
@@ -243,8 +187,7 @@ def _left_out(
     were met, by one Newton step where not.
     """
     F = A @ theta
-    U, R = qr(A, mode="economic", check_finite=False)
-    leverage = np.einsum("ij,ij->i", U, U)
+    leverage = span.leverages
     alone = leverage > 1 - 1e-8
     if realisable:
         out = (
@@ -255,6 +198,7 @@ def _left_out(
         objective = Objective(A, labels, weight, np.zeros(A.shape[1]), 0.0)
         out = objective.leave_one_out(theta, mass)
     if alone.any():
+        U, R = qr(A, mode="economic", check_finite=False)
         pinv = solve_triangular(R, U[alone].T, check_finite=False)  # columns c_i of A^+
         out[alone] = F[alone] - (pinv.T @ theta) / np.einsum("ij,ij->j", pinv, pinv)[:, None]
     return out

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import issparse
 
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._design import Design, Matrix, reduced
+from limbeck.students._design import Design, Points, reduced
 from limbeck.students._exact import Exact, fit_exact
 from limbeck.students._objective import Minimum, Objective, minimise
 from limbeck.students._path import AlphaPath, follow, stopped_flow
@@ -21,7 +20,6 @@ class Settings:
     """The constructor's parameters that the learners need; see `SoftLabelClassifier`."""
 
     alpha: float | str
-    intercept: bool
     saturated: str
     stop_time: float | None
     tol: float
@@ -48,20 +46,20 @@ class Learned:
     """Largest gradient entry, relative to the points' size."""
 
 
-def learn(X: Matrix, labels: SoftLabels, counts: Array, settings: Settings, rows: np.ndarray) -> Learned:
-    """The student of rows X (n, d), none of weight 0, with weights ``counts`` (n,) as given.
+def learn(points: Points, labels: SoftLabels, counts: Array, settings: Settings, rows: np.ndarray) -> Learned:
+    """The student of n points, none of weight 0, with weights ``counts`` (n,) as given.
 
     ``rows`` (n,) are their numbers in what the user gave, for messages.
     """
     if settings.stop_time is not None:
-        design = reduced(X, intercept=settings.intercept)
+        design = reduced(points)
         found = stopped_flow(design, labels, counts / counts.sum(), float(settings.stop_time))
         return _of_minimum(design, found, float("nan"))
     if settings.alpha == "loo":
-        return _by_leave_one_out(X, labels, counts, settings)
+        return _by_leave_one_out(points, labels, counts, settings)
     if settings.alpha == 0:
-        return _without_ridge(X, labels, counts, settings, rows)
-    design = reduced(X, intercept=settings.intercept)
+        return _without_ridge(points, labels, counts, settings, rows)
+    design = reduced(points)
     alpha = float(settings.alpha)
     objective = Objective(design.A, labels, counts / counts.sum(), design.penalised, alpha)
     found = minimise(objective, objective.zero(), tol=settings.tol, max_iter=settings.max_iter)
@@ -69,7 +67,7 @@ def learn(X: Matrix, labels: SoftLabels, counts: Array, settings: Settings, rows
 
 
 def _without_ridge(
-    X: Matrix, labels: SoftLabels, counts: Array, settings: Settings, rows: np.ndarray
+    points: Points, labels: SoftLabels, counts: Array, settings: Settings, rows: np.ndarray
 ) -> Learned:
     held = labels.saturated
     mixed = bool(held.any() and not held.all())  # all saturated: hard labels, which have a cross-entropy
@@ -81,31 +79,31 @@ def _without_ridge(
         )
     if mixed and settings.saturated == "drop":
         kept = np.flatnonzero(~held)
-        X, labels, counts = X[kept], labels[kept], counts[kept]
+        points, labels, counts = points[kept], labels[kept], counts[kept]
     bound = mixed and settings.saturated == "bound"
-    if bound and (labels.n_classes > 2 or issparse(X)):
+    if bound and (labels.n_classes > 2 or points.sparse):
         wanted = "is for two classes" if labels.n_classes > 2 else "needs dense points"
         raise ValueError(f"saturated='bound' {wanted}: use 'drop' or alpha > 0.")
     if bound and np.isinf(labels.least[held]).any():
         raise ValueError(
-            f"Row {rows[np.isinf(labels.least)][0]} has an infinite logit: saturated='bound' needs to know how large it "
-            "is at least. Give probabilities as they were stored, or use saturated='drop' or alpha > 0."
+            f"Row {rows[np.isinf(labels.least)][0]} has an infinite logit: saturated='bound' needs to know how large "
+            "it is at least. Give probabilities as they were stored, or use saturated='drop' or alpha > 0."
         )
-    found = fit_exact(X, labels, counts / counts.sum(), intercept=settings.intercept, bound=bound)
+    found = fit_exact(points, labels, counts / counts.sum(), bound=bound)
     return _of_exact(found, None)
 
 
-def _by_leave_one_out(X: Matrix, labels: SoftLabels, counts: Array, settings: Settings) -> Learned:
+def _by_leave_one_out(points: Points, labels: SoftLabels, counts: Array, settings: Settings) -> Learned:
     if len(labels) < 2:
         raise ValueError("alpha='loo' leaves rows out one by one and there is 1 sample: give alpha a number.")
     weight, mass = counts / counts.sum(), np.minimum(counts, 1.0) / counts.sum()
-    design = reduced(X, intercept=settings.intercept)
-    if issparse(design.A) and X.shape[1] > MOST_SPARSE_COORDINATES:
+    design = reduced(points)
+    if points.sparse and design.basis is None and points.X.shape[1] > MOST_SPARSE_COORDINATES:
         raise ValueError(
-            f"alpha='loo' factorises min(n, d) coordinates, and sparse points of shape {X.shape} have too many: "
+            f"alpha='loo' factorises min(n, d) coordinates, and sparse points of shape {points.X.shape} have too many: "
             "give alpha a number (GridSearchCV can choose it)."
         )
-    exact, why = _left_out_at_zero(X, labels, weight, mass, settings)
+    exact, why = _left_out_at_zero(points, labels, weight, mass, settings)
     path, found = follow(design, labels, weight, mass, counts, exact, why)
     if found is not None:
         return _of_minimum(design, found, path.chosen, path)
@@ -114,17 +112,17 @@ def _by_leave_one_out(X: Matrix, labels: SoftLabels, counts: Array, settings: Se
 
 
 def _left_out_at_zero(
-    X: Matrix, labels: SoftLabels, weight: Array, mass: Array, settings: Settings
+    points: Points, labels: SoftLabels, weight: Array, mass: Array, settings: Settings
 ) -> tuple[Exact | None, str]:
     """The student at alpha = 0 with its leave-one-out logits, or why there is none."""
     skipped = "alpha = 0 was not tried: "
     if labels.saturated.any():
         held = int(labels.saturated.sum())
         return None, f"{skipped}{held} rows hold probabilities of 0 or 1, which have no finite logit"
-    if issparse(X):
+    if points.sparse:
         return None, f"{skipped}the points are sparse"
     try:
-        return fit_exact(X, labels, weight, intercept=settings.intercept, bound=False, mass=mass), ""
+        return fit_exact(points, labels, weight, bound=False, mass=mass), ""
     except ArithmeticError as error:
         return None, f"{skipped}{error}"
 

@@ -6,12 +6,13 @@ K >= 3). Coordinates without penalty (the intercept; all of them at alpha = 0) a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
+from scipy.linalg import LinAlgError, cho_solve, lapack, solve_triangular
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import expit, log_expit, log_softmax, softmax
 
@@ -44,7 +45,7 @@ class Objective:
     @property
     def columns(self) -> int:
         """Number m of logits."""
-        return 1 if self.labels.probabilities.ndim == 1 else self.labels.n_classes
+        return self.labels.columns
 
     def logits(self, theta: Array) -> Array:
         """F = A theta, (n, m)."""
@@ -135,13 +136,7 @@ class Objective:
                 U, shifted = P * (1 - P) * U, 0.0
             return (A.T @ (s[:, None] * U) + self._ridge * V + shifted).ravel()
 
-        factors = self._preconditioner(np.maximum(s @ (P * (1 - P)), 1e-12))
-
-        def precondition(v: Array) -> Array:
-            V = v.reshape(r, m)
-            if isinstance(factors, list):
-                return np.column_stack([cho_solve(f, V[:, k]) for k, f in enumerate(factors)]).ravel()
-            return (V / factors).ravel()
+        precondition = self._preconditioner(P)
 
         H = LinearOperator((r * m, r * m), matvec=times)
         M = LinearOperator((r * m, r * m), matvec=precondition)
@@ -150,23 +145,38 @@ class Objective:
         return found.reshape(r, m)
 
     @cached_property
-    def _gram(self) -> Array:
-        return _weighted_gram(self.A, self.weight)
-
-    @cached_property
     def _mean_square(self) -> float:
         A2 = self.A.multiply(self.A) if hasattr(self.A, "multiply") else np.square(self.A)
         return float(np.mean(A2.T @ self.weight))
 
-    def _preconditioner(self, curvature: Array) -> list | Array:
-        r = self.A.shape[1]
-        if r <= 4 * DENSE_UNKNOWNS:
-            jitter = 1e-12 * max(self._gram.diagonal().max(), 1e-300)
-            ridge = np.diag(self.alpha * self.penalised + jitter)
-            return [cho_factor(c * self._gram + ridge) for c in curvature]
-        A2 = self.A.multiply(self.A) if hasattr(self.A, "multiply") else np.square(self.A)
-        diagonal = np.asarray(A2.T @ self.weight).ravel()
-        return diagonal[:, None] * curvature + self._ridge + 1e-12 * max(diagonal.max(), 1e-300)
+    def _preconditioner(self, P: Array) -> Callable[[Array], Array]:
+        """Approximate H^-1 on rows flattened from (r, m).
+
+        A row's curvature diag(p) - p p^T has the pseudo-inverse C diag(1/p) C, C = I - 11^T/K centring the
+        classes: each class by its own Gram matrix of weights s p_k, then centred, is H^-1 but for what rows share.
+        """
+        (r, m), s = (self.A.shape[1], self.columns), self.weight
+        curvature = P if m > 1 else P * (1 - P)
+        ridge = self.alpha * self.penalised
+
+        def centred(V: Array) -> Array:
+            return (V - V.mean(axis=1, keepdims=True) if m > 1 else V).ravel()
+
+        if r > 4 * DENSE_UNKNOWNS:
+            A2 = self.A.multiply(self.A) if hasattr(self.A, "multiply") else np.square(self.A)
+            diagonal = np.asarray(A2.T @ (s[:, None] * curvature)) + ridge[:, None]
+            diagonal += 1e-12 * max(diagonal.max(), 1e-300)
+            return lambda v: centred(v.reshape(r, m) / diagonal)
+        factors = []
+        for k in range(m):
+            H = _weighted_gram(self.A, s * curvature[:, k]) + np.diag(ridge)
+            factors.append(cholesky(H + 1e-12 * max(H.diagonal().max(), 1e-300) * np.eye(r)))
+
+        def solve(v: Array) -> Array:
+            V = v.reshape(r, m)
+            return centred(np.column_stack([cho_solve((L, True), V[:, k]) for k, L in enumerate(factors)]))
+
+        return solve
 
     # -- leave-one-out -----------------------------------------------------------------------------
 
@@ -216,7 +226,7 @@ class Objective:
 
     def _full_step(self, F: Array, G: Array, P: Array, mass: Array) -> Array:
         n, m, r = len(F), self.columns, self.A.shape[1]
-        L = _cholesky(self.hessian(F))
+        L = cholesky(self.hessian(F))
         A = self.A.toarray() if hasattr(self.A, "toarray") else self.A  # r m is small: so is this
         J = np.zeros((m, r, n, m))
         for k in range(m):
@@ -288,14 +298,23 @@ def minimise(
     return Minimum(theta, size, taken, size <= max(tol, 1e-9))
 
 
+def _blocks(n: int) -> list[slice]:
+    """Rows a thousand at a time: products of them stay in the cache."""
+    return [slice(start, start + 1024) for start in range(0, n, 1024)]
+
+
 def _weighted_gram(A: Matrix, weight: Array) -> Array:
     if hasattr(A, "multiply"):
         return (A.T @ A.multiply(weight[:, None])).toarray()
-    root = A * np.sqrt(weight)[:, None]
-    return root.T @ root
+    root, total = np.sqrt(weight)[:, None], np.zeros((A.shape[1], A.shape[1]))
+    for rows in _blocks(len(A)):
+        half = A[rows] * root[rows]
+        total += half.T @ half
+    return total
 
 
-def _cholesky(H: Array) -> Array:
+def cholesky(H: Array) -> Array:
+    """Lower Cholesky factor of H, lifted by rounding-sized multiples of the identity until there is one."""
     jitter, size = 0.0, max(float(H.diagonal().max()), 1e-300)
     for _ in range(12):
         try:
@@ -313,17 +332,15 @@ def newton_step(H: Array, gradient: Array) -> Array:
 
 def _solve(H: Array, b: Array) -> Array:
     scale = np.sqrt(np.maximum(H.diagonal(), 1e-300))
-    return cho_solve((_cholesky(H / np.outer(scale, scale)), True), b / scale) / scale
+    return cho_solve((cholesky(H / np.outer(scale, scale)), True), b / scale) / scale
 
 
 def _leverage(H: Array, A: Matrix) -> Array:
     """a_i' H^-1 a_i for every row, (n,)."""
     scale = np.sqrt(np.maximum(H.diagonal(), 1e-300))
-    L = _cholesky(H / np.outer(scale, scale))
+    root = lapack.dtrtri(cholesky(H / np.outer(scale, scale)), lower=1)[0] / scale
     out = np.empty(A.shape[0])
-    for start in range(0, len(out), 4096):  # a block at a time, which also keeps sparse rows sparse
-        rows = A[start : start + 4096]
-        rows = rows.toarray() if hasattr(rows, "toarray") else rows
-        half = solve_triangular(L, (rows / scale).T, lower=True, check_finite=False)
-        out[start : start + len(rows)] = np.einsum("ij,ij->j", half, half)
+    for rows in _blocks(len(out)):  # which also keeps sparse points sparse
+        B = A[rows].toarray() if hasattr(A, "toarray") else A[rows]
+        out[rows] = np.square(B @ root.T).sum(axis=1)
     return out

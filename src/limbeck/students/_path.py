@@ -16,6 +16,7 @@ from limbeck.students._objective import Minimum, Objective, minimise
 
 DECADES, PER_DECADE = 8, 2
 STANDARD_ERRORS = 2.0
+ENOUGH = 1e-8  # of the gradient, to compare alphas by; the one chosen is then followed to the end
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def follow(
     theta, kept, rows = None, {}, {}
     for alpha in alphas[::-1]:
         objective = Objective(design.A, labels, weight, design.penalised, float(alpha))
-        found = minimise(objective, objective.zero() if theta is None else theta)
+        found = minimise(objective, objective.zero() if theta is None else theta, tol=ENOUGH)
         theta = found.theta
         kept[alpha] = found
         F = objective.leave_one_out(theta, mass)
@@ -88,8 +89,13 @@ def follow(
     losses = np.array([weight @ rows[a] for a in tried])
     stderrs = np.array([_stderr(rows[a], weight, counts) for a in tried])
     best = float(tried[np.argmin(losses)])
+
+    def student(alpha: float) -> Minimum:
+        objective = Objective(design.A, labels, weight, design.penalised, alpha)
+        return minimise(objective, kept[alpha].theta)
+
     if 0.0 not in rows:
-        return AlphaPath(tried, losses, stderrs, best, why), kept[best]
+        return AlphaPath(tried, losses, stderrs, best, why), student(best)
     # Near n = rank a few rows of leverage close to 1 lose any amount at alpha = 0, and swell the standard error
     # with the mean: the extreme twentieth at either end is pulled in before the two are compared.
     lead = rows[0.0] - rows[best]
@@ -104,7 +110,7 @@ def follow(
         else f"no alpha beats 0 by {STANDARD_ERRORS:g} paired standard errors"
     )
     chosen = best if beaten else 0.0
-    return AlphaPath(tried, losses, stderrs, chosen, reason), kept.get(chosen)
+    return AlphaPath(tried, losses, stderrs, chosen, reason), student(chosen) if chosen else None
 
 
 def _stderr(values: Array, weight: Array, counts: Array) -> float:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import qr
-from scipy.sparse import issparse
-from scipy.stats import chi2
+from scipy.stats import t
 
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._design import Matrix, with_ones
-from limbeck.theory import Span
+from limbeck.students._design import Matrix, Points
 
 NEGLIGIBLE = 1e-6
 CONFIDENCE = 0.95
@@ -26,11 +24,14 @@ class Linearity:
     reason: str
     """Why, in words."""
     residual: float
-    """Root mean square of leave-one-out logit residuals over the logits' own spread; NaN if unknown."""
+    """Root mean square of leave-one-out logit residuals over the logits' own spread; NaN if unknown.
+
+    What least squares on n - 1 of these rows would be off by at a new row drawn the same way.
+    """
     low: float
-    """Lower end of its 95 % interval (chi-square with n - rank degrees of freedom)."""
+    """Lower end of its 95 % interval for such rows, from the residuals' own spread between rows."""
     high: float
-    """Upper end."""
+    """Upper end. Where single rows dominate the residuals (heavy tails), the interval covers less than 95 %."""
     explained: float
     """What the precision of the stored answers explains of it, in the same unit."""
     n: int
@@ -52,57 +53,61 @@ def linearity(X: Matrix, labels: SoftLabels, *, intercept: bool) -> Linearity:
     labels : SoftLabels
     intercept : bool
     """
+    return judge(Points(X, intercept), labels)
+
+
+def judge(points: Points, labels: SoftLabels) -> Linearity:
+    """`linearity` of points whose factor may be at hand already."""
     known = ~labels.saturated
     n = int(known.sum())
     if n == 0:
         return unknown("the answers are hard labels: they hold no logits", 0, 0)
-    if issparse(X) and min(X.shape) > 4000:
-        return unknown(f"sparse points of shape {X.shape} are too large to factorise", n, 0)
-    Z = labels.logits[known].reshape(n, -1)
-    error = labels.error[known].reshape(n, -1)
-    rows = X[np.flatnonzero(known)]
-    A = _coordinates(with_ones(rows) if intercept else rows)
-    rank = A.shape[1]
+    if points.sparse and min(points.X.shape) > 4000:
+        return unknown(f"sparse points of shape {points.X.shape} are too large to factorise", n, 0)
+    kept = np.flatnonzero(known)
+    if n < len(known):
+        points, labels = points[kept], labels[kept]
+    Z, error = labels.logits.reshape(n, -1), labels.error.reshape(n, -1)
     spread = float(np.sqrt(np.mean(np.square(Z - Z.mean(axis=0))))) or 1.0
     # A rounding error is spread evenly over its interval: its variance is the square of its half width over 3.
     finite = np.where(np.isfinite(error), error, 0.0)
     explained = float(np.sqrt(np.mean(np.square(finite)) / 3)) / spread
+    rest, leverage, rank = _least_squares(points.unit(), labels, Z)
     if n <= rank:
         return unknown(f"{n} answers at rank {rank}: any logits fit some linear teacher", n, rank, explained)
-    Q = qr(A, mode="economic", check_finite=False)[0]
-    rest = Z - Q @ (Q.T @ Z)
-    leverage = np.einsum("ij,ij->i", Q, Q)
-    free = leverage < 1 - 1e-8
-    left_out = rest[free] / (1 - leverage[free])[:, None]
-    residual = float(np.sqrt(np.mean(np.square(left_out)))) / spread if free.any() else np.nan
     noise = float(np.sqrt(np.sum(np.square(rest)) / (n - rank) / Z.shape[1])) / spread
-    return judged(n, rank, residual, noise, explained)
+    free = leverage < 1 - 1e-8
+    squares = np.mean(np.square(rest[free] / spread / (1 - leverage[free])[:, None]), axis=1)
+    mean, deviation = (float(squares.mean()), float(squares.std())) if squares.size else (np.nan, np.nan)
+    return judged(n, rank, mean, deviation, noise, explained)
 
 
-def judged(n: int, rank: int, residual: float, noise: float, explained: float) -> Linearity:
+def judged(n: int, rank: int, mean: float, deviation: float, noise: float, explained: float) -> Linearity:
     """The verdict on n rows of a lower rank.
+
+    The mean of squared leave-one-out residuals over rows is near log-normal; its relative standard error is taken
+    from their spread, and not below sqrt(2 / (n - rank)), that of normal errors.
 
     Parameters
     ----------
     n, rank : int
-    residual : float
-        Root mean square of leave-one-out logit residuals.
+    mean, deviation : float
+        Mean and standard deviation of the rows' squared leave-one-out residuals; NaN if unknown.
     noise : float
-        Of the residuals, per degree of freedom.
+        Root mean square of the residuals per degree of freedom.
     explained : float
-        What the answers' stored precision explains. All three over the logits' own spread.
+        What the answers' stored precision explains of it. All over the logits' own spread.
     """
-    low, high = (
-        residual * np.sqrt((n - rank) / chi2.ppf(q, n - rank))
-        for q in ((1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2)
-    )
-    limit = NEGLIGIBLE + 3 * explained
-    verdict = "linear" if noise <= limit else "not linear"
+    verdict = "linear" if noise <= NEGLIGIBLE + 3 * explained else "not linear"
     reason = (
         f"{n} answers at rank {rank} leave residual logits of {noise:.2g} of their spread; "
         f"rounding explains {explained:.2g}"
     )
-    return Linearity(verdict, reason, residual, float(low), float(high), explained, n, rank)
+    freedom = n - rank
+    relative = max(deviation / max(mean, 1e-300) / np.sqrt(freedom), np.sqrt(2 / freedom))
+    width = float(np.exp(t.ppf((1 + CONFIDENCE) / 2, freedom) * relative / 2))
+    residual = float(np.sqrt(mean))
+    return Linearity(verdict, reason, residual, residual / width, residual * width, explained, n, rank)
 
 
 def unknown(reason: str, n: int, rank: int, explained: float = np.nan) -> Linearity:
@@ -110,17 +115,18 @@ def unknown(reason: str, n: int, rank: int, explained: float = np.nan) -> Linear
     return Linearity("cannot tell yet", reason, np.nan, np.nan, np.nan, explained, n, rank)
 
 
-def _coordinates(X: Matrix) -> Array:
-    """Coordinates (n, r) of the rows in an orthonormal basis of their span."""
-    if issparse(X):
-        # The smaller Gram matrix is dense, the points are not.
-        n, d = X.shape
-        if n > d:
-            values, vectors = np.linalg.eigh((X.T @ X).toarray())
-            kept = values > 1e-13 * values[-1]
-            return X @ vectors[:, kept]
-        values, vectors = np.linalg.eigh((X @ X.T).toarray())
-        kept = values > 1e-13 * values[-1]
-        return vectors[:, kept] * np.sqrt(values[kept])
-    span = Span(X)
-    return span.coordinates(span.X) if span.rank < span.d or span.n <= span.d else span.X
+def _least_squares(points: Points, labels: SoftLabels, Z: Array) -> tuple[Array, Array, int]:
+    """Residuals (n, m), leverages (n,) and the rank."""
+    if not points.sparse:
+        return points.least_squares(labels).residual, points.span.leverages, points.span.rank
+    A = _sparse_coordinates(points.affine)
+    Q = qr(A, mode="economic", check_finite=False)[0]
+    return Z - Q @ (Q.T @ Z), np.einsum("ij,ij->i", Q, Q), A.shape[1]
+
+
+def _sparse_coordinates(X: Matrix) -> Array:
+    """Coordinates (n, r) of the rows in a basis of their span; the smaller Gram matrix is dense, the points are not."""
+    n, d = X.shape
+    values, vectors = np.linalg.eigh((X.T @ X if n > d else X @ X.T).toarray())
+    kept = values > 1e-13 * values[-1]
+    return X @ vectors[:, kept] if n > d else vectors[:, kept] * np.sqrt(values[kept])

@@ -18,10 +18,11 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from limbeck.students._design import Points
 from limbeck.students._learn import Settings, learn
 from limbeck.students._path import AlphaPath
 from limbeck.students._targets import decisions, read_answers
-from limbeck.students.linearity import Linearity, linearity
+from limbeck.students.linearity import Linearity, judge
 from limbeck.theory import Span
 
 
@@ -193,11 +194,13 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         )
         self.classes_ = classes
         dtype = X.dtype
-        kept = np.flatnonzero(counts > 0)
-        X, labels, counts = X[kept].astype(np.float64), labels[kept], counts[kept]
+        X, kept = X.astype(np.float64, copy=False), np.flatnonzero(counts > 0)
+        if len(kept) < len(counts):
+            X, labels, counts = X[kept], labels[kept], counts[kept]
         self.n_saturated_ = int(labels.saturated.sum())
-        self.linearity_ = linearity(X, labels, intercept=self.fit_intercept)
-        found = learn(X, labels, counts, self._settings(), kept)
+        points = Points(X, self.fit_intercept)
+        self.linearity_ = judge(points, labels)
+        found = learn(points, labels, counts, self._settings(), kept)
         if not (np.all(np.isfinite(found.weights)) and np.all(np.isfinite(found.intercepts))):
             raise ArithmeticError("The weights are not finite: scale the features.")
         self.coef_, self.intercept_ = found.weights.astype(dtype), found.intercepts.astype(dtype)
@@ -206,9 +209,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _settings(self) -> Settings:
-        return Settings(
-            self.alpha, self.fit_intercept, self.saturated, self.stop_time, self.tol, self.max_iter
-        )
+        return Settings(self.alpha, self.saturated, self.stop_time, self.tol, self.max_iter)
 
     def _check_parameters(self) -> None:
         ridge = self.alpha

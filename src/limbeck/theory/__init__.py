@@ -24,7 +24,14 @@ from limbeck.theory.bounds import (
     transfer_risk_bound,
     transfer_risk_bound_tight,
 )
-from limbeck.theory.certificate import Certificate, certify, disagreement_probability
+from limbeck.theory.certificate import (
+    Certificate,
+    ClassCertificate,
+    certify,
+    certify_classes,
+    counter_teacher,
+    disagreement_probability,
+)
 from limbeck.theory.chain import (
     BiasedAngles,
     LearningCurve,
@@ -33,7 +40,7 @@ from limbeck.theory.chain import (
     learning_curve,
     mean_square_cotangent,
 )
-from limbeck.theory.curves import DataCurve, data_curve
+from limbeck.theory.curves import CertifiedShares, DataCurve, certified_shares, data_curve
 from limbeck.theory.deep import DeepLimit, DeepTrajectory, deep_flow, deep_limit, deep_limit_details
 from limbeck.theory.deep_bounds import largest_start, theorem_2_radius
 from limbeck.theory.expectation import ExpectedRisk, expected_risk
@@ -56,6 +63,7 @@ from limbeck.theory.learners import (
 from limbeck.theory.risk import (
     Interval,
     Monotonicity,
+    clopper_pearson_upper,
     disagreement,
     expected_risk_interval,
     held_out_risk,
@@ -71,6 +79,8 @@ __all__ = [
     "BiasedAngles",
     "BiasedDistillation",
     "Certificate",
+    "CertifiedShares",
+    "ClassCertificate",
     "DataCurve",
     "DeepLimit",
     "DeepTrajectory",
@@ -106,8 +116,12 @@ __all__ = [
     "balanced_layers",
     "biased_angles",
     "bound_at_angle",
+    "certified_shares",
     "certify",
+    "certify_classes",
     "check_conditions",
+    "clopper_pearson_upper",
+    "counter_teacher",
     "data_curve",
     "deep_flow",
     "deep_limit",

@@ -85,6 +85,10 @@ class RowGram:
         s = self.scale[:, None]
         return X.T @ (cho_solve((self.L, True), z / s, check_finite=False) / s)
 
+    def leverages(self, X: Array) -> Array:
+        """Every point carries a direction alone."""
+        return np.ones(len(X))
+
     def ordered(self, X: Array) -> Ordered:
         """Orthonormal rows by Cholesky QR, twice: the second pass removes what conditioning cost the first."""
         Q = solve_triangular(self.L, X / self.scale[:, None], lower=True, check_finite=False)
@@ -135,6 +139,14 @@ class ColumnGram:
         C = self.gram / self.scale / self.scale[:, None]
         rcond, _ = lapack.dpocon(self.L, np.abs(C).sum(axis=0).max(), uplo="L")
         return float(rcond**-0.5)
+
+    def leverages(self, X: Array) -> Array:
+        """|L^-1 S^-1 x_i|^2; where one comes close to 1, by QR, whose 1 - h keeps its digits."""
+        root = lapack.dtrtri(self.L, lower=1)[0] / self.scale
+        h = np.empty(len(X))
+        for rows in (slice(i, i + 16 * BLOCK) for i in range(0, len(X), 16 * BLOCK)):
+            h[rows] = np.square(X[rows] @ root.T).sum(axis=1)
+        return h if h.max() < 1 - 1e-6 else _qr_leverages(X)
 
     def ordered(self, X: Array, tol: float) -> Ordered:
         """Orthonormal rows in the order the points came, from as many points as it takes to span R^d."""
@@ -203,6 +215,17 @@ class Ordered(Triangle):
         if len(self.independent) == len(X):
             return self.Q.T @ self.substitute(z)
         return self.Q.T @ least_squares(X, self.Q, z, self.scale)
+
+    def leverages(self, X: Array) -> Array:
+        """Squared row norms of an orthonormal basis of the columns, of which the basis Q leaves r."""
+        if len(self.independent) == len(X):
+            return np.ones(len(X))
+        return _qr_leverages(X @ self.Q.T)
+
+
+def _qr_leverages(A: Array) -> Array:
+    U = qr(A, mode="economic", check_finite=False)[0]
+    return np.einsum("ij,ij->i", U, U)
 
 
 def _extend_by_block(Q: Array, L: Array, k: int, B: Array, tol: float) -> list[int]:

@@ -14,6 +14,7 @@ teacher's part inside the span must at least be.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,6 +27,9 @@ from limbeck.theory._readings import Readings
 from limbeck.theory.span import Span
 
 INCONSISTENT = 1e-6
+LINEAR = "the teacher is linear in the features as given, without intercept (a column of ones would be one)"
+EXACT = "its answers are exact"
+WITHIN = "each of its answers is off by no more than the error stated"
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Certificate:
     """Least norm of the teacher's part inside the span, given the answers: |w_hat| if they are exact."""
     largest_bound: Array
     """Each answer is proved for every teacher with |w_star| below this, (m,); inf inside the span, 0 if never."""
+    assumptions: tuple[str, ...] = (LINEAR, EXACT)
+    """What must hold of the teacher, besides the bound on its norm."""
 
     def proved(self, norm_bound: float) -> np.ndarray:
         """Whether each answer is proved for every linear teacher with |w_star| <= ``norm_bound``, (m,) of bool.
@@ -51,13 +57,37 @@ class Certificate:
         ValueError
             If the bound is below what the answers already show the teacher's norm to be.
         """
-        bound = _check.number(norm_bound, "norm_bound", above=0.0, finite=False)
-        if bound < self.norm_inside * (1 - 1e-12):
-            raise ValueError(
-                f"norm_bound = {bound:.6g} is below {self.norm_inside:.6g}, the norm that the answers already "
-                "show the teacher to have: no linear teacher is left. Raise the bound."
-            )
-        return self.largest_bound > bound
+        return self.largest_bound > _bound(norm_bound, self.norm_inside)
+
+
+@dataclass(frozen=True)
+class ClassCertificate:
+    """Which answers among K classes are proved, and under which bound on differences of the teacher's weights."""
+
+    classes: np.ndarray
+    """Class the student decides for, (m,)."""
+    residuals: Array
+    """|(I-P) x|, (m,)."""
+    norm_inside: float
+    """Largest |w_a - w_b| over pairs of classes that the answers already show."""
+    largest_bound: Array
+    """Each answer is proved for every teacher whose weights of any two classes differ in norm by less, (m,)."""
+    assumptions: tuple[str, ...]
+    """What must hold of the teacher, besides that bound."""
+
+    def proved(self, norm_bound: float) -> np.ndarray:
+        """Whether each answer is proved for every linear teacher with |w_a - w_b| <= ``norm_bound``, (m,) of bool."""
+        return self.largest_bound > _bound(norm_bound, self.norm_inside)
+
+
+def _bound(norm_bound: float, shown: float) -> float:
+    bound = _check.number(norm_bound, "norm_bound", above=0.0, finite=False)
+    if bound < shown * (1 - 1e-12):
+        raise ValueError(
+            f"norm_bound = {bound:.6g} is below {shown:.6g}, the norm that the answers already "
+            "show the teacher to have: no linear teacher is left. Raise the bound."
+        )
+    return bound
 
 
 def certify(
@@ -120,7 +150,90 @@ def certify(
     with np.errstate(divide="ignore", over="ignore"):
         reach = np.where(outside, margins / np.where(outside, residuals, 1.0), np.inf)
     largest = np.where(margins > 0, np.hypot(inside, reach), 0.0)
-    return Certificate(logits, residuals, margins, inside, largest)
+    assumptions = (LINEAR, WITHIN if e.any() else EXACT)
+    return Certificate(logits, residuals, margins, inside, largest, assumptions)
+
+
+def certify_classes(
+    X: ArrayLike | Readings, Z: ArrayLike, T: ArrayLike, *, error: ArrayLike | None = None
+) -> ClassCertificate:
+    """Say which decisions among K classes are proved, by the differences of each two classes' logits.
+
+    The decision for a is proved if, for every other class b, (w_a - w_b).x is proved positive by `certify`.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d), or Span or KernelSpan
+        Points whose answers are known.
+    Z : array_like, shape (n, K)
+        Teacher logits, K >= 2; a constant added to a row changes nothing.
+    T : array_like, shape (m, d)
+        Points to be decided.
+    error : array_like, shape (n, K) or float, optional
+        Largest error of each logit.
+
+    Returns
+    -------
+    ClassCertificate
+    """
+    span = X if isinstance(X, Readings) else Span(X)
+    Z = np.asarray(_check.points(Z, "Z"), dtype=np.float64)
+    if Z.shape[1] < 2:
+        raise ValueError(f"Z must hold a column for each of at least 2 classes, got shape {Z.shape}.")
+    T = np.asarray(_check.points(T, "T"), dtype=np.float64)
+    E = None if error is None else np.broadcast_to(np.asarray(error, dtype=np.float64), Z.shape)
+    classes = np.argmax(span.logits(T, span.student(Z).coordinates), axis=1)
+    largest, shown, residuals = np.full(len(T), np.inf), 0.0, np.zeros(len(T))
+    for a, b in combinations(range(Z.shape[1]), 2):
+        pair = certify(span, Z[:, a] - Z[:, b], T, error=None if E is None else E[:, a] + E[:, b])
+        rows = (classes == a) | (classes == b)
+        largest[rows] = np.minimum(largest[rows], pair.largest_bound[rows])
+        shown, residuals = max(shown, pair.norm_inside), pair.residuals
+    exact = E is None or not E.any()
+    return ClassCertificate(classes, residuals, shown, largest, (LINEAR, EXACT if exact else WITHIN))
+
+
+def counter_teacher(X: ArrayLike | Span, z: ArrayLike, x: ArrayLike, norm_bound: float) -> Array:
+    """A linear teacher that gives all the answers, is no longer than the bound, and decides x otherwise or ties.
+
+    w_hat - sign(w_hat.x) sqrt(B^2 - |w_hat|^2) (I-P)x / |(I-P)x|: of all such teachers the one whose logit at x
+    lies farthest to the other side.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d), or Span
+        Points whose answers are known.
+    z : array_like, shape (n,)
+        Teacher logits, exact.
+    x : array_like, shape (d,)
+        A point whose answer is not proved.
+    norm_bound : float
+        B.
+
+    Returns
+    -------
+    ndarray, shape (d,)
+
+    Raises
+    ------
+    ValueError
+        If the answer at x is proved: then there is no such teacher.
+    """
+    span = X if isinstance(X, Span) else Span(X)
+    x = np.asarray(_check.vector(x, "x", span.d), dtype=np.float64)
+    certificate = certify(span, z, x[None])
+    if certificate.proved(norm_bound)[0]:
+        raise ValueError(
+            f"The answer at x is proved for every teacher of norm below {certificate.largest_bound[0]:.6g}: none of "
+            f"norm at most {float(norm_bound):.6g} decides it otherwise."
+        )
+    w = span.weights(z)
+    length = certificate.residuals[0]
+    if length <= span.tol * row_norms(x):
+        return w  # inside the span a teacher ties only where every teacher does
+    norm = float(row_norms(w))
+    left = np.sqrt(max(norm_bound - norm, 0.0) * (norm_bound + norm))
+    return w - np.copysign(left / length, certificate.logits[0]) * span.residual(x)
 
 
 def _errors(error: ArrayLike | None, n: int) -> Array:

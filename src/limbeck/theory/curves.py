@@ -15,11 +15,13 @@ from numpy.typing import ArrayLike
 from limbeck.theory import _check
 from limbeck.theory._check import Array
 from limbeck.theory._readings import Readings
+from limbeck.theory.certificate import EXACT, LINEAR
 from limbeck.theory.risk import wilson
 from limbeck.theory.span import Span
 
 INCONSISTENT = 1e-6
 CELLS = 4_000_000
+MULTIPLES = np.array([1.0, 1.5, 2.0])
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,87 @@ def data_curve(
         angles=unknown if teacher_norm is None else _angles(norms, teacher_norm)[span.ranks],
         certified=unknown if bound is None else proved / len(T),
         held_out=len(T),
+    )
+
+
+@dataclass(frozen=True)
+class CertifiedShares:
+    """Share of the answers that is proved after 1, 2, ..., n labels, under several bounds on the teacher's norm."""
+
+    n: np.ndarray
+    """Number of labels, 1, 2, ..., (n,)."""
+    norm_bounds: Array
+    """B, (b,)."""
+    multiples: Array
+    """B over the norm that all n answers show the teacher to have, (b,). At 1 the last labels prove everything: no
+    room is left for what was not asked. It is shown as the end of the range, not as a choice."""
+    shares: Array
+    """Share of the points whose answer is proved, (b, n)."""
+    points: int
+    """Number of points decided."""
+    assumptions: tuple[str, ...]
+    """What must hold of the teacher, besides the bound on its norm."""
+
+
+def certified_shares(
+    X: ArrayLike | Readings,
+    z: ArrayLike,
+    T: ArrayLike,
+    *,
+    norm_bounds: ArrayLike | None = None,
+    block: int | None = None,
+) -> CertifiedShares:
+    """Share of the answers at T that is proved after each label, for several bounds on the teacher's norm.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d), or Span or KernelSpan
+        Points in the order their labels come.
+    z : array_like, shape (n,)
+        Teacher logits, of a linear teacher and exact.
+    T : array_like, shape (m, d)
+        Points to be decided; no answers there are needed.
+    norm_bounds : array_like, shape (b,), optional
+        Bounds B. Default: 1, 1.5 and 2 times the norm of the student of all n labels, as nobody knows B.
+    block : int, optional
+        Points taken at a time. Default: as many as keep about 100 MB.
+
+    Returns
+    -------
+    CertifiedShares
+
+    Raises
+    ------
+    ValueError
+        If the logits are not a linear teacher's, or a bound is below the norm they show.
+    """
+    span = X if isinstance(X, Readings) else Span(X)
+    T = _check.points(T, "T")
+    if T.shape[1] != span.d:
+        raise ValueError(f"T has {T.shape[1]} features where the points have {span.d}.")
+    c = span.teacher_coordinates(z)
+    _refuse_inconsistent(span, c, np.asarray(z, dtype=np.float64))
+    norms = np.sqrt(np.concatenate([[0.0], np.cumsum(np.square(c))]))
+    bounds = (
+        norms[-1] * MULTIPLES
+        if norm_bounds is None
+        else np.atleast_1d(_check.vector(norm_bounds, "norm_bounds"))
+    )
+    if (low := bounds < norms[-1] * (1 - 1e-9)).any():
+        raise ValueError(
+            f"norm_bounds holds {bounds[low][0]:.6g}, below {norms[-1]:.6g}, the norm of what was learned."
+        )
+    proved = np.zeros((len(bounds), span.rank + 1))
+    size = block if block is not None else max(1, CELLS // (span.rank + 1))
+    for start in range(0, len(T), _check.count(size, "block")):
+        rows = slice(start, start + size)
+        C = span.coordinates(T[rows])
+        logits = np.zeros((len(C), span.rank + 1))
+        np.cumsum(C * c, axis=1, out=logits[:, 1:])
+        proved += [_proved(span, T[rows], C, logits, norms, float(bound)) for bound in bounds]
+    multiples = np.divide(bounds, norms[-1], out=np.full(len(bounds), np.nan), where=norms[-1] > 0)
+    return CertifiedShares(
+        np.arange(1, span.n + 1), bounds, multiples, proved[:, span.ranks] / len(T), len(T), (LINEAR, EXACT)
     )
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.interpolate import CubicSpline
-from scipy.special import betainc, betaln, ndtri
+from scipy.special import betainc, betaincinv, betaln, ndtri
 from scipy.stats import t as student_t
 
 from limbeck.theory import _check
@@ -181,6 +181,29 @@ def wilson(wrong: ArrayLike, size: int, confidence: float = 0.95) -> tuple[Array
     centre = (share + square / 2) / (1 + square)
     half = np.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
     return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+
+
+def clopper_pearson_upper(wrong: int, size: int, *, confidence: float = 0.95) -> float:
+    """Upper bound of a risk, with no assumption on teacher or student, from a random held-out sample.
+
+    With at least this probability over the sample the true risk is below the bound that is returned (Clopper and
+    Pearson 1934, one-sided): the beta quantile at ``confidence`` with parameters wrong + 1, size - wrong. This is
+    what to use where the certificate's assumptions do not hold. The sample must be drawn at random from the
+    points that matter, not chosen by geometry, and not learned from; it speaks of the share, not of single answers.
+
+    Parameters
+    ----------
+    wrong : int
+        Disagreements counted.
+    size : int
+        Points in the sample.
+    confidence : float
+    """
+    size, wrong = _check.count(size, "size"), _check.count(wrong, "wrong", 0)
+    if wrong > size:
+        raise ValueError(f"wrong = {wrong} disagreements among size = {size} points.")
+    confidence = _check.number(confidence, "confidence", above=0.0, below=1.0)
+    return 1.0 if wrong == size else float(betaincinv(wrong + 1, size - wrong, confidence))
 
 
 def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:

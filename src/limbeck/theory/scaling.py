@@ -58,7 +58,7 @@ class Scaling:
             constant = spread <= 10 * np.finfo(np.float64).eps * np.abs(X).max(axis=0)
             return cls(kind, X.mean(axis=0), 1.0 / np.where(constant, 1.0, spread))
         centre = X.mean(axis=0) if kind == "whiten" else np.zeros(d)
-        return cls(kind, centre, _power_of_moment(X - centre, -0.5 if kind == "whiten" else 0.25))
+        return cls(kind, centre, moment_power(X - centre, -0.5 if kind == "whiten" else 0.25))
 
     def apply(self, X: ArrayLike) -> Array:
         """x' of points (n, d)."""
@@ -76,8 +76,11 @@ class Scaling:
         return W, np.asarray(intercepts) - W @ self.centre
 
 
-def _power_of_moment(X: Array, power: float) -> Array:
-    """Symmetric power of the second moment X^T X / n at mean eigenvalue 1; directions without any spread give 0."""
+def moment_power(X: Array, power: float) -> Array:
+    """Symmetric power (d, d) of the second moment X^T X of points, scaled to mean eigenvalue 1.
+
+    Directions in which the points do not reach are taken to 0.
+    """
     _, s, V = np.linalg.svd(X, full_matrices=False)
     if s.size == 0 or s[0] == 0:
         return np.eye(X.shape[1])

@@ -156,6 +156,14 @@ class Span(Readings):
         """Q, shape (r, d): orthonormal rows; the first k span the first k independent points."""
         return self._ordered.Q
 
+    @cached_property
+    def leverages(self) -> Array:
+        """h_i = x_i^T (X^T X)^+ x_i, (n,): the share point i has in the student's answer to it.
+
+        1 where it alone carries a direction; they sum to the rank.
+        """
+        return self._factor.leverages(self.X)
+
     # -- the subspace ------------------------------------------------------------------------
 
     def coordinates(self, V: ArrayLike) -> Array:

@@ -1,0 +1,232 @@
+"""What the geometry of a pool promises before any answer is bought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from limbeck.budget.select import SpanSelection
+from limbeck.budget.strategies import random_order
+from limbeck.theory import EmpiricalTail, Span, _check, disagreement, mean_interval
+from limbeck.theory._check import Array
+from limbeck.theory._factor import row_norms
+from limbeck.theory.scaling import moment_power
+
+BUDGETS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)
+SCALINGS = ("as given", "unit variance", "whitened", "sharpened")
+
+
+@dataclass(frozen=True)
+class ScalingCurve:
+    """What students of selected and of random points would be worth under one scaling of the features."""
+
+    name: str
+    """``as given``, ``unit variance`` (columns over their root mean square), ``whitened`` (X S^(-1/2)) or
+    ``sharpened`` (X S^(1/4)), S the pool's second moment."""
+    effective_rank: float
+    """exp of the entropy of the spectrum of the rows at unit length (Roy and Vetterli 2007)."""
+    energy_selected: Array
+    """Share of the energy of unit rows outside the span of the selected points, (k,)."""
+    energy_random: Array
+    """The same for random points, mean over draws, (k,)."""
+    expected_selected: Array
+    """Expected disagreement of the student of selected points, (k,), for a teacher of unknown direction: every
+    direction *in these features* alike (theory.disagreement_probability), mean over the pool."""
+    expected_random: Array
+    """The same for random points, mean over draws, (k,)."""
+    low: Array
+    """Lower end of the 95 % interval for that mean over draws, (k,)."""
+    high: Array
+    """Upper end, (k,)."""
+    risk_selected: Array
+    """Share of the pool on which the student of selected points would disagree with ``direction``, (k,); NaN
+    without one."""
+    risk_random: Array
+    """The same for random points, mean over draws, (k,)."""
+    tail: EmpiricalTail | None
+    """p(theta) of the pool about ``direction`` in these features, with its `band`; None without one."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The pool as a linear student sees it."""
+
+    n: int
+    """Rows of the pool."""
+    d: int
+    """Features."""
+    used: int
+    """Rows drawn at random that the figures are of; all of them if ``used == n``."""
+    rank: int
+    """Rank of those rows: with that many useful answers a linear teacher is known exactly on the pool."""
+    effective_rank: float
+    """As given; see `ScalingCurve.effective_rank`."""
+    spectrum: Array
+    """Shares of the energy of unit rows along each principal direction, falling, (rank,)."""
+    zeros: int
+    """Rows of zeros among those used."""
+    repeated: int
+    """Rows used that repeat an earlier one exactly."""
+    constant: np.ndarray
+    """Columns that hold one value only."""
+    budgets: np.ndarray
+    """Numbers of labels, (k,)."""
+    scalings: tuple[ScalingCurve, ...]
+    """One for each of ``as given``, ``unit variance``, ``whitened``, ``sharpened``, in this order."""
+    better: str
+    """Scaling whose selected points would disagree least with ``direction``, averaged over the budgets, if by more
+    than one part in ten below the features as given; else empty, as it is without a direction."""
+
+
+def geometry(
+    X: ArrayLike,
+    *,
+    budgets: ArrayLike | None = None,
+    direction: ArrayLike | None = None,
+    sample: int = 2000,
+    draws: int = 10,
+    rng: np.random.Generator,
+) -> Geometry:
+    """Rank, spectrum, coverage and expected disagreement of a pool, under four scalings of its features.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d)
+        The pool.
+    budgets : array_like of int, optional
+        Numbers of labels. Default: 1, 2, 3, 5, 10, ... up to the rank.
+    direction : array_like, shape (d,), optional
+        Weights of a teacher, or of a student that stands for it, for p(theta) and the disagreement with it.
+        From few labels a student is a poor stand-in: its own span flatters the angles.
+    sample : int
+        Most rows used, drawn at random: every figure is of this sample.
+    draws : int
+        Random transfer sets, at least 2.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Geometry
+
+    Raises
+    ------
+    ValueError
+        If X cannot be used (row and column named), all of it is zero, or a budget exceeds its rows.
+
+    Notes
+    -----
+    ``expected_*`` of different scalings assume different teachers and are not comparable with each other as risks:
+    each says how fast its own geometry fills. ``risk_*`` are of one teacher and are comparable.
+    """
+    X = _check.points(X)
+    rows = np.sort(rng.permutation(len(X))[: _check.count(sample, "sample")])
+    P = np.asarray(X[rows], dtype=np.float64)
+    alive = np.abs(P).max(axis=1) > 0
+    if not alive.any():
+        raise ValueError("Every row of the pool is zero: there is no direction to learn.")
+    w = None if direction is None else _direction(direction, X.shape[1])
+    unit = P[alive] / row_norms(P[alive])[:, None]
+    values = np.square(np.linalg.svd(unit, compute_uv=False))
+    rank = Span(unit).rank
+    sizes = _budgets(budgets, rank, len(unit))
+    orders = [random_order(unit, int(sizes.max()), rng=rng) for _ in range(_check.count(draws, "draws", 2))]
+    curves = tuple(_curve(name, P[alive], w, sizes, orders) for name in SCALINGS)
+    return Geometry(
+        n=len(X),
+        d=X.shape[1],
+        used=len(P),
+        rank=rank,
+        effective_rank=curves[0].effective_rank,
+        spectrum=values[:rank] / values.sum(),
+        zeros=int(np.sum(~alive)),
+        repeated=len(P) - len(np.unique(P, axis=0)),
+        constant=np.flatnonzero(np.ptp(P, axis=0) == 0),
+        budgets=sizes,
+        scalings=curves,
+        better=_better(curves) if w is not None else "",
+    )
+
+
+def scaling(X: ArrayLike, name: str) -> Array:
+    """Matrix M (d, d) that takes the features as given to those of a scaling, X M.
+
+    A direction in which the pool does not reach is taken to zero where its scale would be infinite.
+    """
+    X = np.asarray(_check.points(X), dtype=np.float64)
+    if name == "as given":
+        return np.eye(X.shape[1])
+    if name == "unit variance":
+        size = np.sqrt(np.mean(np.square(X), axis=0))
+        return np.diag(np.divide(1.0, size, out=np.zeros_like(size), where=size > 0))
+    if name not in SCALINGS:
+        raise ValueError(f"name must be one of {', '.join(SCALINGS)}, got {name!r}.")
+    return moment_power(X, -0.5 if name == "whitened" else 0.25)
+
+
+def effective_rank(eigenvalues: Array) -> float:
+    """exp of the entropy of a spectrum's shares (Roy and Vetterli 2007): from 1 to the rank."""
+    shares = eigenvalues[eigenvalues > 0] / eigenvalues.sum()
+    return float(np.exp(-np.sum(shares * np.log(shares))))
+
+
+def _curve(name: str, P: Array, w: Array | None, sizes: np.ndarray, orders: list[np.ndarray]) -> ScalingCurve:
+    M = scaling(P, name)
+    F = P @ M
+    lengths = row_norms(F)
+    F = F / np.where(lengths > 0, lengths, 1.0)[:, None]  # no sign, angle or span depends on a row's length
+    values = np.square(np.linalg.svd(F, compute_uv=False))
+    v = None if w is None else np.linalg.pinv(M) @ w  # P M v = P w
+    chosen = SpanSelection().query(F, int(sizes.max()))
+    energy, expected, risk = _readings(F, chosen, sizes, v)
+    drawn = np.array([_readings(F, order, sizes, v) for order in orders])  # (draws, 3, k)
+    intervals = [mean_interval(drawn[:, 1, j]) for j in range(len(sizes))]
+    return ScalingCurve(
+        name=name,
+        effective_rank=effective_rank(values),
+        energy_selected=energy,
+        energy_random=drawn[:, 0].mean(axis=0),
+        expected_selected=expected,
+        expected_random=drawn[:, 1].mean(axis=0),
+        low=np.array([max(0.0, i.low) for i in intervals]),
+        high=np.array([i.high for i in intervals]),
+        risk_selected=risk,
+        risk_random=drawn[:, 2].mean(axis=0),
+        tail=None if v is None else EmpiricalTail.of(F, v),
+    )
+
+
+def _readings(F: Array, order: np.ndarray, sizes: np.ndarray, w: Array | None) -> tuple[Array, Array, Array]:
+    """Energy outside, expected disagreement and disagreement with w, of unit rows F, for each prefix of an order."""
+    span = Span(F[order])
+    C = span.coordinates(F)
+    ranks = span.ranks[sizes - 1] - 1
+    inside = np.minimum(np.cumsum(np.square(C), axis=1)[:, ranks], 1.0)
+    outside = 1.0 - inside
+    expected = np.arctan2(np.sqrt(outside), np.sqrt(inside)).mean(axis=0) / np.pi
+    if w is None:
+        return outside.mean(axis=0), expected, np.full(len(sizes), np.nan)
+    student = np.cumsum(C * (span.basis @ w), axis=1)[:, ranks]
+    return outside.mean(axis=0), expected, disagreement(student.T, F @ w)
+
+
+def _budgets(budgets: ArrayLike | None, rank: int, rows: int) -> np.ndarray:
+    if budgets is None:
+        return np.array([k for k in BUDGETS if k < rank] + [rank])
+    sizes = np.atleast_1d(np.asarray(budgets))
+    if sizes.dtype.kind not in "iu" or sizes.min() < 1 or sizes.max() > rows:
+        raise ValueError(
+            f"budgets must be whole numbers from 1 to the {rows} rows used that are not zero, got {sizes}."
+        )
+    return sizes
+
+
+def _direction(direction: ArrayLike, d: int) -> Array:
+    return np.asarray(_check.nonzero(_check.vector(direction, "direction", d), "direction"), dtype=np.float64)
+
+
+def _better(curves: tuple[ScalingCurve, ...]) -> str:
+    risks = [float(curve.risk_selected.mean()) for curve in curves]
+    best = int(np.argmin(risks))
+    return curves[best].name if risks[best] < 0.9 * risks[0] else ""

@@ -1,0 +1,190 @@
+"""A pool of points read a block of rows at a time, so that it may be larger than the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from limbeck.theory import _check
+from limbeck.theory._check import Array
+from limbeck.theory._factor import row_norms
+
+CELLS = 1 << 19
+
+
+class Pool:
+    """Rows in blocks, each row scaled to unit length or by one factor for all.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d), or iterable of blocks
+        An array (a memory map too), or an object that yields blocks (m_i, d) in the same order every time it
+        is iterated over. If it also has ``rows(indices)``, single rows are read through that.
+    unit : bool
+        Whether rows are taken at unit length. A row of zeros stays zero.
+
+    Raises
+    ------
+    ValueError
+        If the pool is empty, holds a non-finite number (row and column named), its blocks differ in width,
+        or it can be read only once.
+    TypeError
+        If it is sparse.
+    """
+
+    def __init__(self, X: Any, *, unit: bool = True) -> None:
+        self._X = _source(X)
+        norms = []
+        for start, block in self._raw():
+            block = _checked(block, start)
+            norms.append(row_norms(block.astype(np.float64)))
+            self.d, self.dtype = block.shape[1], block.dtype
+        if not norms:
+            raise ValueError("The pool is empty: it yielded no block.")
+        self.norms = np.concatenate(norms)
+        self.unit = unit
+        largest = float(self.norms.max())
+        lengths = self.norms if unit else np.full(self.n, largest)
+        self.factors = np.divide(1.0, lengths, out=np.zeros(self.n), where=self.norms > 0)
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.norms)
+
+    @property
+    def zeros(self) -> np.ndarray:
+        """Indices of the rows of zeros, which no label can make useful."""
+        return np.flatnonzero(self.norms == 0)
+
+    def _raw(self) -> Iterator[tuple[int, np.ndarray]]:
+        if isinstance(self._X, np.ndarray):
+            size = max(1, CELLS // self._X.shape[1])
+            for start in range(0, len(self._X), size):
+                yield start, self._X[start : start + size]
+            return
+        start, width = 0, None
+        for given in self._X:
+            block = np.asarray(given)
+            if block.ndim != 2 or (width is not None and block.shape[1] != width):
+                raise ValueError(
+                    f"The block that starts at row {start} has shape {block.shape}: every block must have two "
+                    f"axes{'' if width is None else f' and {width} columns'}."
+                )
+            yield start, block
+            start, width = start + len(block), block.shape[1]
+
+    def products(self, V: Array) -> Array:
+        """Scaled rows times the columns of V (d, k), (n, k): one pass, in the arithmetic of the pool's dtype."""
+        out = np.empty((self.n, V.shape[1]))
+        V = np.asfortranarray(V, dtype=self.dtype)
+        for start, block in self._raw():
+            for j in range(V.shape[1]):
+                out[start : start + len(block), j] = block @ V[:, j]
+        out *= self.factors[:, None]
+        return out
+
+    def scaled(self) -> Iterator[tuple[slice, Array]]:
+        """Blocks of scaled rows in float64, with the rows they are."""
+        for start, block in self._raw():
+            rows = slice(start, start + len(block))
+            yield rows, block * self.factors[rows, None]
+
+    def rows(self, indices: np.ndarray) -> Array:
+        """Scaled rows at these indices, float64."""
+        if isinstance(self._X, np.ndarray):
+            found = self._X[indices]
+        elif hasattr(self._X, "rows"):
+            found = np.asarray(self._X.rows(indices))
+        else:
+            found = np.empty((len(indices), self.d))
+            for start, block in self._raw():
+                here = (indices >= start) & (indices < start + len(block))
+                found[here] = block[indices[here] - start]
+        return found * self.factors[indices, None]
+
+
+class KernelPool:
+    """The pool in the feature space of a kernel, each feature vector scaled to unit length or all by one factor.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d)
+    kernel : object with ``kernel(X, Y)`` and ``kernel.diagonal(X)``
+    unit : bool
+        Whether feature vectors are taken at unit length.
+    reference : int
+        Most rows that stand for the pool where the whole would need pool times pool kernel values; drawn
+        without replacement with a fixed seed.
+    """
+
+    def __init__(self, X: Any, kernel: Any, *, unit: bool, reference: int) -> None:
+        self._X, self._kernel = _check.points(X, "The pool"), kernel
+        self.n = len(self._X)
+        diagonal = np.asarray(kernel.diagonal(self._X), dtype=np.float64)
+        if diagonal.shape != (self.n,) or not np.all(np.isfinite(diagonal) & (diagonal >= 0)):
+            raise ValueError(
+                "kernel.diagonal(X) must be one finite number >= 0 for each row: a positive semidefinite kernel has."
+            )
+        self.norms = np.sqrt(diagonal)
+        lengths = self.norms if unit else np.full(self.n, self.norms.max())
+        self.factors = np.divide(1.0, lengths, out=np.zeros(self.n), where=self.norms > 0)
+        self.diagonal = np.square(self.norms * self.factors)
+        drawn = np.random.default_rng(0).permutation(self.n)[:reference]
+        self.reference = np.sort(drawn)
+
+    @property
+    def zeros(self) -> np.ndarray:
+        """Indices of the rows whose feature vector is zero."""
+        return np.flatnonzero(self.norms == 0)
+
+    def kernel(self, rows: np.ndarray, others: np.ndarray) -> Array:
+        """Kernel between scaled feature vectors, (len(rows), len(others))."""
+        K = np.asarray(self._kernel(self._X[rows], self._X[others]), dtype=np.float64)
+        return K * np.multiply.outer(self.factors[rows], self.factors[others])
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Row numbers, as many at a time as keep a block of kernel values small."""
+        size = max(1, CELLS // len(self.reference))
+        for start in range(0, self.n, size):
+            yield np.arange(start, min(start + size, self.n))
+
+
+def _source(X: Any) -> Any:
+    if hasattr(X, "toarray"):
+        raise TypeError(
+            "The pool is sparse, and selection keeps a dense features-by-features matrix: reduce it first "
+            "(sklearn.decomposition.TruncatedSVD), or pass X.toarray() if that fits in memory."
+        )
+    if isinstance(X, (np.ndarray, list, tuple)) or hasattr(X, "__array__"):
+        X = np.asarray(X)
+        if X.dtype == object or X.dtype.kind not in "fiub":
+            raise ValueError(f"The pool must be real numbers, got dtype {X.dtype}.")
+        if X.ndim != 2 or 0 in X.shape:
+            raise ValueError(
+                f"The pool must have two axes and at least one row and column, got shape {X.shape}."
+            )
+        return X
+    if not hasattr(X, "__iter__"):
+        raise ValueError(
+            f"The pool must be an array or an iterable of blocks of rows, got {type(X).__name__}."
+        )
+    if iter(X) is X:
+        raise ValueError(
+            f"The pool is a {type(X).__name__}, which can be read only once, and selection reads it once a pick: "
+            "give an object whose __iter__ starts from the first row each time."
+        )
+    return X
+
+
+def _checked(block: np.ndarray, start: int) -> Array:
+    """The block as finite floats; errors count rows from the start of the pool."""
+    if not np.isfinite(block.sum(dtype=np.float64)) and (bad := ~np.isfinite(block)).any():
+        row, column = (int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"The pool holds {block[row, column]} at row {start + row}, column {column}: every entry must be a finite "
+            "number. Fill it in or leave the row out."
+        )
+    return _check.points(block, "The pool")

@@ -1,0 +1,331 @@
+"""Which points to label: greedy column-subset selection on the pool, before any label is bought.
+
+The student errs at x only through (I-P)x, and the sign of w.x ignores the length of x: on rows scaled to unit
+length, greedily take the row whose residual explains most of all rows' residuals,
+
+    argmax_i  sum_j w_j (r_j . r_i)^2 / |r_i|^2,
+
+then project it out. One run orders all budgets: every prefix of the ranking is the choice for that many labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg import qr
+
+from limbeck.budget._residuals import KernelResiduals, LinearResiduals, Residuals
+from limbeck.budget.pool import KernelPool, Pool
+from limbeck.theory import _check
+from limbeck.theory._check import Array
+
+EPS = float(np.finfo(np.float64).eps)
+TIED = 1e-9  # gains this close are equal to rounding: the lower index is taken
+CANDIDATES = 16  # rows whose scores are computed afresh before one is picked
+NOISE = 64.0  # a residual is trusted above this many rounding errors
+WORN = 0.01  # disagreement of running and fresh scores that asks for all of them afresh
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Points in the order in which to buy their labels."""
+
+    indices: np.ndarray
+    """Rows of the pool, (n,): the first k are the choice for k labels."""
+    gains: Array
+    """Share of the pool's energy, sum_j w_j |x_j|^2, that each pick explains, (n,); 0 past ``useful``."""
+    energy: Array
+    """Share left unexplained after each pick, (n,): it never rises."""
+    energy_given: float
+    """Share left unexplained by the points already labelled, before the first pick."""
+    rounds: np.ndarray
+    """Round of each pick, (n,). Picks of round 1 add a direction; once nothing is left to add, the selection
+    starts anew among the other rows, as if nothing were labelled; rows of zeros come last, in round 0."""
+    useful: int
+    """Number of picks, all of them first, that add a direction."""
+    reason: str
+    """Why there are no more useful picks than these; empty if all are."""
+    zeros: np.ndarray
+    """Rows of zeros: they have no direction and their label says nothing."""
+
+
+class SpanSelection:
+    """Choose the points whose labels teach a linear student most, from the geometry of the pool alone.
+
+    Parameters
+    ----------
+    unit_rows : bool
+        Take rows at unit length, so that no row counts for more than another: the sign of w.x ignores the
+        length of x, and outliers and heavy tails would otherwise decide. False: as given.
+    kernel : object, optional
+        Select in the feature space of a kernel: ``kernel(X, Y)`` of shape (n, m) and ``kernel.diagonal(X)`` of
+        shape (n,), as `limbeck.theory.kernels` has them. For a precomputed kernel let the points be row numbers.
+    reference : int
+        With a kernel: number of rows on which the energy is measured, drawn with a fixed seed.
+    tol : float, optional
+        A row whose residual is shorter than ``tol`` times the row adds no direction. Default ``8 d eps``, at least
+        the rounding unit of the pool's dtype; 1e-6 with a kernel, whose residuals are differences of squares.
+
+    Notes
+    -----
+    The scores obey a rank-one recursion (`limbeck.budget._residuals`): a pick costs two matrix-vector products with
+    the pool in its own dtype, in one pass. The leading rows are scored afresh in float64 before one is picked; if
+    that disagrees with the recursion, or the energy fell so far that rounding would show, all scores are computed
+    afresh, which costs two products with a d x d matrix. Memory: some numbers a row and two d x d matrices.
+
+    Gains equal to within 1e-9 are ties: of these the longest residual is taken, of those the lowest index. The order
+    depends on nothing but the pool.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> pool = np.array([[3.0, 0.1], [2.0, 0], [1.0, 0], [0, 1.0]])
+    >>> SpanSelection().query(pool, 2)
+    array([1, 3])
+    >>> ranking = SpanSelection().rank(pool, 3)
+    >>> ranking.useful, ranking.energy.round(3)
+    (2, array([0.25, 0.  , 0.  ]))
+    """
+
+    def __init__(
+        self,
+        *,
+        unit_rows: bool = True,
+        kernel: Any = None,
+        reference: int = 1000,
+        tol: float | None = None,
+    ) -> None:
+        self.unit_rows, self.kernel = unit_rows, kernel
+        self.reference = _check.count(reference, "reference")
+        self.tol = None if tol is None else _check.number(tol, "tol", above=0.0, below=1.0)
+
+    def query(self, X: Any, n: int, given: ArrayLike | None = None) -> np.ndarray:
+        """Rows to label, best first, (n,) of int; see `rank`."""
+        return self.rank(X, n, given).indices
+
+    def rank(
+        self, X: Any, n: int, given: ArrayLike | None = None, *, weight: ArrayLike | None = None
+    ) -> Ranking:
+        """Order the pool by what each label would add to those before it.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_pool, d), or re-iterable of blocks
+            The pool; see `limbeck.budget.Pool`.
+        n : int
+            How many picks, at most the rows not given.
+        given : array_like of int, optional
+            Rows that are labelled already: projected out first, and not picked.
+        weight : array_like, shape (n_pool,), optional
+            How much each row counts in the energy, >= 0. Default: all alike. See `undecided`.
+
+        Returns
+        -------
+        Ranking
+
+        Raises
+        ------
+        ValueError
+            If the pool cannot be used (row and column named), ``given`` is out of range or doubled, or more
+            picks are asked for than there are rows left.
+        """
+        pool = self._pool(X)
+        given = _given(given, pool.n)
+        n = _check.count(n, "n")
+        if n > pool.n - len(given):
+            raise ValueError(
+                f"n = {n} picks from {pool.n - len(given)} rows that are not labelled yet ({pool.n} in the pool, "
+                f"{len(given)} given): ask for at most that many."
+            )
+        counts = _weights(weight, pool.n)
+        order = _Order(n, pool.zeros, given, pool.n)
+        while order.wanted and order.open.any():
+            first = order.round == 0
+            left = self._residuals(pool, counts, given if first else given[:0])
+            order.take(_Round(left, order.open, self._tol(pool)))
+        return order.ranking()
+
+    def _pool(self, X: Any) -> Pool | KernelPool:
+        if self.kernel is None:
+            return Pool(_narrow(X), unit=self.unit_rows)
+        return KernelPool(X, self.kernel, unit=self.unit_rows, reference=self.reference)
+
+    def _residuals(self, pool: Pool | KernelPool, weight: Array, given: np.ndarray) -> Residuals:
+        if isinstance(pool, Pool):
+            return LinearResiduals(pool, weight, given)
+        return KernelResiduals(pool, weight, given, self._tol(pool))
+
+    def _tol(self, pool: Pool | KernelPool) -> float:
+        if self.tol is not None:
+            return self.tol
+        return max(8 * pool.d * EPS, float(np.finfo(pool.dtype).eps)) if isinstance(pool, Pool) else 1e-6
+
+
+class _Round:
+    """Picks that each add a direction, until none is left."""
+
+    def __init__(self, left: Residuals, open_rows: np.ndarray, tol: float) -> None:
+        self.left, self.open = left, open_rows.copy()
+        self.least = tol**2 * left.sizes
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Compute all scores afresh."""
+        self.a, self.b = self.left.scores()
+        self.energy = self.left.energy
+        self.trusted = NOISE * self.left.eps * np.sqrt(np.maximum(self.b, 0.0))
+        self.fresh = True
+
+    def next(self) -> int | None:
+        """The row that explains most of what is left, or None where every row lies in the span."""
+        row, sound = self._best()
+        if not sound and not self.fresh:
+            self.refresh()
+            row, _ = self._best()
+        return row
+
+    def _best(self) -> tuple[int | None, bool]:
+        """The best row, and whether the running scores can be trusted to have found it."""
+        left = self.left.energy
+        if not self.fresh and left < 30 * np.sqrt(self.left.eps) * self.energy:
+            return None, False
+        floor = self.least if self.fresh else np.maximum(self.least, self.trusted * self.energy / left)
+        able = self.open & (self.b > floor)
+        if not able.any():
+            return None, self.fresh
+        gains = np.divide(self.a, self.b, out=np.full(len(self.b), -1.0), where=able)
+        rows = _leading(gains, self.b, TIED if self.fresh else max(TIED, NOISE * self.left.eps))
+        a, b = self.left.scores_of(rows)
+        exact = np.divide(a, b, out=np.full(len(b), -1.0), where=b > self.least[rows])
+        best = float(exact.max())
+        off = float(np.abs(exact - gains[rows]).max())
+        return int(rows[_tied(exact, b, TIED)].min()), off <= WORN * abs(best)
+
+    def take(self, row: int) -> float:
+        """Project a row out of all others; return what it explained."""
+        along, towards, explained = self.left.deflate(row)
+        self.a += along * (along * explained - 2 * towards)
+        self.b -= np.square(along)
+        self.open[row] = self.fresh = False
+        return explained
+
+
+def _tied(gains: Array, b: Array, within: float) -> np.ndarray:
+    """Where the gain equals the largest, and of those the residual the longest: it suffers least from errors."""
+    best = float(gains.max())
+    ties = np.flatnonzero(gains >= best - within * abs(best))
+    return ties[b[ties] >= b[ties].max() * (1 - within)]
+
+
+def _leading(gains: Array, b: Array, within: float) -> np.ndarray:
+    """Rows with the largest gains, and the first of those that tie with the largest."""
+    some = min(CANDIDATES, len(gains))
+    largest = np.argpartition(gains, len(gains) - some)[len(gains) - some :]
+    return np.union1d(largest[gains[largest] >= 0], _tied(gains, b, within)[:CANDIDATES])
+
+
+class _Order:
+    """The ranking as it grows."""
+
+    def __init__(self, n: int, zeros: np.ndarray, given: np.ndarray, size: int) -> None:
+        self.n, self.zeros, self.given = n, zeros, given
+        self.open = np.ones(size, dtype=bool)
+        self.open[zeros] = self.open[given] = False
+        self.rows: list[int] = []
+        self.gains: list[float] = []
+        self.energy: list[float] = []
+        self.rounds: list[int] = []
+        self.round = 0
+        self.energy_given = 0.0
+
+    @property
+    def wanted(self) -> int:
+        return self.n - len(self.rows)
+
+    def take(self, picks: _Round) -> None:
+        """Add one round's picks."""
+        self.round += 1
+        total = picks.left.total
+        left = picks.left.energy / total if total > 0 else 0.0
+        if self.round == 1:
+            self.energy_given = left
+        while self.wanted and (row := picks.next()) is not None:
+            explained = picks.take(row) / total if total > 0 else 0.0
+            left = max(0.0, min(left, picks.left.energy / total)) if total > 0 else 0.0
+            self.rows.append(row)
+            self.rounds.append(self.round)
+            first = self.round == 1
+            self.gains.append(explained if first else 0.0)
+            self.energy.append(left if first else self.energy[-1] if self.energy else self.energy_given)
+            self.open[row] = False
+
+    def ranking(self) -> Ranking:
+        rounds = np.array(self.rounds, dtype=int)
+        useful = int(np.sum(rounds == 1))
+        rest = np.setdiff1d(self.zeros, self.given)[: self.wanted]
+        last = self.energy[-1] if self.energy else self.energy_given
+        fill = np.zeros(len(rest))
+        return Ranking(
+            indices=np.concatenate([np.array(self.rows, dtype=int), rest]),
+            gains=np.concatenate([self.gains, fill]),
+            energy=np.concatenate([self.energy, fill + last]),
+            energy_given=self.energy_given,
+            rounds=np.concatenate([rounds, fill.astype(int)]),
+            useful=useful,
+            reason="" if useful == self.n else _reason(useful, self.n, len(self.given), len(self.zeros)),
+            zeros=self.zeros,
+        )
+
+
+def _reason(useful: int, n: int, given: int, zeros: int) -> str:
+    known = f" beside the {given} given" if given else ""
+    empty = f" ({zeros} rows of the pool are zero)" if zeros else ""
+    return (
+        f"{useful} of the {n} picks add a direction{known}: then every row of the pool lies in the span of those "
+        f"labelled, and a linear teacher's answers follow from theirs{empty}. Further picks repeat the selection "
+        "among the other rows, against errors in the answers."
+    )
+
+
+def _narrow(X: Any) -> Any:
+    """Coordinates (n, n) in an orthonormal basis of the rows, where an array has more columns than rows."""
+    if not isinstance(X, (np.ndarray, list, tuple)) and not hasattr(X, "__array__"):
+        return X
+    if np.ndim(X) != 2 or hasattr(X, "toarray") or np.shape(X)[0] >= np.shape(X)[1]:
+        return X
+    X = _check.points(X, "The pool")
+    lengths = np.abs(X).max(axis=1).astype(np.float64)
+    scale = np.where(lengths > 0, lengths, 1.0)[:, None]
+    R = qr((X / scale).T, mode="r", check_finite=False)[0][: len(X)]
+    return R.T * scale
+
+
+def _given(given: ArrayLike | None, size: int) -> np.ndarray:
+    rows = np.empty(0, dtype=int) if given is None else np.asarray(given)
+    if rows.size == 0:
+        return np.empty(0, dtype=int)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise ValueError(
+            f"given must be row numbers of the pool on one axis, got {rows.dtype} of shape {rows.shape}."
+        )
+    outside = (rows < 0) | (rows >= size)
+    if outside.any():
+        raise ValueError(
+            f"given names row {rows[np.argmax(outside)]}, and the pool has rows 0 to {size - 1}."
+        )
+    values, counts = np.unique(rows, return_counts=True)
+    if counts.max() > 1:
+        raise ValueError(f"given names row {values[np.argmax(counts)]} more than once.")
+    return rows.astype(int)
+
+
+def _weights(weight: ArrayLike | None, size: int) -> Array:
+    if weight is None:
+        return np.ones(size)
+    w = np.asarray(_check.vector(weight, "weight", size), dtype=np.float64)
+    if (w < 0).any() or not w.any():
+        raise ValueError("weight must be >= 0 and not all zero: how much each row counts.")
+    return w

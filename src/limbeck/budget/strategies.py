@@ -1,0 +1,199 @@
+"""What else one would do: random, core-set, k-means++, largest residual, and an oracle; all compared in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg import qr
+from sklearn.cluster import kmeans_plusplus
+
+from limbeck.budget.answers import buy
+from limbeck.budget.select import SpanSelection
+from limbeck.theory import Span, _check, disagreement, expected_risk_interval
+from limbeck.theory._check import Array
+from limbeck.theory._factor import row_norms
+from limbeck.theory.risk import wilson
+
+Student = Callable[[Array, Array], Array]
+"""From points (k, d) and teacher logits (k,) to weights (d,)."""
+
+
+def random_order(X: ArrayLike, n: int, *, rng: np.random.Generator) -> np.ndarray:
+    """n rows drawn without replacement."""
+    return rng.permutation(len(np.asarray(X)))[:n]
+
+
+def farthest_first(X: ArrayLike, n: int) -> np.ndarray:
+    """Core-set: the row nearest the mean, then always the row farthest from those taken (Gonzalez 1985).
+
+    Within a factor 2 of the smallest radius with which n balls cover the pool.
+    """
+    X = np.asarray(_check.points(X), dtype=np.float64)
+    taken = [int(np.argmin(row_norms(X - X.mean(axis=0))))]
+    far = row_norms(X - X[taken[0]])
+    far[taken[0]] = -1.0
+    while len(taken) < n:
+        taken.append(int(np.argmax(far)))
+        far = np.minimum(far, row_norms(X - X[taken[-1]]))
+        far[taken] = -1.0
+    return np.array(taken)
+
+
+def k_means_plus_plus(X: ArrayLike, n: int, *, rng: np.random.Generator) -> np.ndarray:
+    """Rows drawn with probability proportional to the squared distance from those taken (scikit-learn's)."""
+    X = np.asarray(_check.points(X), dtype=np.float64)
+    _, rows = kmeans_plusplus(X, n, random_state=int(rng.integers(2**31)))
+    rows = np.array(list(dict.fromkeys(int(row) for row in rows)))  # repeated once nothing is left to cover
+    return np.concatenate([rows, rng.permutation(np.setdiff1d(np.arange(len(X)), rows))])[:n]
+
+
+def largest_residual(X: ArrayLike, n: int) -> np.ndarray:
+    """Always the row with the longest residual: QR with column pivoting of the transpose."""
+    X = np.asarray(_check.points(X), dtype=np.float64)
+    _, order = qr(X.T, mode="r", pivoting=True, check_finite=False)
+    return order[:n].astype(int)
+
+
+def matching_pursuit(X: ArrayLike, n: int, w_star: ArrayLike) -> np.ndarray:
+    """The oracle: orthogonal matching pursuit of the teacher itself by rows at unit length.
+
+    No rule that does not see w_star can be asked to do as well. Once the teacher is met, rows in their order.
+    """
+    X = np.asarray(_check.points(X), dtype=np.float64)
+    w = np.asarray(_check.vector(w_star, "w_star", X.shape[1]), dtype=np.float64)
+    lengths = row_norms(X)
+    unit = X / np.where(lengths > 0, lengths, 1.0)[:, None]
+    rest, taken = w, []
+    basis = np.empty((0, X.shape[1]))
+    while len(taken) < n:
+        match = np.abs(unit @ rest)
+        match[taken] = -1.0
+        taken.append(int(np.argmax(match)))
+        e = unit[taken[-1]]
+        for _ in range(2):
+            e = e - (e @ basis.T) @ basis
+        if np.linalg.norm(e) > 1e-10:
+            basis = np.vstack([basis, e / np.linalg.norm(e)])
+            rest = w - (w @ basis.T) @ basis
+    return np.array(taken)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Transfer risk after some numbers of labels, for several ways to choose the points."""
+
+    strategies: tuple[str, ...]
+    """Names, s of them."""
+    budgets: np.ndarray
+    """Numbers of labels, (k,)."""
+    risk: Array
+    """Transfer risk, (s, k)."""
+    low: Array
+    """Lower end of its interval, (s, k)."""
+    high: Array
+    """Upper end, (s, k)."""
+    covers: str
+    """What the interval covers."""
+
+    def of(self, strategy: str) -> Array:
+        """Risk of one strategy, (k,)."""
+        return self.risk[self.strategies.index(strategy)]
+
+
+def minimum_norm(X: Array, z: Array) -> Array:
+    """The paper's student: minimum-norm least squares on the logits."""
+    return Span(X).weights(z)
+
+
+def compare(
+    X: ArrayLike,
+    z: ArrayLike,
+    T: ArrayLike,
+    teacher_logits: ArrayLike,
+    budgets: Sequence[int],
+    *,
+    rng: np.random.Generator,
+    w_star: ArrayLike | None = None,
+    extra: Mapping[str, ArrayLike] | None = None,
+    student: Student = minimum_norm,
+    confidence: float = 0.95,
+) -> Comparison:
+    """Held-out risk of students of the points that each strategy chooses.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d)
+        The pool.
+    z : array_like, shape (n,)
+        Teacher logits of all its rows: this is a rehearsal, not a purchase.
+    T, teacher_logits : array_like, shape (m, d) and (m,)
+        Held-out points, drawn at random, and the teacher's logits there.
+    budgets : sequence of int
+        Numbers of labels, none above n.
+    rng : numpy.random.Generator
+        Of the strategies that draw.
+    w_star : array_like, shape (d,), optional
+        The teacher, for the oracle.
+    extra : mapping of name to rankings, optional
+        Further orders of at least ``max(budgets)`` rows.
+    student : callable
+        From points and logits to weights. Default: the minimum-norm student.
+    confidence : float
+        Of Wilson's interval for each student's risk.
+
+    Returns
+    -------
+    Comparison
+        Of ``span``, ``answers`` (`AnswerSelection`, asked after every answer up to 20 of them), ``random``,
+        ``core-set``, ``k-means++``, ``largest residual``, ``oracle`` (given ``w_star``) and ``extra``.
+    """
+    X = np.asarray(_check.points(X), dtype=np.float64)
+    z = np.asarray(_check.vector(z, "z", len(X)), dtype=np.float64)
+    T = np.asarray(_check.points(T, "T"), dtype=np.float64)
+    sizes = np.array([_check.count(k, "budgets") for k in budgets])
+    if sizes.max() > len(X):
+        raise ValueError(f"budgets asks for {sizes.max()} labels of a pool with {len(X)} rows.")
+    n = int(sizes.max())
+    orders = _orders(X, z, n, w_star, rng) | {
+        name: np.asarray(order) for name, order in (extra or {}).items()
+    }
+    risk = np.empty((len(orders), len(sizes)))
+    for i, order in enumerate(orders.values()):
+        for j, k in enumerate(sizes):
+            chosen = order[:k]
+            risk[i, j] = disagreement(T @ student(X[chosen], z[chosen]), teacher_logits)
+    low, high = wilson(risk * len(T), len(T), confidence)
+    covers = f"{confidence:.0%} interval for each student's risk"
+    return Comparison(tuple(orders), sizes, risk, low, high, covers)
+
+
+def _orders(
+    X: Array, z: Array, n: int, w_star: ArrayLike | None, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    orders = {
+        "span": SpanSelection().query(X, n),
+        "answers": buy(X, z, n),
+        "random": random_order(X, n, rng=rng),
+        "core-set": farthest_first(X, n),
+        "k-means++": k_means_plus_plus(X, n, rng=rng),
+        "largest residual": largest_residual(X, n),
+    }
+    return orders if w_star is None else orders | {"oracle": matching_pursuit(X, n, w_star)}
+
+
+def mean_comparison(comparisons: Sequence[Comparison], *, confidence: float = 0.95) -> Comparison:
+    """Mean risk over independent pools or seeds, with intervals for the expected risk (`expected_risk_interval`)."""
+    first = comparisons[0]
+    if any(c.strategies != first.strategies or list(c.budgets) != list(first.budgets) for c in comparisons):
+        raise ValueError("The comparisons are of different strategies or budgets.")
+    risks = np.array([c.risk for c in comparisons])  # (seeds, s, k)
+    ends = [
+        [expected_risk_interval(risks[:, i, j], confidence=confidence) for j in range(risks.shape[2])]
+        for i in range(risks.shape[1])
+    ]
+    covers = f"{confidence:.0%} interval for the expected risk, {len(comparisons)} repeats"
+    low, high = (np.array([[getattr(e, end) for e in row] for row in ends]) for end in ("low", "high"))
+    return Comparison(first.strategies, first.budgets, risks.mean(axis=0), low, high, covers)

@@ -1,0 +1,35 @@
+"""How a command was run, for reports and saved files."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from limbeck import __version__
+
+
+def sources(files: Mapping[str, Path | None], **facts: str) -> dict[str, str]:
+    """Command, digests of the files read, facts, and versions."""
+    return {
+        "command": "limbeck " + shlex.join(sys.argv[1:]),
+        **{
+            f"{name}, SHA-256": f"{digest(path)}  {path.name}"
+            for name, path in files.items()
+            if path is not None
+        },
+        **facts,
+        "limbeck": __version__,
+        "versions": f"Python {platform.python_version()}, NumPy {version('numpy')}, SciPy {version('scipy')}, "
+        f"scikit-learn {version('scikit-learn')}",
+    }
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

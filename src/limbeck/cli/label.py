@@ -1,0 +1,226 @@
+"""``limbeck label``: buy answers of a program one batch at a time, losing none."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text as Words
+
+from limbeck.cli import _options as options
+from limbeck.cli import _provenance as provenance
+from limbeck.cli._console import fail, messages, results
+from limbeck.cli.plan import Confidence, Price, Ridge, TargetRisk, check_wishes, student_of
+from limbeck.records import UserError
+
+if TYPE_CHECKING:
+    from limbeck.budget.loop import BudgetedDistillation
+    from limbeck.budget.purchase import Bought
+    from limbeck.data.pool import Pool
+    from limbeck.students import SoftLabelClassifier
+
+EPILOG = """Example:
+
+\b
+  limbeck label pool.csv --features 'emb_*' --send review \\
+      --teacher-command 'python ask.py' --budget 500 --price 0.002 \\
+      --target-risk 0.02 --out bought
+
+The program reads one question a line and writes one answer a line, flushed, in any order:
+
+\b
+  {"id": "r7", "x": [0.1, ...], "review": "..."}
+  {"id": "r7", "probabilities": 0.9}   or [...], or {"ham": ..., "spam": ...}
+
+log_probabilities and logits likewise. {"id": "r7", "refusal": "why"} is an answer that will not come, {"id": "r7",
+"error": "why"} one to ask for again later.
+
+The same command goes on after a kill. In the folder: asked.jsonl and replies.jsonl (what was paid for), answers.csv
+(for limbeck distill, and limbeck plan --audit audit), student.json, report.html."""
+
+
+def label(
+    table: options.TableArgument,
+    teacher_command: Annotated[
+        str, typer.Option(metavar="CMD", help="Program that answers; split like a shell would, run without one.")
+    ],
+    budget: Annotated[int, typer.Option(min=2, metavar="N", help="Questions to send at most, retries included.")],
+    target_risk: TargetRisk,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where everything bought is kept.")],
+    confidence: Confidence = 0.95,
+    price: Price = None,
+    features: options.FeatureGlobs = None,
+    embedding: options.Embedding = None,
+    text: options.Text = None,
+    vocabulary: options.Vocabulary = 4000,
+    identifier: options.Identifier = None,
+    send: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="Another column to send with each question. Repeatable."),
+    ] = None,
+    classes: options.Classes = None,
+    audit: Annotated[
+        int | None, typer.Option(min=2, metavar="N", help="Audit answers, bought first.", show_default="as needed")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Answers a batch.", show_default="a tenth")
+    ] = None,
+    select: Annotated[str, typer.Option(help="Which points next: span or random.")] = "span",
+    repeat: Annotated[
+        int, typer.Option(min=0, metavar="K", help="Audit rows to ask twice, to measure a noisy teacher.")
+    ] = 0,
+    in_flight: Annotated[int, typer.Option(min=1, metavar="K", help="Questions out at a time.")] = 1,
+    timeout: Annotated[float, typer.Option(min=0.1, metavar="S", help="Seconds of silence that mean it hangs.")] = 60.0,
+    retries: Annotated[int, typer.Option(min=0, metavar="K", help="Times a failed question is sent again.")] = 3,
+    backoff: Annotated[float, typer.Option(min=0.0, metavar="S", help="Seconds before; doubled each time.")] = 1.0,
+    ask_again: Annotated[
+        bool,
+        typer.Option("--ask-again", help="Send again what was in flight when a run was killed; it may be paid twice."),
+    ] = False,
+    alpha: Ridge = "loo",
+    intercept: Annotated[bool, typer.Option(help="Whether to learn an intercept.")] = True,
+    seed: options.Seed = 0,
+) -> None:  # fmt: skip
+    """Buy an audit sample, then batch after batch, until the student is shown good enough or the budget is spent."""
+    check_wishes(target_risk, confidence, price)
+    student = student_of(alpha, intercept)
+    if select not in ("span", "random"):
+        raise UserError(f"--select {select}: span or random.")
+    from limbeck.budget.asking import Manners
+    from limbeck.budget.loop import BudgetedDistillation
+    from limbeck.budget.teachers import ProgramTeacher
+    from limbeck.data.pool import read_pool
+
+    points = options.open_points(table)
+    identifier = options.identifier_of(points, identifier)
+    taken = [identifier] if identifier else []
+    chosen = options.features_of(points, features, embedding, text, taken=taken)
+    columns = None if not send else _columns(points, send)
+    pool = read_pool(points, chosen, identifier, most_terms=vocabulary)
+    try:
+        buy = BudgetedDistillation(
+            ProgramTeacher(teacher_command),
+            budget=budget,
+            target_risk=target_risk,
+            confidence=confidence,
+            price=price,
+            audit=audit,
+            batch=batch,
+            select=select,
+            repeat=repeat,
+            student=student,
+            classes=options.names_of(classes),
+            manners=Manners(in_flight, timeout, retries, backoff),
+            ask_again=ask_again,
+            seed=seed,
+        )
+        if buy.least_shown > target_risk:
+            messages().print(
+                f"An audit sample of {buy.sizes[0]} shows at best {buy.least_shown:.2%}: buying will not stop before "
+                "the budget is spent. Raise --audit and --budget, or --target-risk."
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        bought = buy.run(pool.X, folder=out, ids=list(pool.ids), columns=columns, watch=_watch)
+    except (ValueError, ArithmeticError, OSError) as error:
+        raise UserError(f"{error} What was bought is kept in {out}.") from error
+    except KeyboardInterrupt:
+        fail(f"Interrupted. What was bought is kept in {out}; the same command goes on.", 130)
+    facts = provenance.sources({"points": table}, teacher=teacher_command, seed=str(seed))
+    _keep(bought, buy, pool, out, facts)
+    _tell(bought, out)
+
+
+def _watch(step: str, shown: Any) -> None:
+    if step == "look":
+        look = shown["look"]
+        money = (
+            f", spent {shown['money spent']:,.2f}, left {shown['money left']:,.2f}"
+            if "money spent" in shown
+            else ""
+        )
+        likely = "" if shown["likely"] is None else f"; as likely as not enough: {shown['likely']}"
+        messages().print(
+            f"look {look['number']}: {shown['learned']} learned from, {look['wrong']} of {look['size']} wrong, risk at "
+            f"most {look['upper']:.2%}{likely}; {shown['spent']} questions sent{money}"
+        )
+
+
+def _columns(table, names: list[str]) -> list[dict[str, Any]]:
+    from limbeck.data.tables import read
+
+    rows: list[dict[str, Any]] = []
+    for chunk in read(table, names):
+        values = [chunk.columns[name].to_pylist() for name in names]
+        rows += [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+    return rows
+
+
+def _keep(bought: Bought, buy: BudgetedDistillation, pool: Pool, out: Path, facts: dict[str, str]) -> None:
+    """answers.csv, student.json and report.html, each whole."""
+    from limbeck.pages.label import page
+    from limbeck.records import write_whole
+    from limbeck.report import write
+    from limbeck.students import save
+
+    if bought.answers is not None:
+        rows = [*bought.audit.tolist(), *bought.learned.tolist()]
+        kind = {"probabilities": "probability", "log_probabilities": "log_probability", "logits": "logit"}
+        name = f"teacher_{kind[bought.kind]}"
+        names = [name] if bought.said.shape[1] == 1 else [f"{name}_{c}" for c in bought.classes]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["id", "audit", *names])
+        for at, row in enumerate(rows):
+            writer.writerow(
+                [pool.ids[row], int(at < len(bought.audit)), *(repr(float(v)) for v in bought.said[at])]
+            )
+        write_whole(out / "answers.csv", text.getvalue())
+    if bought.student is not None:
+        save(
+            _named(bought),
+            out / "student.json",
+            provenance=facts,
+            features={"table": pool.features.to_json()},
+        )
+    write(page(bought, buy, facts), out / "report.html")
+
+
+def _named(bought: Bought) -> SoftLabelClassifier:
+    """The student with the teacher's names for its classes."""
+    from copy import copy
+
+    import numpy as np
+
+    student = copy(bought.student)
+    assert student is not None
+    student.classes_ = np.array(bought.classes, dtype=object)
+    return student
+
+
+def _tell(bought: Bought, out: Path) -> None:
+    console = results()
+    if bought.shown is not None:
+        look = bought.shown
+        console.print(
+            Words(
+                f"student   wrong on {look.wrong} of {look.size} audit points, risk at most {look.upper:.2%}"
+            )
+        )
+    if bought.linearity is not None:
+        console.print(Words(f"teacher   {bought.linearity.verdict} here: {bought.linearity.reason}"))
+    if bought.noise is not None:
+        flips = bought.noise.flips
+        console.print(
+            Words(f"noise     {flips.estimate:.2%} of {flips.size} rows decided otherwise when asked again")
+        )
+    money = "" if bought.price is None else f", at most {bought.spent * bought.price:,.2f}"
+    console.print(
+        Words(f"spent     {bought.spent} of {bought.budget} questions{money}; ended: {bought.reason}")
+    )
+    trouble = ", ".join(f"{count} {name}" for name, count in sorted(bought.counts.items()) if name != "asked")
+    if trouble:
+        console.print(Words(f"trouble   {trouble}"))
+    console.print(Words(f"kept in   {out}"), soft_wrap=True)

@@ -1,0 +1,192 @@
+"""``limbeck plan``: how many answers to buy, before any and after a pilot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text as Words
+
+from limbeck.cli import _options as options
+from limbeck.cli import _provenance as provenance
+from limbeck.cli._console import messages, results
+from limbeck.records import UserError
+
+if TYPE_CHECKING:
+    from limbeck.budget.plan import BudgetPlan
+    from limbeck.students import SoftLabelClassifier
+
+EPILOG = """Examples:
+
+\b
+  limbeck plan pool.parquet --embedding vector --target-risk 0.01
+      (before any answer)
+\b
+  limbeck plan pool.parquet --embedding vector --target-risk 0.01 \\
+      --answers pilot.csv --teacher-logit z --price 0.002
+
+The answers must be those of rows drawn at random. If some were chosen, say which were not: --audit names a column of
+0 and 1 beside the answers, as limbeck label writes it."""
+
+TargetRisk = Annotated[
+    float, typer.Option(metavar="R", help="Largest share of points decided otherwise than by the teacher.")
+]
+Confidence = Annotated[float, typer.Option(metavar="C", help="How sure to be, between 0 and 1.")]
+Price = Annotated[float | None, typer.Option(metavar="P", help="Of one answer.", show_default="none")]
+Ridge = Annotated[
+    str,
+    typer.Option("--alpha", help='Ridge: a number, 0 for the paper\'s student, or "loo" to choose.'),
+]
+
+
+def plan(
+    table: options.TableArgument,
+    target_risk: TargetRisk,
+    confidence: Confidence = 0.95,
+    price: Price = None,
+    features: options.FeatureGlobs = None,
+    embedding: options.Embedding = None,
+    text: options.Text = None,
+    vocabulary: options.Vocabulary = 4000,
+    identifier: options.Identifier = None,
+    answers: options.AnswersTable = None,
+    probability: options.Probability = None,
+    logit: options.Logit = None,
+    log_probability: options.LogProbability = None,
+    label: options.Label = None,
+    classes: options.Classes = None,
+    audit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL", help="Column of 0 and 1 beside the answers: 1 where a row was drawn at random."
+        ),
+    ] = None,
+    alpha: Ridge = "loo",
+    intercept: Annotated[bool, typer.Option(help="Whether to learn an intercept.")] = True,
+    orders: Annotated[int, typer.Option(min=2, help="Random orders behind the curve.")] = 20,
+    seed: options.Seed = 0,
+    report: options.Report = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Say how many answers a target takes: stop, buy so many more, look again, or not reachable."""
+    student = student_of(alpha, intercept)
+    check_wishes(target_risk, confidence, price)
+    options.check_output(report, overwrite, [".html"])
+    import numpy as np
+
+    from limbeck.budget.plan import plan_budget
+    from limbeck.data.pool import joined, read_pool
+
+    points = options.open_points(table)
+    said = None if answers is None else options.open_points(answers)
+    identifier = options.identifier_of(points, identifier, needed_for="" if said is None else "--answers")
+    teacher = None
+    if said is not None:
+        teacher = options.teacher_of(said, probability, logit, log_probability, label, classes)
+    elif any((probability, logit, log_probability, label, audit)):
+        raise UserError("Columns of the teacher are given without --answers: name the table that holds them.")
+    chosen = options.features_of(points, features, embedding, text, taken=[identifier] if identifier else [])
+    pool = read_pool(points, chosen, identifier, most_terms=vocabulary)
+    rows = replies = random = None
+    if said is not None and teacher is not None and identifier is not None:
+        answered = joined(pool, points, said, teacher, identifier)
+        rows, replies = answered.rows, answered.answers.labels
+        random = None if audit is None else _random_rows(said, audit, identifier, pool.ids)
+    try:
+        with messages().status("planning"):
+            made = plan_budget(
+                pool.X,
+                replies,
+                rows=rows,
+                audit=random,
+                target_risk=target_risk,
+                confidence=confidence,
+                price=price,
+                student=student,
+                orders=orders,
+                rng=np.random.default_rng(seed),
+            )
+    except (ValueError, ArithmeticError) as error:
+        raise UserError(str(error)) from error
+    if report is not None:
+        from limbeck.pages.plan import page
+        from limbeck.report import write
+
+        facts = provenance.sources({"points": table, "answers": answers}, seed=str(seed))
+        write(page(made, facts), report)
+    _tell(made, report)
+
+
+def student_of(alpha: str, intercept: bool) -> SoftLabelClassifier:
+    """The student that --alpha and --intercept describe."""
+    from limbeck.students import SoftLabelClassifier
+
+    try:
+        ridge: float | str = "loo" if alpha == "loo" else float(alpha)
+    except ValueError:
+        ridge = -1.0
+    if ridge != "loo" and not 0 <= float(ridge) < float("inf"):
+        raise UserError(f'--alpha {alpha}: a number >= 0, or "loo" to choose it by leave-one-out.')
+    return SoftLabelClassifier(ridge, fit_intercept=intercept)  # pyright: ignore[reportArgumentType]
+
+
+def check_wishes(target_risk: float, confidence: float, price: float | None) -> None:
+    """Refuse what cannot be meant, before any file is read."""
+    if not 0 < target_risk < 1:
+        raise UserError(
+            f"--target-risk {target_risk:g}: a share between 0 and 1, such as 0.01. No finite sample shows a "
+            "disagreement of exactly 0."
+        )
+    if not 0 < confidence < 1:
+        raise UserError(f"--confidence {confidence:g}: a probability between 0 and 1, such as 0.95.")
+    if price is not None and not 0 < price < float("inf"):
+        raise UserError(f"--price {price:g}: the price of one answer must be positive.")
+
+
+def _random_rows(table, name: str, identifier: str, ids):
+    """Rows of the pool whose answers were drawn at random."""
+    import numpy as np
+
+    from limbeck.data.columns import numbers
+    from limbeck.data.pool import ids_of
+    from limbeck.data.tables import read
+
+    row_of, rows = {name: row for row, name in enumerate(ids)}, []
+    for chunk in read(table, [identifier, name]):
+        flags = numbers(chunk.columns[name], name, chunk.first)
+        for at, (key, flag) in enumerate(zip(ids_of(chunk, identifier), flags, strict=True)):
+            if flag not in (0, 1):
+                raise UserError(
+                    f"Row {chunk.first + at + 1}, column {name!r} holds {flag:g}: 0 or 1 is needed."
+                )
+            rows += [row_of[key]] if flag else []
+    if not rows:
+        raise UserError(
+            f"Column {name!r} marks no row as drawn at random: nothing can be measured without some."
+        )
+    return np.array(rows)
+
+
+def _tell(made: BudgetPlan, report: Path | None) -> None:
+    console = results()
+    seen = made.coverage
+    console.print(
+        Words(f"rank      {seen.rank} of {seen.features} features, effective rank {seen.effective_rank:.3g}")
+    )
+    console.print(
+        Words(f"          {seen.rank} answers are exact if the teacher is linear on these features")
+    )
+    if made.pilot is not None:
+        console.print(Words(f"teacher   {made.pilot.linearity.verdict} here: {made.pilot.linearity.reason}"))
+        last = made.pilot.curve
+        console.print(
+            Words(
+                f"measured  {last.disagreement[-1]:.2%} from {last.sizes[-1]} answers (± {1.96 * last.stderr[-1]:.2%})"
+            )
+        )
+    cost = "" if made.cost is None else f", at most {made.cost:,.2f}"
+    console.print(Words(f"decision  {made.verdict}{cost}"))
+    console.print(Words(f"          {made.reason}"))
+    if report is not None:
+        console.print(Words(f"report    {report}"), soft_wrap=True)

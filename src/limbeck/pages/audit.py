@@ -1,0 +1,108 @@
+"""The page of ``limbeck audit``: how many answers give one's own model away, and what rounding buys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from limbeck.budget.leak import AGREEMENTS, Leak, LeakReport
+from limbeck.displays import budget as drawings
+from limbeck.pages._words import picture, share
+from limbeck.report import Facts, Grid, Page, Section
+
+
+def page(report: LeakReport, sources: Mapping[str, str]) -> Page:
+    """All sections."""
+    return Page(
+        title="Whose model leaks",
+        subtitle=f"A linear model with {report.unknowns} unknowns, rated by its owner; nothing went over a network.",
+        sections=[
+            _verdict(report),
+            _curves(report),
+            _rounding(report),
+            Section("How it was run", parts=[Facts(sources)]),
+        ],
+        footer="Disagreement is of the best of several copies, picked by the owner, who knows the model: somebody who "
+        "does "
+        "not know it does no better by these methods. Others, who choose their queries as they go, may.",
+    )
+
+
+def answers_until(leak: Leak, agreement: float) -> str:
+    """In words."""
+    n = leak.until(agreement)
+    return f"more than {leak.n[-1]}" if n is None else str(n)
+
+
+def rows(report: LeakReport) -> list[tuple[str, ...]]:
+    """Each kind of answer: answers until each agreement, and how many times those of exact ones."""
+    found = []
+    for leak in report.leaks:
+        cells = [leak.answers]
+        for agreement in AGREEMENTS:
+            times = report.bought(leak, agreement)
+            cells += [answers_until(leak, agreement), "-" if times is None else f"{times:.3g}"]
+        found.append(tuple(cells))
+    return found
+
+
+COLUMNS = ("answers", "until 99 %", "x exact", "until 99.9 %", "x exact")
+
+
+def _verdict(report: LeakReport) -> Section:
+    exact = report.leaks[0].until(0.999)
+    answer = f"after {exact} exact answers" if exact is not None else "not within the answers tried"
+    return Section(
+        "When has somebody got the model?",
+        answer,
+        good=exact is None,
+        text=[
+            f"{report.equations} exact answers at independent points are as many equations as there are "
+            "unknowns for each "
+            "class: they give the model away entirely, by one linear solve, whatever its quality.",
+            "What can be done: answer with labels, round hard, limit what one client may ask, or accept "
+            "that the model is "
+            "public. Rounding to four decimals or more protects nothing.",
+        ],
+        parts=[
+            Grid(
+                COLUMNS,
+                rows(report),
+                "Answers after which the best copy agrees, and stays so, on the grid tried.",
+            )
+        ],
+    )
+
+
+def _curves(report: LeakReport) -> Section:
+    drawing = drawings.leaks([(k.answers, k.n, k.disagreement) for k in report.leaks], report.equations)
+    caption = (
+        f"Median over {report.repeats} sets of {report.queries} queries, judged on {report.held_out} points "
+        "that were not "
+        f"queried. Zeros are drawn at the lower edge. Dotted upright: {report.equations} answers."
+    )
+    table = [
+        (leak.answers, str(n), f"{d:.5f}", f"{low:.5f}", f"{high:.5f}")
+        for leak in report.leaks
+        for n, d, low, high in zip(leak.n, leak.disagreement, leak.low, leak.high, strict=True)
+    ]
+    grid = Grid(
+        ("answers", "n", "disagreement", "least", "most of the repeats"), table, "The numbers", folded=True
+    )
+    return Section("How fast does a copy become the model?", parts=[picture(drawing, caption), grid])
+
+
+def _rounding(report: LeakReport) -> Section:
+    said = []
+    for leak in report.leaks[1:]:
+        times = report.bought(leak, 0.99)
+        many = f"beyond {leak.n[-1]} answers" if times is None else f"{times:.3g} times as many answers"
+        said.append(f"{leak.answers}: {many} for 99 %")
+    return Section(
+        "What does rounding buy?",
+        text=[
+            "; ".join(said) + ".",
+            f"One point in {round(1 / (1 - AGREEMENTS[1]))} is the difference between 99.9 % and "
+            "everything: the judging "
+            f"sample resolves shares of about {share(1 / report.held_out)}.",
+        ],
+    )

@@ -1,0 +1,127 @@
+"""The page of ``limbeck label``: what was bought, what is shown of the student, and what went wrong on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from limbeck.budget.loop import BudgetedDistillation
+from limbeck.budget.purchase import Bought
+from limbeck.displays import budget as drawings
+from limbeck.pages._words import between, picture, share
+from limbeck.report import Facts, Grid, Page, Section
+
+
+def page(bought: Bought, asked: BudgetedDistillation, sources: Mapping[str, str]) -> Page:
+    """All sections."""
+    sections = [
+        _shown(bought, asked),
+        _money(bought),
+        _looks(bought, asked),
+        _teacher(bought),
+        _noise(bought),
+    ]
+    return Page(
+        title="Answers bought one batch at a time",
+        subtitle=f"{len(bought.audit)} audit answers, {len(bought.learned)} learned from, of a budget of "
+        f"{bought.budget} questions; target {share(asked.target_risk)}.",
+        sections=[*(s for s in sections if s is not None), Section("How it was run", parts=[Facts(sources)])],
+        footer="The audit sample was drawn uniformly from the pool and bought first; no student learned from it. "
+        "Bounds hold for points like the pool's that the teacher answers.",
+    )
+
+
+def _shown(bought: Bought, asked: BudgetedDistillation) -> Section:
+    if bought.shown is None:
+        return Section(
+            "Is the student good enough?", "not judged", False, [f"Buying ended: {bought.reason}."]
+        )
+    look = bought.shown
+    text = [
+        f"The student disagrees with the teacher on {look.wrong} of {look.size} audit points; its risk is "
+        "at most "
+        f"{share(look.upper)}. With {asked.confidence:.0%} confidence the bounds of all {look.number} looks "
+        "hold together "
+        "(Clopper and Pearson's, the error probability shared between the looks), whatever the teacher is.",
+        f"Buying ended: {bought.reason}.",
+    ]
+    if asked.least_shown > asked.target_risk:
+        text.append(
+            f"An audit sample of {look.size} cannot show less than {share(asked.least_shown)}, even without "
+            "an error: a "
+            "larger one was needed for the target."
+        )
+    return Section(
+        "Is the student good enough?", "shown to be" if look.stop else "not shown to be", look.stop, text
+    )
+
+
+def _money(bought: Bought) -> Section:
+    facts = {"questions sent": f"{bought.spent} of {bought.budget}"}
+    if bought.price is not None:
+        facts["money spent, at most"] = f"{bought.spent * bought.price:,.2f}"
+        facts["money left"] = f"{(bought.budget - bought.spent) * bought.price:,.2f}"
+    facts |= {name: str(count) for name, count in sorted(bought.counts.items()) if name != "asked"}
+    return Section(
+        "What did it cost?",
+        text=[
+            "Every question sent counts as paid for, answered or not. Refused and malformed answers are "
+            "kept in "
+            "replies.jsonl, set aside and not asked again."
+        ],
+        parts=[Facts(facts)],
+    )
+
+
+def _looks(bought: Bought, asked: BudgetedDistillation) -> Section | None:
+    if not bought.looks:
+        return None
+    looks = [b.look for b in bought.looks]
+    learned = np.array([b.learned for b in bought.looks])
+    drawing = drawings.looks(
+        learned,
+        np.array([look.wrong / look.size for look in looks]),
+        np.array([look.upper for look in looks]),
+        asked.target_risk,
+    )
+    rows = [
+        (
+            str(b.look.number),
+            str(b.learned),
+            str(b.spent),
+            f"{b.look.wrong} of {b.look.size}",
+            f"{b.look.upper:.4f}",
+            "-" if b.likely is None else str(b.likely),
+        )
+        for b in bought.looks
+    ]
+    columns = ("look", "learned from", "questions sent", "wrong", "bound", "forecast: as likely as not")
+    return Section(
+        "What did each batch bring?",
+        parts=[
+            picture(drawing, f"The student after each batch on the {looks[0].size} audit points."),
+            Grid(columns, rows, "The numbers", folded=True),
+        ],
+    )
+
+
+def _teacher(bought: Bought) -> Section | None:
+    if bought.linearity is None:
+        return None
+    seen = bought.linearity
+    text = [f"{seen.reason[0].upper()}{seen.reason[1:]}. Judged from the audit sample."]
+    return Section("Is the teacher linear on these features?", seen.verdict, seen.verdict == "linear", text)
+
+
+def _noise(bought: Bought) -> Section | None:
+    if bought.noise is None:
+        return None
+    return Section(
+        "Does the teacher agree with itself?",
+        text=[
+            f"{bought.noise.rows} audit rows were asked twice. It decided otherwise on "
+            f"{between(bought.noise.flips)}: no "
+            f"student can agree more often. Standard deviation of a logit: {bought.noise.logit:.3g}."
+        ],
+    )

@@ -1,0 +1,139 @@
+"""The page of ``limbeck select``: which points, what they cover, and what the geometry promises before any answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from limbeck.budget import Geometry, Ranking
+from limbeck.displays import selection as drawings
+from limbeck.pages._words import picture, share
+from limbeck.report import Facts, Grid, Page, Section
+
+SHOWN = 50
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was chosen."""
+
+    ranking: Ranking
+    """The points, best first."""
+    geometry: Geometry
+    """Of the pool, as the student sees it."""
+    ids: np.ndarray
+    """Ids of the pool."""
+    known: int
+    """Points that had answers already."""
+    by_answers: bool
+    """Whether their answers helped to choose."""
+    sources: Mapping[str, str]
+    """How it was run."""
+
+
+def page(job: Job) -> Page:
+    """All sections."""
+    seen = job.geometry
+    return Page(
+        title="Which points to label",
+        subtitle=f"{len(job.ranking.indices)} of {seen.n} points, {seen.d} features as the student sees them "
+        f"(an intercept is one), {job.known} answered before.",
+        sections=[
+            _ranking(job),
+            _coverage(job),
+            _expected(job),
+            _scalings(job),
+            Section("How it was run", parts=[Facts(job.sources)]),
+        ],
+        footer="No answer was used unless the page says so. Points chosen by geometry are no random sample: estimate "
+        "risk, and whether the teacher is linear, on rows drawn at random.",
+    )
+
+
+def _ranking(job: Job) -> Section:
+    found = job.ranking
+    how = (
+        "Chosen by the answers bought so far: each next point is the one after which the expected disagreement with a "
+        "linear teacher is least, if what the answers leave open is alike in all directions. Gains and energy in the "
+        "table are those of the choice by geometry alone."
+        if job.by_answers
+        else "Each next point is the one whose residual, outside the span of those before it, explains most of all "
+        "points' residuals, rows taken at unit length. Every prefix is the choice for that budget."
+    )
+    rows = [
+        (str(k + 1), str(job.ids[row]), f"{found.gains[k]:.4g}", f"{found.energy[k]:.4g}")
+        for k, row in enumerate(found.indices[:SHOWN])
+    ]
+    caption = f"The first {len(rows)} of {len(found.indices)}; the file has all"
+    text = [how, *([found.reason] if found.reason else [])]
+    answer = f"{found.useful} of {len(found.indices)} add a direction"
+    grid = Grid(("rank", "id", "gain", "energy left"), rows, caption, folded=True)
+    return Section("Which points?", answer, found.useful == len(found.indices), text, [grid])
+
+
+def _coverage(job: Job) -> Section:
+    seen = job.geometry
+    plain = seen.scalings[0]
+    curves = {"selected": plain.energy_selected, "random, mean": plain.energy_random}
+    left = float(plain.energy_selected[-1])
+    odd = [
+        f"{count} rows {what}"
+        for count, what in ((seen.zeros, "are zero"), (seen.repeated, "repeat an earlier one"))
+        if count
+    ]
+    if seen.constant.size:
+        odd.append(f"{seen.constant.size} columns hold one value only")
+    text = [
+        f"{seen.used} points have rank {seen.rank} and effective rank {seen.effective_rank:.3g}"
+        + (f"; {', '.join(odd)}." if odd else "."),
+        f"{seen.rank} answers at points that span the features are exact if your teacher is linear on them and "
+        "answers exactly; fewer leave what lies outside their span unknown.",
+    ]
+    caption = (
+        f"Share of the energy of unit rows outside the span of k points: selected, and the mean of random draws. "
+        f"Measured on {'all' if seen.used == seen.n else seen.used} rows."
+    )
+    return Section(
+        "How much of the pool do they cover?",
+        f"{share(left) if left > ROUNDING else 'nothing'} left after {seen.budgets[-1]}",
+        text=text,
+        parts=[picture(drawings.residual_energy(seen.budgets, curves), caption)],
+    )
+
+
+def _expected(job: Job) -> Section:
+    seen = job.geometry
+    plain = seen.scalings[0]
+    rows = [
+        (str(k), f"{a:.4f}", f"{b:.4f}", f"{low:.4f} to {high:.4f}")
+        for k, a, b, low, high in zip(
+            seen.budgets, plain.expected_selected, plain.expected_random, plain.low, plain.high, strict=True
+        )
+    ]
+    text = [
+        "Expected share of points decided otherwise than by a linear teacher of which nothing is known: every "
+        "direction in these features alike. A real teacher usually does better, since data and teacher are aligned."
+    ]
+    grid = Grid(
+        ("answers", "selected", "random, mean", "95 % interval for that mean"), rows, "Before any answer"
+    )
+    return Section("What would so many answers be worth?", text=text, parts=[grid])
+
+
+def _scalings(job: Job) -> Section:
+    seen = job.geometry
+    at = [int(np.argmin(np.abs(seen.budgets - k))) for k in (10, 50)]
+    rows = [
+        (c.name, f"{c.effective_rank:.3g}", *(f"{c.energy_selected[i]:.3g}" for i in at))
+        for c in seen.scalings
+    ]
+    columns = ("features", "effective rank", *(f"energy left after {seen.budgets[i]}" for i in at))
+    text = [
+        "The student is the smallest one in the metric of its features: scaling them changes which points matter and "
+        "what few answers teach. A sharper spectrum (lower effective rank) fills faster; whitening throws the data's "
+        "geometry away. Whether a scaling suits your teacher, limbeck distill --report shows once there are answers."
+    ]
+    return Section("What would scaling the features do?", text=text, parts=[Grid(columns, rows)])

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from limbeck.budget.leak import Leak, ScoringModel, audit_leak, from_arrays
+
+
+def model(d, classes=1, seed=0, size=3.0):
+    rng = np.random.default_rng(seed)
+    w = rng.standard_normal((classes, d))
+    return ScoringModel(size * w / np.linalg.norm(w, axis=1, keepdims=True), rng.standard_normal(classes) / 2)
+
+
+@pytest.fixture(scope="module")
+def twelve():
+    return audit_leak(model(12), held_out=4000, repeats=3, rng=np.random.default_rng(0))
+
+
+def named(report, name):
+    return next(leak for leak in report.leaks if leak.answers == name)
+
+
+def test_d_plus_1_exact_answers_give_a_binary_model_away(twelve):
+    # Tramer et al. (2016), section 4.1: d + 1 queries, no disagreement.
+    exact = named(twelve, "exact")
+    assert twelve.equations == 13
+    assert exact.until(1.0) == 13
+    assert np.all(exact.high[exact.n >= 13] == 0)
+    assert exact.disagreement[exact.n < 12].min() > 0.05
+
+
+def test_the_copy_is_the_model_to_the_last_digits_of_its_probabilities():
+    # Tramer et al.: total variation below 1e-9.
+    from limbeck.budget.leak import _from_exact
+
+    mine, rng = model(20), np.random.default_rng(1)
+    ((w, b),) = _from_exact(mine, rng.standard_normal((21, 20)), 21)
+    T = rng.standard_normal((1000, 20))
+    gap = 1 / (1 + np.exp(-(T @ w + b)[:, 0])) - 1 / (1 + np.exp(-mine.logits(T)))
+    assert np.abs(gap).max() < 1e-9
+
+
+def test_a_softmax_of_530_unknowns_is_known_from_265_answers():
+    # Tramer et al., Table 4: 265 queries 99.96 %, 530 queries 100 %. By one solve 106 are enough.
+    report = audit_leak(
+        model(105, 5), decimals=(), factors=(0.5, 1, 2.5, 5), label_factors=(0.5,), repeats=1, held_out=2000,
+        rng=np.random.default_rng(2),
+    )  # fmt: skip
+    exact = named(report, "exact")
+    assert report.unknowns == 530
+    assert exact.n.tolist() == [53, 106, 265, 530]
+    assert exact.disagreement[0] > 0.2
+    assert np.all(exact.disagreement[1:] == 0)
+
+
+def test_four_or_five_decimals_do_not_protect_and_two_or_three_slow_it_down(twelve):
+    # Tramer et al., section 6.1.
+    for name in ("6 decimals", "5 decimals", "4 decimals"):
+        assert twelve.bought(named(twelve, name), 0.99) < 1.5
+    two, one = (twelve.bought(named(twelve, name), 0.99) for name in ("2 decimals", "1 decimal"))
+    assert 1.5 < two <= 5
+    assert one is None or one > two
+    ends = [named(twelve, name).disagreement[-1] for name in ("4 decimals", "2 decimals", "1 decimal")]
+    assert ends == sorted(ends)
+
+
+def test_labels_alone_take_some_fifty_times_as_many_answers(twelve):
+    # Tramer et al., section 6.2, and the law n = d / (2 risk) of the maximum margin on Gaussian points.
+    assert 20 <= twelve.bought(named(twelve, "labels"), 0.99) <= 100
+
+
+def test_labels_of_chosen_points_are_worth_a_halving_each(twelve):
+    chosen = named(twelve, "labels, chosen points")
+    assert chosen.until(0.999) <= 31 * 13
+    assert chosen.until(0.999) < (named(twelve, "labels").until(0.999) or np.inf)
+
+
+def test_a_pool_is_split_into_queries_and_judges():
+    rng = np.random.default_rng(3)
+    pool = rng.standard_normal((300, 6)) * [1, 2, 3, 4, 5, 6]
+    report = audit_leak(model(6), pool, decimals=(2,), repeats=2, rng=rng)
+    assert (report.queries, report.held_out) == ("pool", 100)
+    assert max(leak.n.max() for leak in report.leaks) <= 200
+    assert named(report, "exact").until(0.999) == 7
+
+
+def test_until_wants_the_agreement_to_stay():
+    leak = Leak("x", np.array([1, 2, 3, 4]), np.array([0.2, 0.005, 0.02, 0.001]), np.zeros(4), np.zeros(4))
+    assert leak.until(0.99) == 4
+    assert leak.until(0.5) == 1
+    assert leak.until(0.9999) is None
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda rng: ScoringModel(np.zeros((1, 3)), np.zeros(1)), "all zero"),
+        (lambda rng: ScoringModel(np.ones((2, 3)), np.zeros(2)), "two rows"),
+        (lambda rng: ScoringModel(np.ones((3, 2)), np.zeros(3)), "all zero or alike"),
+        (lambda rng: ScoringModel(np.ones((1, 3)), np.zeros(2)), "intercept has 2 entries where 1"),
+        (lambda rng: ScoringModel(np.full((1, 3), np.inf), np.zeros(1)), "finite"),
+        (lambda rng: from_arrays({"b": np.ones(3)}), "no array 'coef' among 'b'"),
+        (lambda rng: audit_leak(model(3), np.ones((5, 4)), rng=rng), "4 features where the model has 3"),
+        (lambda rng: audit_leak(model(3), decimals=(-1,), rng=rng), "decimals must be an integer"),
+    ],
+)
+def test_bad_input_is_refused(call, said):
+    with pytest.raises(ValueError, match=said):
+        call(np.random.default_rng(0))

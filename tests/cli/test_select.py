@@ -1,0 +1,116 @@
+import csv
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from command import in_process
+
+from limbeck import SpanSelection
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    return lambda *arguments: in_process(monkeypatch, capsys, *arguments)
+
+
+@pytest.fixture
+def pool(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((120, 8)) * np.arange(1, 9) ** -1.0
+    pq.write_table(pa.table({"doc": [f"d{i}" for i in range(120)], "v": list(X)}), tmp_path / "pool.parquet")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path, X
+
+
+def picked(path):
+    with path.open(newline="") as file:
+        return [row["id"] for row in csv.DictReader(file)]
+
+
+def test_the_ranking_is_span_selections_and_every_prefix_a_budget(pool, run):
+    folder, X = pool
+    words = ("select", "pool.parquet", "--embedding", "v", "--id", "doc")
+    code, _, error = run(*words, "--budget", 6, "--out", "picks.csv", "--report", "r.html")
+    assert code == 0, error
+    expected = SpanSelection().query(np.hstack([X, np.ones((120, 1))]), 6)
+    assert picked(folder / "picks.csv") == [f"d{i}" for i in expected]
+    assert run(*words, "--budget", 3, "--out", "three.csv")[0] == 0
+    assert picked(folder / "three.csv") == picked(folder / "picks.csv")[:3]
+    page = (folder / "r.html").read_text()
+    for part in (
+        "6 of 6 add a direction",
+        "Before any answer",
+        "whitened",
+        "exact if your teacher is linear",
+    ):
+        assert part in page, part
+
+
+def test_points_with_answers_are_not_chosen_again_and_their_answers_may_help(pool, run):
+    folder, X = pool
+    words = ("select", "pool.parquet", "--embedding", "v", "--id", "doc", "--no-intercept")
+    assert run(*words, "--budget", 3, "--out", "first.csv")[0] == 0
+    first = picked(folder / "first.csv")
+    w = np.arange(8) - 3.0
+    rows = "".join(
+        f"{name},{X[int(name[1:])] @ w!r}\n".replace("np.float64(", "").replace(")", "") for name in first
+    )
+    (folder / "bought.csv").write_text("doc,z\n" + rows)
+    assert run(*words, "--budget", 4, "--given", "bought.csv", "--out", "more.csv")[0] == 0
+    rows = [int(name[1:]) for name in first]
+    assert picked(folder / "more.csv") == [f"d{i}" for i in SpanSelection().query(X, 4, given=np.sort(rows))]
+    code, _, error = run(
+        *words,
+        "--budget",
+        4,
+        "--given",
+        "bought.csv",
+        "--teacher-logit",
+        "z",
+        "--out",
+        "by.csv",
+        "--report",
+        "by.html",
+    )
+    assert code == 0, error
+    assert not set(picked(folder / "by.csv")) & set(first)
+    assert "Chosen by the answers bought so far" in (folder / "by.html").read_text()
+
+
+def test_more_picks_than_directions_are_said(pool, run):
+    code, said, _ = run("select", "pool.parquet", "--embedding", "v", "--budget", 20, "--out", "p.jsonl")
+    assert code == 0
+    assert "9 of the 20 picks add a direction" in re.sub(r"\s+", " ", said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--budget", "121"], "n = 121 picks from 120 rows"),
+        (["--budget", "5", "--scale", "log"], "one of none, standard, sharpen"),
+        (["--budget", "5", "--teacher-logit", "z"], "--given, which was not given"),
+        (["--budget", "5", "--given", "strange.csv"], "have no id in common"),
+        (["--budget", "5", "--given", "twice.csv"], "occurs in rows 1 and 2"),
+        (["--budget", "5", "--id", "none"], "no column 'none'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_nothing_is_written(pool, run, arguments, said):
+    folder, _ = pool
+    (folder / "strange.csv").write_text("doc\nq\n")
+    (folder / "twice.csv").write_text("doc\nd1\nd1\n")
+    before = sorted(folder.iterdir())
+    words = ["select", "pool.parquet", "--embedding", "v", "--out", "p.csv", *arguments]
+    if "--id" not in arguments:
+        words += ["--id", "doc"]
+    code, _, error = run(*words)
+    assert code == 2
+    assert said in re.sub(r"\s+", " ", error)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_budget_below_one_is_refused_by_the_option(pool, run):
+    code, _, error = run("select", "pool.parquet", "--embedding", "v", "--budget", 0, "--out", "p.csv")
+    assert code == 2
+    assert "--budget" in error
