@@ -97,3 +97,30 @@ class Evidence:
             return cls(scaling, bool(saved["intercept"]), points, logits, error, str(saved["verdict"]))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"The student's evidence is damaged ({error!r}).") from error
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Evidence under a bound on the teacher's norm."""
+
+    evidence: Evidence
+    """What was learned from."""
+    teacher_norm: float
+    """B."""
+    assumptions: tuple[str, ...]
+    """What must hold of the teacher, in words."""
+
+    @classmethod
+    def of(cls, evidence: Evidence, teacher_norm: float) -> Proof:
+        """Check the bound before any work; `UserError` if no teacher is left below it."""
+        if not 0 < teacher_norm < float("inf"):
+            raise UserError(f"--teacher-norm {teacher_norm:g}: a positive number is needed.")
+        try:
+            found = evidence.prove(np.zeros((1, len(evidence.scaling.centre))), teacher_norm)
+        except ValueError as error:
+            raise UserError(f"--teacher-norm: {error}") from error
+        return cls(evidence, float(teacher_norm), found.assumptions)
+
+    def __call__(self, X: Array) -> ProvedAnswers:
+        """Which answers at points X (m, d) are proved."""
+        return self.evidence.prove(X, self.teacher_norm)
