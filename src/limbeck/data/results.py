@@ -112,8 +112,7 @@ class _JsonLines:
     def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
         for row in zip(*map(_listed, columns.values()), strict=True):
             fields = {k: str(v) if v in ENDLESS else v for k, v in zip(columns, row, strict=True)}
-            self._file.write(json.dumps(fields, ensure_ascii=False, allow_nan=False) + "
-")
+            self._file.write(json.dumps(fields, ensure_ascii=False, allow_nan=False) + "\n")
 
     def close(self) -> None:
         self._file.close()
