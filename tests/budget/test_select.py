@@ -334,6 +334,7 @@ def test_selected_points_beat_random_ones():
     assert mean.of("span").mean() < 0.6 * mean.of("random").mean()
     assert mean.of("oracle")[-1] < mean.of("random")[-1]
     assert np.all((mean.low <= mean.risk) & (mean.risk <= mean.high))
+    assert mean.high.min() > 0  # no spread seen is not no risk
     assert np.all(found[0].low <= found[0].risk)
 
 
