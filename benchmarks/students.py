@@ -19,7 +19,7 @@ SPLITS = 20
 def soft_labels() -> str:
     """Two classes and ten, from a linear teacher and from one that is not."""
     text = (
-        "## Soft labels in scikit-learn\n\nWith intercept. `LogisticRegression` gets every row once per class, weighted "
+        "## Soft labels in scikit-learn\n\nWith intercept. `LogisticRegression` gets each row once per class, weighted "
         "by its probability (C infinite), or hard labels (C = 1: separable ones have no other minimum). Errors are "
         "distances to the weights of `SoftLabelClassifier(alpha=0)`, relative; its own is the distance to the linear "
         "teacher, or, where there is none, its largest gradient entry.\n\n"

@@ -133,7 +133,7 @@ class SpanSelection:
             picks are asked for than there are rows left.
         """
         pool = self._pool(X)
-        given = _given(given, pool.n)
+        given = rows_given(given, pool.n)
         n = _check.count(n, "n")
         if n > pool.n - len(given):
             raise ValueError(
@@ -303,7 +303,8 @@ def _narrow(X: Any) -> Any:
     return R.T * scale
 
 
-def _given(given: ArrayLike | None, size: int) -> np.ndarray:
+def rows_given(given: ArrayLike | None, size: int) -> np.ndarray:
+    """Row numbers of a pool of this size, none out of range or named twice."""
     rows = np.empty(0, dtype=int) if given is None else np.asarray(given)
     if rows.size == 0:
         return np.empty(0, dtype=int)

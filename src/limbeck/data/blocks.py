@@ -110,6 +110,11 @@ class Blocks:
         """Number of rows; None where only reading them tells."""
         return self.source.rows
 
+    @property
+    def group_count(self) -> int | None:
+        """Number of groups; None where only reading them tells."""
+        return None if self.n is None else -(-self.n // (GROUP * self.size))
+
     def __iter__(self) -> Iterator[Block]:
         return self.read(0)
 

@@ -47,7 +47,7 @@ class TableSource:
         # Open files stay behind: who gets a copy opens its own.
         return {name: value for name, value in self.__dict__.items() if name in self.__dataclass_fields__}
 
-    @cached_property
+    @property
     def rows(self) -> int | None:
         """Number of rows where every file says it."""
         counts = [table.rows for table in self._tables]

@@ -182,7 +182,7 @@ class Normal:
 
 @dataclass(frozen=True)
 class Residual:
-    """A'(Z - A theta) and |Z - A theta|^2, from the rows themselves."""
+    """A'(Z - A theta), from the rows themselves, and sums over rows of |z - a theta|^2 and of its square."""
 
     logits: Logits
     theta: Array
@@ -191,7 +191,8 @@ class Residual:
         """Sums of one block."""
         A, Z, _, _ = self.logits(block)
         rest = Z - A @ self.theta
-        return A.T @ rest, np.square(rest).sum()
+        squares = np.square(rest).sum(axis=1)
+        return A.T @ rest, squares.sum(), np.square(squares).sum()
 
 
 @dataclass(frozen=True)
