@@ -20,14 +20,17 @@ EPILOG = """Examples:
 
  limbeck reproduce figure-3 --out wide --set d=5000 --set n=50   what if?
 
- limbeck reproduce theorems --out check --quick"""
+ limbeck reproduce theorems --out check --quick
+
+ limbeck reproduce nonlinear --out beyond      networks and kernels: needs 'limbeck[networks]'"""
 
 
 def reproduce(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[all | NAME ...]", help="figure-1 ... figure-5, theorems, deep, curve, or all of them."
+            metavar="[all | NAME ...]",
+            help="figure-1 ... figure-5, theorems, deep, curve, or all of them; nonlinear on request.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for tables, figures, records and report.html.")] = Path(
