@@ -83,7 +83,7 @@ def real(name: str) -> tuple[np.ndarray, np.ndarray]:
     if name == "8 x 8 digits, 5-9 v 0-4":
         data = load_small_digits()
         return data.data / 16, logistic(data.data / 16, data.target >= 5)
-    digits = load_digits().of(0, 1) if name == "MNIST 0 v 1" else load_digits()
+    digits = load_digits(classes=(0, 1)) if name == "MNIST 0 v 1" else load_digits()
     return digits.X, logistic(digits.X, digits.y >= (1 if name == "MNIST 0 v 1" else 5))
 
 

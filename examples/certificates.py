@@ -18,7 +18,7 @@ from limbeck.displays import save
 from limbeck.displays.selection import certified
 from limbeck.theory import Span, certified_shares, clopper_pearson_upper, counter_teacher, data_curve
 
-digits = load_digits().of(0, 1)
+digits = load_digits(classes=(0, 1))
 rows = np.random.default_rng(0).permutation(len(digits.X))
 pool, held_out = digits.X[rows[:500]], digits.X[rows[500:]]
 linear = LogisticRegression(fit_intercept=False).fit(digits.X, digits.y)

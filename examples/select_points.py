@@ -19,7 +19,7 @@ HERE, BUDGETS = Path(__file__).parent, (1, 2, 3, 5, 10, 20, 50)
 
 # %%
 # A pool, held-out images, and a teacher: a logistic regression of all of them.
-digits = load_digits().of(0, 1)
+digits = load_digits(classes=(0, 1))
 teacher = LogisticRegression(C=1.0, fit_intercept=False).fit(digits.X, digits.y).coef_[0]
 rng = np.random.default_rng(0)
 

@@ -70,7 +70,7 @@ def _directions(teacher: str, settings: Settings, rng: np.random.Generator) -> t
 
 
 def _digits(teacher: str, settings: Settings, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    digits = load_digits(settings["digits"]).of(0, 1)
+    digits = load_digits(settings["digits"], (0, 1))
     X = _shrunk(digits.X)
     order = rng.permutation(len(X))
     train, rest = order[:TEACHER_ROWS], order[TEACHER_ROWS : TEACHER_ROWS + _size(settings)]
