@@ -1,7 +1,8 @@
 """Where work runs: threads of this process or a Dask cluster, behind `concurrent.futures.Executor`.
 
 Results come back in the order of the work, whoever finished first, so what is made of them does not depend on the
-number of workers. Work runs under one BLAS thread: sums differ bitwise between one and two.
+number of workers. Dask hands the work of a worker that died to another one. Work runs under one BLAS thread: sums
+differ bitwise between one and two.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from limbeck import __version__
 from limbeck.records import UserError
 
 PATIENCE = 8.0
-RETRIES = 3
 SAME = ("limbeck", "numpy", "scipy", "Python")
 
 Item = TypeVar("Item")
@@ -83,7 +83,7 @@ def engine(scheduler: str = "local", jobs: int = 1) -> Iterator[Engine]:
     client = _connected(scheduler)
     try:
         workers = _checked_workers(client, scheduler)
-        yield Engine(client.get_executor(retries=RETRIES), workers)
+        yield Engine(client.get_executor(), workers)
     finally:
         client.close()
 

@@ -66,6 +66,32 @@ class Answers:
         return {"teacher_logits": self.values if self.values.ndim == 2 else self.labels.logits}
 
 
+def soft_labels(teacher: Teacher, values: np.ndarray, first: int = 0) -> SoftLabels:
+    """Answers of some rows as soft labels; labels need `Teacher.classes`.
+
+    Raises
+    ------
+    UserError
+        If a value is no answer of its kind; rows count from 1, ``first`` came before.
+    """
+    if teacher.kind != "label":
+        try:
+            return READERS[teacher.kind](values)
+        except ValueError as error:
+            raise UserError(
+                f"The teacher's answers ({', '.join(teacher.columns)}), counted from 0 at row {first + 1}: {error}"
+            ) from error
+    assert teacher.classes is not None
+    code = {label: i for i, label in enumerate(teacher.classes)}
+    codes = np.array([code.get(label, -1) for label in values])
+    if (codes < 0).any():
+        at = int(np.argmax(codes < 0))
+        raise UserError(
+            f"Row {first + at + 1} holds the label {values[at]!r}, which --classes does not name."
+        )
+    return from_hard(codes, len(code))
+
+
 def read_answers(teacher: Teacher, chunks: Sequence[Chunk]) -> Answers:
     """Answers of all rows of the chunks.
 

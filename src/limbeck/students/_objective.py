@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, lapack, solve_triangular
@@ -45,6 +46,10 @@ class Objective:
     def columns(self) -> int:
         """Number m of logits."""
         return self.labels.columns
+
+    def logits(self, theta: Array) -> Array:
+        """F = A theta, (n, m)."""
+        return self.A @ theta
 
     def zero(self) -> Array:
         """theta = 0, (r, m)."""
@@ -88,7 +93,7 @@ class Objective:
         """Newton step (r, m): -H^-1 gradient, by Cholesky, or by preconditioned conjugate gradients if large."""
         r, m = gradient.shape
         if r * m <= DENSE_UNKNOWNS or (m == 1 and r <= 4 * DENSE_UNKNOWNS):
-            return -_solve(self.hessian(F), gradient.T.ravel()).reshape(m, r).T
+            return newton_step(self.hessian(F), gradient)
         return -self._by_conjugate_gradients(F, gradient)
 
     def hessian(self, F: Array) -> Array:
@@ -250,10 +255,23 @@ class Minimum:
     """Whether the gradient is within the tolerance."""
 
 
-def minimise(objective: Objective, start: Array, *, tol: float = 1e-10, max_iter: int = 100) -> Minimum:
+class Smooth(Protocol):
+    """What Newton's method needs, such as `Objective` summed over rows that are read a block at a time."""
+
+    @property
+    def scale(self) -> float: ...
+    def logits(self, theta: Array) -> Array: ...
+    def value(self, theta: Array, F: Array) -> float: ...
+    def gradient(self, theta: Array, F: Array) -> Array: ...
+    def step(self, F: Array, gradient: Array) -> Array: ...
+
+
+def minimise(
+    objective: Objective | Smooth, start: Array, *, tol: float = 1e-10, max_iter: int = 100
+) -> Minimum:
     """Newton's method with a halving line search; written here because SciPy's stop at 1e-8, by values of F."""
     theta = start
-    F = objective.A @ theta
+    F = objective.logits(theta)
     value, gradient = objective.value(theta, F), objective.gradient(theta, F)
     best, taken = np.inf, 0
     for _ in range(max_iter):
@@ -266,7 +284,7 @@ def minimise(objective: Objective, start: Array, *, tol: float = 1e-10, max_iter
         slope, length = float(np.sum(step * gradient)), 1.0
         while True:
             moved = theta + length * step
-            F_moved = objective.A @ moved
+            F_moved = objective.logits(moved)
             lower = objective.value(moved, F_moved)
             if lower <= value + 1e-4 * length * slope:
                 break
@@ -307,6 +325,12 @@ def cholesky(H: Array) -> Array:
         except LinAlgError:
             jitter = max(10 * jitter, 1e-15 * size)
     raise ArithmeticError("The Hessian is not positive definite: the points are too badly scaled.")
+
+
+def newton_step(H: Array, gradient: Array) -> Array:
+    """-H^-1 gradient for a gradient (r, m) and a Hessian (m r, m r), blocks by class."""
+    r, m = gradient.shape
+    return -_solve(H, gradient.T.ravel()).reshape(m, r).T
 
 
 def _solve(H: Array, b: Array) -> Array:

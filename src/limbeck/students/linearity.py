@@ -61,9 +61,9 @@ def judge(points: Points, labels: SoftLabels) -> Linearity:
     known = ~labels.saturated
     n = int(known.sum())
     if n == 0:
-        return _unknown("the answers are hard labels: they hold no logits", 0, 0)
+        return unknown("the answers are hard labels: they hold no logits", 0, 0)
     if points.sparse and min(points.X.shape) > 4000:
-        return _unknown(f"sparse points of shape {points.X.shape} are too large to factorise", n, 0)
+        return unknown(f"sparse points of shape {points.X.shape} are too large to factorise", n, 0)
     kept = np.flatnonzero(known)
     if n < len(known):
         points, labels = points[kept], labels[kept]
@@ -74,35 +74,44 @@ def judge(points: Points, labels: SoftLabels) -> Linearity:
     explained = float(np.sqrt(np.mean(np.square(finite)) / 3)) / spread
     rest, leverage, rank = _least_squares(points.unit(), labels, Z)
     if n <= rank:
-        return _unknown(f"{n} answers at rank {rank}: any logits fit some linear teacher", n, rank, explained)
-    residual, low, high = _held_out(rest / spread, leverage, n - rank)
+        return unknown(f"{n} answers at rank {rank}: any logits fit some linear teacher", n, rank, explained)
     noise = float(np.sqrt(np.sum(np.square(rest)) / (n - rank) / Z.shape[1])) / spread
+    free = leverage < 1 - 1e-8
+    squares = np.mean(np.square(rest[free] / spread / (1 - leverage[free])[:, None]), axis=1)
+    mean, deviation = (float(squares.mean()), float(squares.std())) if squares.size else (np.nan, np.nan)
+    return judged(n, rank, mean, deviation, noise, explained)
+
+
+def judged(n: int, rank: int, mean: float, deviation: float, noise: float, explained: float) -> Linearity:
+    """The verdict on n rows of a lower rank.
+
+    The mean of squared leave-one-out residuals over rows is near log-normal; its relative standard error is taken
+    from their spread, and not below sqrt(2 / (n - rank)), that of normal errors.
+
+    Parameters
+    ----------
+    n, rank : int
+    mean, deviation : float
+        Mean and standard deviation of the rows' squared leave-one-out residuals; NaN if unknown.
+    noise : float
+        Root mean square of the residuals per degree of freedom.
+    explained : float
+        What the answers' stored precision explains of it. All over the logits' own spread.
+    """
     verdict = "linear" if noise <= NEGLIGIBLE + 3 * explained else "not linear"
     reason = (
         f"{n} answers at rank {rank} leave residual logits of {noise:.2g} of their spread; "
         f"rounding explains {explained:.2g}"
     )
-    return Linearity(verdict, reason, residual, low, high, explained, n, rank)
-
-
-def _held_out(rest: Array, leverage: Array, freedom: int) -> tuple[float, float, float]:
-    """Root mean square of leave-one-out residuals rest / (1 - h), and its interval.
-
-    The mean of their squares over rows is near log-normal; its relative standard error is taken from their spread,
-    and not below sqrt(2 / freedom), that of normal errors.
-    """
-    free = leverage < 1 - 1e-8
-    squares = np.mean(np.square(rest[free] / (1 - leverage[free])[:, None]), axis=1)
-    if squares.size == 0:
-        return np.nan, np.nan, np.nan
-    mean = float(squares.mean())
-    relative = float(squares.std()) / max(mean, 1e-300) / np.sqrt(freedom)
-    width = np.exp(t.ppf((1 + CONFIDENCE) / 2, freedom) * max(relative, np.sqrt(2 / freedom)) / 2)
+    freedom = n - rank
+    relative = max(deviation / max(mean, 1e-300) / np.sqrt(freedom), np.sqrt(2 / freedom))
+    width = float(np.exp(t.ppf((1 + CONFIDENCE) / 2, freedom) * relative / 2))
     residual = float(np.sqrt(mean))
-    return residual, residual / float(width), residual * float(width)
+    return Linearity(verdict, reason, residual, residual / width, residual * width, explained, n, rank)
 
 
-def _unknown(reason: str, n: int, rank: int, explained: float = np.nan) -> Linearity:
+def unknown(reason: str, n: int, rank: int, explained: float = np.nan) -> Linearity:
+    """The verdict where there is none yet, and why."""
     return Linearity("cannot tell yet", reason, np.nan, np.nan, np.nan, explained, n, rank)
 
 

@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
 )
 
 from limbeck.students._arrays import like, to_numpy
+from limbeck.students._certify import Asked, ProvedAnswers, asked, prove
 from limbeck.students._design import Points
 from limbeck.students._learn import Settings, learn
 from limbeck.students._path import AlphaPath
@@ -212,6 +213,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         self.coef_, self.intercept_ = found.weights.astype(dtype), found.intercepts.astype(dtype)
         self.alpha_, self.alpha_path_, self.realisable_ = found.alpha, found.path, found.realisable
         self.n_iter_, self.gradient_ = found.iterations, found.gradient
+        self._asked = asked(points, labels) if self.alpha_ == 0 else None
         return self
 
     def _settings(self) -> Settings:
@@ -298,6 +300,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
                 "student cannot be updated row by row. Collect the rows and call fit. These rows were not added."
             )
         self._triangle, self.classes_ = triangle, named
+        self._asked = Asked(triangle[:, :width], triangle[:, width:])
         self.n_saturated_ = getattr(self, "n_saturated_", 0)
         theta = solved.weights
         self.coef_ = theta[: X.shape[1]].T.astype(dtype)
@@ -341,6 +344,36 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     def _decisions(self, X) -> np.ndarray:
         F = self._logits(X)
         return self.classes_[(F >= 0).astype(int) if F.ndim == 1 else F.argmax(axis=1)]
+
+    def certify(self, X, *, teacher_norm: float) -> ProvedAnswers:
+        """Say which answers at X are proved to be the teacher's, before anybody asks it (`limbeck.theory.certify`).
+
+        Assumes a linear teacher in these features, with an intercept if the student has one, whose weights (w, b)
+        have norm at most ``teacher_norm``, and answers that are off by no more than the precision they were stored
+        in. Points learned from are kept for this only where they do not span the space, or the answers were rounded.
+
+        Parameters
+        ----------
+        X : array-like, shape (m, d)
+            Dense points.
+        teacher_norm : float
+            B >= |(w, b)| of the teacher; for K >= 3 classes, of the difference of any two classes' (w, b). The
+            student's own norm is a lower bound of it: try 1.5 and 2 times that where nothing better is known.
+
+        Returns
+        -------
+        ProvedAnswers
+            With the assumptions in words.
+
+        Raises
+        ------
+        ValueError
+            If the student is not the exact one (``alpha_`` is not 0), the teacher was seen not to be linear, or
+            ``teacher_norm`` is below what the answers show.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, to_numpy(X), dtype=[np.float64, np.float32], reset=False)
+        return prove(self, X, teacher_norm)
 
     def to_sklearn(self) -> LogisticRegression:
         """A fitted `LogisticRegression` with the same weights, for skops, ONNX and whatever wants one."""

@@ -74,6 +74,7 @@ class Distilled:
         student = copy(self.inner)
         if self.scaling is not None:
             student.coef_, student.intercept_ = self.scaling.fold(student.coef_, student.intercept_)
+            student._asked = None  # of the scaled points: `limbeck.students.evidence` proves with those
         return student
 
 
@@ -250,25 +251,32 @@ def _agreement(
     if len(np.unique(hard.values)) > 1:
         other = Recipe("loo", recipe.fit_intercept, recipe.saturated, recipe.scale)
         theirs = distil(X, hard, other).predict_codes(T) == truth.decisions
-        baseline = _share(theirs)
+        baseline = share(int(theirs.sum()), len(theirs))
         gain = mean_interval(right.astype(float) - theirs)
     p = truth.labels.probabilities
     sure = np.maximum(p, 1 - p) if p.ndim == 1 else p.max(axis=1)
     wrong = np.flatnonzero(~right)
-    return Agreement(_share(right), baseline, gain, wrong[np.argsort(-sure[wrong], kind="stable")])
+    return Agreement(
+        share(int(right.sum()), len(right)), baseline, gain, wrong[np.argsort(-sure[wrong], kind="stable")]
+    )
 
 
-def _share(right: np.ndarray) -> Interval:
-    low, high = wilson(int(right.sum()), len(right))
-    return Interval(float(right.mean()), float(low), float(high), 0.95, len(right))
+def share(right: int, n: int) -> Interval:
+    """Share of n rows that are right, with Wilson's 95 % interval."""
+    low, high = wilson(right, n)
+    return Interval(right / n, float(low), float(high), 0.95, n)
 
 
 def _tail(T: Matrix, made: Distilled, answers: Answers) -> EmpiricalTail | None:
-    """Angles between the student and the held-out points, in the metric it was learned in, intercept included."""
     if len(answers.classes) > 2 or issparse(T) or not made.inner.coef_.any():
         return None
+    return EmpiricalTail(angles(T, made))
+
+
+def angles(T: Matrix, made: Distilled) -> Array:
+    """Angles between the student and points other than 0, in the metric it was learned in, intercept included."""
     points, w = made.scaled(T), made.inner.coef_[0]
     if made.inner.fit_intercept:
         points = np.hstack([points, np.ones((len(points), 1))])
         w = np.append(w, made.inner.intercept_)
-    return EmpiricalTail(unsigned_angle(points[points.any(axis=1)], w))
+    return unsigned_angle(points[points.any(axis=1)], w)

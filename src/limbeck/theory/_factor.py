@@ -111,22 +111,34 @@ class ColumnGram:
     @classmethod
     def of(cls, X: Array) -> ColumnGram | None:
         """Factorise X (n, d), or return None where this route is not safe."""
-        return cls._of_gram(X.T @ X)
+        return cls.of_gram(X.T @ X)
 
     @classmethod
-    def _of_gram(cls, G: Array) -> ColumnGram | None:
+    def of_gram(cls, G: Array) -> ColumnGram | None:
+        """Factorise from X^T X (d, d), or return None where this route is not safe."""
         found = _scaled_cholesky(G)
         return None if found is None else cls(*found, G)
 
     def extended(self, X: Array, more: Array) -> ColumnGram | None:
         """Factor of the rows of X followed by ``more``: the Gram matrices add."""
         del X
-        return self._of_gram(self.gram + more.T @ more)
+        return self.of_gram(self.gram + more.T @ more)
 
     def solve(self, X: Array, z: Array) -> Array:
         """(X^T X)^-1 X^T z by its Cholesky factor, for z (n, K)."""
+        return self.solve_normal(X.T @ z)
+
+    def solve_normal(self, b: Array) -> Array:
+        """(X^T X)^-1 b, for b (d, K)."""
         s = self.scale[:, None]
-        return cho_solve((self.L, True), (X.T @ z) / s, check_finite=False) / s
+        return cho_solve((self.L, True), b / s, check_finite=False) / s
+
+    @property
+    def condition(self) -> float:
+        """Of X with its columns at unit length: the square root of LAPACK's estimate for its Gram matrix."""
+        C = self.gram / self.scale / self.scale[:, None]
+        rcond, _ = lapack.dpocon(self.L, np.abs(C).sum(axis=0).max(), uplo="L")
+        return float(rcond**-0.5)
 
     def leverages(self, X: Array) -> Array:
         """|L^-1 S^-1 x_i|^2; where one comes close to 1, by QR, whose 1 - h keeps its digits."""

@@ -1,0 +1,264 @@
+"""What one pass over the rows adds up: Gram matrices, residuals, triangles, the cross-entropy, agreement.
+
+Each statistic is a small class that maps one block to a tuple of numbers and arrays; tuples add. They are plain
+data, so that a worker elsewhere can be handed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import Protocol, TypeVar
+
+import numpy as np
+from scipy.linalg import qr
+from scipy.sparse import issparse
+
+from limbeck.data.answers import Teacher, soft_labels
+from limbeck.data.blocks import Block, Group
+from limbeck.engine import Engine
+from limbeck.labels import Array, SoftLabels
+from limbeck.records import UserError
+from limbeck.students._design import Matrix, with_ones
+from limbeck.students._objective import Objective
+from limbeck.students.study import Distilled, angles
+from limbeck.theory.scaling import Scaling
+
+Sums = tuple
+Value = TypeVar("Value")
+
+
+class Grouped(Protocol):
+    """`Blocks`, or some groups of them."""
+
+    def groups(self) -> Iterator[Group]:
+        """Groups in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class First:
+    """The rows of one group alone."""
+
+    group: Group
+
+    def groups(self) -> Iterator[Group]:
+        """It."""
+        yield self.group
+
+
+def total(
+    blocks: Grouped,
+    statistic: Callable[[Block], Value],
+    engine: Engine,
+    *,
+    add: Callable[[Value, Value], Value],
+    advance: Callable[[], None] = lambda: None,
+) -> Value:
+    """The statistic of all blocks: added up in order inside each group, then over the groups in order.
+
+    The order is fixed, so the bits do not depend on who computed what.
+    """
+    found: list[Value] = []
+    for part in engine.ordered(partial(_of_group, statistic, add), blocks.groups()):
+        found = [add(found[0], part) if found else part]
+        advance()
+    return found[0]
+
+
+def _of_group(
+    statistic: Callable[[Block], Value], add: Callable[[Value, Value], Value], group: Group
+) -> Value:
+    return reduce(add, map(statistic, group))
+
+
+def added(a: Sums, b: Sums) -> Sums:
+    """Tuples added entry by entry."""
+    return tuple(x + y for x, y in zip(a, b, strict=True))
+
+
+def stacked(a: Array, b: Array) -> Array:
+    """Triangular factor of two triangles one above the other."""
+    return _triangle(np.concatenate([a, b]))
+
+
+def joined(a: Sums, b: Sums) -> Sums:
+    """Numbers added, a last array put after the other's."""
+    return *added(a[:-1], b[:-1]), np.concatenate([a[-1], b[-1]])
+
+
+def _triangle(A: Array) -> Array:
+    return qr(A, mode="r", check_finite=False, overwrite_a=True)[0][: A.shape[1]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a block becomes rows to learn from, or rows held out."""
+
+    teacher: Teacher
+    """What its answers are."""
+    intercept: bool
+    """Whether a column of ones is added."""
+    scaling: Scaling | None
+    """Metric of the features."""
+    held_out: float
+    """Share of the rows that is held out."""
+    seed: int
+    """Of the choice: a row's fate depends on it and on where the row stands, on nothing else."""
+
+    def __call__(self, block: Block) -> tuple[Matrix, SoftLabels, np.ndarray]:
+        """Rows to learn from (m, r) in float64, what was said of them, and their numbers from 0."""
+        X, labels, rows = self._rows(block, held=False)
+        X = X if self.scaling is None else self.scaling.apply(X)
+        if issparse(X):
+            X = X.astype(np.float64)
+            return (with_ones(X) if self.intercept else X), labels, rows
+        A = np.ones((X.shape[0], X.shape[1] + self.intercept))
+        A[:, : X.shape[1]] = X
+        return A, labels, rows
+
+    def aside(self, block: Block) -> tuple[Matrix, SoftLabels]:
+        """Held-out rows as given, and what was said of them."""
+        X, labels, _ = self._rows(block, held=True)
+        return X, labels
+
+    def points(self, block: Block) -> Array:
+        """Rows to learn from, as given, in float64."""
+        return np.asarray(block.X[self._mask(block, held=False)], dtype=np.float64)
+
+    def _rows(self, block: Block, *, held: bool) -> tuple[Matrix, SoftLabels, np.ndarray]:
+        if block.answers is None:
+            raise UserError("The rows have no answers: a student learns from a teacher's.")
+        labels = soft_labels(self.teacher, block.answers, block.first)
+        kept = np.flatnonzero(self._mask(block, held=held))
+        X = block.X if len(kept) == len(block) else block.X[kept]
+        return X, labels[kept], block.first + kept
+
+    def _mask(self, block: Block, *, held: bool) -> np.ndarray:
+        if self.held_out == 0:
+            return np.full(len(block), not held)
+        rng = np.random.default_rng([self.seed, 0, block.first])
+        return (rng.random(len(block)) < self.held_out) == held
+
+
+@dataclass(frozen=True)
+class Logits:
+    """Rows with finite logits: those that a linear teacher's weights can be solved from."""
+
+    reading: Reading
+    """How rows are read."""
+    saturated: str
+    """``raise`` at a probability of 0 or 1, or ``drop`` its row."""
+
+    def __call__(self, block: Block) -> tuple[Matrix, Array, Array, int]:
+        """Rows (m, r), logits (m, K), errors of the logits (m, K), and how many rows have none."""
+        A, labels, rows = self.reading(block)
+        held = labels.saturated
+        if held.any() and self.saturated == "raise":
+            raise UserError(
+                f"Row {rows[int(np.argmax(held))] + 1} holds a probability of 0 or 1, which has no finite logit: the "
+                "exact student (alpha 0) does not exist. Drop such rows (saturated: drop), or use alpha > 0, which "
+                "takes them as they are."
+            )
+        kept = np.flatnonzero(~held)
+        Z, error = labels.logits.reshape(len(labels), -1), labels.error.reshape(len(labels), -1)
+        return A if len(kept) == len(labels) else A[kept], Z[kept], error[kept], int(held.sum())
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Sums of the normal equations: A'A, A'Z, and of n, the saturated rows, Z, Z^2 and error^2."""
+
+    logits: Logits
+
+    def __call__(self, block: Block) -> Sums:
+        """Sums of one block."""
+        A, Z, error, saturated = self.logits(block)
+        gram = A.T @ A
+        gram = gram.toarray() if issparse(gram) else gram
+        return gram, A.T @ Z, len(Z), saturated, Z.sum(axis=0), np.square(Z).sum(), np.square(error).sum()
+
+
+@dataclass(frozen=True)
+class Residual:
+    """A'(Z - A theta), from the rows themselves, and sums over rows of |z - a theta|^2 and of its square."""
+
+    logits: Logits
+    theta: Array
+
+    def __call__(self, block: Block) -> Sums:
+        """Sums of one block."""
+        A, Z, _, _ = self.logits(block)
+        rest = Z - A @ self.theta
+        squares = np.square(rest).sum(axis=1)
+        return A.T @ rest, squares.sum(), np.square(squares).sum()
+
+
+@dataclass(frozen=True)
+class Triangle:
+    """Triangular factor of [A Z]."""
+
+    logits: Logits
+
+    def __call__(self, block: Block) -> Array:
+        """Factor of one block."""
+        A, Z, _, _ = self.logits(block)
+        return _triangle(np.hstack([A, Z]))
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Sums over rows of the soft cross-entropy, its gradient and Hessian in theta, of |A_ij|, and of 1."""
+
+    reading: Reading
+    theta: Array
+    drop: bool
+    """Whether rows with a probability of 0 or 1 are left out."""
+
+    def __call__(self, block: Block) -> Sums:
+        """Sums of one block."""
+        A, labels, _ = self.reading(block)
+        if self.drop and labels.saturated.any():
+            kept = np.flatnonzero(~labels.saturated)
+            A, labels = A[kept], labels[kept]
+        here = Objective(A, labels, np.ones(len(labels)), np.zeros(A.shape[1]), 0.0)
+        F = here.logits(self.theta)
+        zero = np.zeros_like(self.theta)
+        size = np.asarray(abs(A).sum(axis=0)).ravel()
+        return here.value(zero, F), here.gradient(zero, F), here.hessian(F), size, len(labels)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """n, sum and sum of squares of the features about a point near their mean; their largest size is no sum."""
+
+    reading: Reading
+    about: Array
+
+    def __call__(self, block: Block) -> Sums:
+        """Sums of one block."""
+        X = self.reading.points(block) - self.about
+        return len(X), X.sum(axis=0), np.square(X).sum(axis=0)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """On rows held out: decisions that agree, and angles to the student of a random share of them."""
+
+    reading: Reading
+    made: Distilled
+    thinned: float
+    """Share of the held-out rows whose angle is kept."""
+
+    def __call__(self, block: Block) -> Sums:
+        """How many are right, of how many, and the angles kept."""
+        X, labels = self.reading.aside(block)
+        n = len(labels)
+        if n == 0:
+            return 0, 0, np.empty(0)
+        right = int((self.made.predict_codes(X) == labels.decisions).sum())
+        if labels.n_classes > 2 or issparse(X) or not self.made.inner.coef_.any():
+            return right, n, np.empty(0)
+        kept = np.random.default_rng([self.reading.seed, 1, block.first]).random(n) < self.thinned
+        return right, n, angles(X[kept], self.made) if kept.any() else np.empty(0)

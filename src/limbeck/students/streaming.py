@@ -1,0 +1,406 @@
+"""Students of more rows than memory holds: the same minimisers from a few passes over blocks of rows.
+
+With Gram matrices G = A'A of the rows A (the intercept a column of ones) and logits Z,
+
+    theta = G^-1 A'Z,    then    theta += G^-1 A'(Z - A theta),
+
+the residual taken from the rows themselves: the first solution has a relative error of about kappa^2 eps, kappa the
+condition of A with its columns at unit length, each refinement multiplies it by as much again, down to what QR of all
+rows leaves. Where the Gram matrix has a condition above 1e8 (kappa above 1e4) or no full rank, the triangular factor
+of all rows is formed instead (TSQR), which costs a few times more and is as accurate as QR in memory.
+
+Every sum is taken in a fixed order: the student has the same bits for every chunking and number of workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from limbeck.data.answers import Teacher
+from limbeck.data.blocks import Blocks, block_rows
+from limbeck.engine import Engine, engine
+from limbeck.labels import Array
+from limbeck.records import UserError
+from limbeck.students import _passes as passes
+from limbeck.students._exact import CONSISTENT, NEARLY
+from limbeck.students._objective import Minimum, minimise, newton_step
+from limbeck.students.linearity import Linearity, judged, unknown
+from limbeck.students.soft_label import SoftLabelClassifier
+from limbeck.students.study import Distilled, Recipe, share
+from limbeck.theory._factor import REFINEMENTS, ColumnGram
+from limbeck.theory.angles import EmpiricalTail
+from limbeck.theory.risk import Interval
+from limbeck.theory.scaling import Scaling
+
+MOST_UNKNOWNS = 12_000
+MOST_ANGLES = 100_000
+REFINED = 1e-8
+EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Least squares on all logits."""
+
+    theta: Array
+    """Weights, the intercept last, (r, K)."""
+    inconsistency: float
+    """Norm of the residual logits over the norm of the logits."""
+    squares: tuple[float, float]
+    """Sums over rows of the squared residual (over the K logits), and of its square."""
+    condition: float
+    """kappa, estimated; inf where the rows have no full rank."""
+    rank: int
+    """Of the rows."""
+    route: str
+    """``Gram`` or ``TSQR``."""
+    passes: int
+    """Passes over the rows."""
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A student and what its rows said on the way."""
+
+    made: Distilled
+    """The student, in the metric it was learned in."""
+    n: int
+    """Rows learned from."""
+    passes: int
+    """How often the rows were read."""
+    solved: Solved | None
+    """Least squares on the logits; None for hard labels."""
+    agreement: Interval | None
+    """Share of the held-out rows on which student and teacher decide alike; None if none were held out."""
+    tail: EmpiricalTail | None
+    """p(theta) of a random sample of at most about 100,000 held-out rows; None for more than two classes."""
+
+
+def memory_needed(d: int, classes: int, workers: int) -> float:
+    """Bytes that `distil_blocks` takes beside the interpreter: stated, and tested.
+
+    A worker holds one block of about 2^21 numbers as stored, a few float64 copies of it, and sums; results wait for
+    their turn, at most two a worker.
+    """
+    unknowns = (1 if classes == 2 else classes) * (d + 1)
+    return workers * (7 * 8 * block_rows(d) * (d + 1) + 3 * 8 * unknowns**2) + 6 * 8 * unknowns**2
+
+
+def distil_blocks(
+    blocks: Blocks,
+    teacher: Teacher,
+    recipe: Recipe,
+    *,
+    held_out: float = 0.0,
+    seed: int = 0,
+    at: Engine | None = None,
+    advance: Callable[[str], None] = lambda what: None,
+) -> Streamed:
+    """Learn a student from rows that are read a block at a time, a few times over.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        Points with answers, many more than features.
+    teacher : Teacher
+        What the answers are; labels name their classes.
+    recipe : Recipe
+        With a number as alpha: choosing it by leave-one-out needs all rows at once.
+    held_out : float
+        Share of the rows that is kept aside, drawn row by row.
+    seed : int
+        Of the rows kept aside.
+    at : Engine, optional
+        Where the work is done. Default: a thread of this process.
+    advance : callable
+        Told what is being done after every group of blocks.
+
+    Returns
+    -------
+    Streamed
+
+    Raises
+    ------
+    UserError
+        If the recipe needs all rows at once, there are too many features, or an answer cannot be read.
+    ArithmeticError
+        If Newton's method does not converge.
+    """
+    if at is None:
+        with engine() as here:
+            return distil_blocks(
+                blocks, teacher, recipe, held_out=held_out, seed=seed, at=here, advance=advance
+            )
+    _check_recipe(recipe, blocks, teacher)
+    reading = passes.Reading(teacher, recipe.fit_intercept, None, held_out, seed)
+    work = _Work(blocks, reading, at, advance)
+    work.reading = replace(reading, scaling=_scaling(work, recipe.scale))
+    inner, n, solved = _learned(work, recipe)
+    made = Distilled(inner, work.reading.scaling)
+    agreement, tail = _rated(work, made, n) if held_out else (None, None)
+    return Streamed(made, n, work.passes, solved, agreement, tail)
+
+
+class _Work:
+    """Passes over the same rows, counted."""
+
+    def __init__(
+        self, blocks: Blocks, reading: passes.Reading, at: Engine, advance: Callable[[str], None]
+    ) -> None:
+        self.blocks, self.reading, self.at, self.advance = blocks, reading, at, advance
+        self.passes = 0
+
+    def total(
+        self, what: str, statistic: Callable, add: Callable = passes.added, rows: passes.Grouped | None = None
+    ) -> Any:
+        self.passes += rows is None
+        return passes.total(
+            self.blocks if rows is None else rows,
+            statistic,
+            self.at,
+            add=add,
+            advance=lambda: self.advance(what),
+        )
+
+
+def _check_recipe(recipe: Recipe, blocks: Blocks, teacher: Teacher) -> None:
+    if recipe.alpha == "loo":
+        raise UserError(
+            "alpha = loo needs all rows at once. Read in blocks, give alpha a number: 0 for the paper's student, which "
+            "with many more rows than features is seldom worse than a ridge, or 1e-6, say, for hard labels."
+        )
+    if recipe.saturated == "bound":
+        raise UserError("saturated = bound needs all rows at once. Read in blocks, use drop, or alpha > 0.")
+    if teacher.kind == "label" and recipe.alpha == 0:
+        raise UserError(
+            "Hard labels that can be separated have no student at alpha = 0: give alpha a number above 0."
+        )
+    if recipe.scale not in ("none", "standard"):
+        raise UserError(f"scale = {recipe.scale} needs all rows at once. Read in blocks: none or standard.")
+    if recipe.scale != "none" and blocks.sparse:
+        raise UserError("Sparse rows are taken as they are: scale = none.")
+    if blocks.d > MOST_UNKNOWNS:
+        raise UserError(
+            f"{blocks.d} features need a dense matrix of their products, {8e-9 * blocks.d**2:.1f} GB: keep at most "
+            f"{MOST_UNKNOWNS} (--vocabulary, a projection), or read all rows at once."
+        )
+
+
+def _scaling(work: _Work, kind: str) -> Scaling | None:
+    if work.blocks.sparse:
+        return None
+    if kind == "none":
+        return Scaling.of(np.ones((1, work.blocks.d)), "none")
+    about = np.asarray(next(iter(work.blocks)).X[:256], dtype=np.float64).mean(axis=0)
+    n, first, second = work.total("scaling", passes.Moments(work.reading, about))
+    spread = np.sqrt(np.maximum(second / n - np.square(first / n), 0.0))
+    constant = spread <= 10 * np.finfo(np.float64).eps * np.maximum(np.abs(about), spread)
+    return Scaling(kind, about + first / n, 1.0 / np.where(constant, 1.0, spread))
+
+
+def _learned(work: _Work, recipe: Recipe) -> tuple[SoftLabelClassifier, int, Solved | None]:
+    alpha, teacher = float(recipe.alpha), work.reading.teacher
+    solved, facts = None, _Facts(0, 0, unknown("the answers are hard labels: they hold no logits", 0, 0))
+    if teacher.kind != "label":
+        solved, facts = _least_squares(work, recipe)
+    realisable = solved is not None and solved.inconsistency <= CONSISTENT
+    if alpha == 0 and realisable:
+        assert solved is not None
+        found = Minimum(solved.theta, 0.0, 0, True)
+    else:
+        found, n = _newton(work, alpha, solved, drop=alpha == 0)
+        facts = replace(facts, n=n)
+    return _student(work, recipe, found, facts, alpha == 0 and realisable), facts.n, solved
+
+
+@dataclass(frozen=True)
+class _Facts:
+    n: int
+    saturated: int
+    linearity: Linearity
+
+
+def _least_squares(work: _Work, recipe: Recipe) -> tuple[Solved | None, _Facts]:
+    logits = passes.Logits(
+        work.reading, "raise" if (recipe.alpha, recipe.saturated) == (0, "raise") else "drop"
+    )
+    gram, product, n, saturated, first, second, errors = work.total("Gram matrix", passes.Normal(logits))
+    r, K = product.shape
+    if recipe.alpha == 0 and n <= r:
+        raise UserError(
+            f"{n} rows to learn from and {r} unknowns: so few rows fit memory, read them at once."
+        )
+    if n <= r:
+        return None, _Facts(n, saturated, unknown(f"{n} answers with logits, {r} unknowns", n, min(n, r)))
+    factor = ColumnGram.of_gram(gram)
+    size = float(np.sqrt(second))
+    if factor is not None:
+        solved = _refined(work, logits, factor, product, size)
+    elif work.blocks.sparse:
+        raise UserError(
+            "The sparse rows have no well-conditioned Gram matrix: use alpha > 0 and fewer words."
+        )
+    else:
+        solved = _by_triangle(work, logits, r, size)
+    spread = float(np.sqrt(max(second / (n * K) - np.mean(np.square(first / n)), 0.0))) or 1.0
+    explained = float(np.sqrt(errors / (n * K) / 3)) / spread
+    rest, fourth = solved.squares
+    noise = float(np.sqrt(rest / ((n - solved.rank) * K))) / spread
+    # Leverages are taken at their mean, rank / n: with so many rows none is far from it in effect.
+    unit = (1 - solved.rank / n) ** 2 * spread**2 * K
+    mean = rest / n / unit
+    deviation = float(np.sqrt(max(fourth / n / unit**2 - mean**2, 0.0)))
+    return solved, _Facts(n, saturated, judged(n, solved.rank, mean, deviation, noise, explained))
+
+
+def _refined(work: _Work, logits: passes.Logits, factor: ColumnGram, product: Array, size: float) -> Solved:
+    theta, rest, fourth, taken, settled = factor.solve_normal(product), 0.0, 0.0, 0, False
+    while taken < REFINEMENTS and not settled:
+        pull, before, fourth = work.total("refinement", passes.Residual(logits, theta))
+        step = factor.solve_normal(pull)
+        theta, taken = theta + step, taken + 1
+        # |Z - A (theta + step)|^2 without another pass; their spread over rows is that of the rows before it.
+        rest = max(float(before - 2 * np.sum(step * pull) + np.sum(step * (factor.gram @ step))), 0.0)
+        fourth = float(fourth) * (rest / before) ** 2 if before > 0 else 0.0
+        settled = bool(np.linalg.norm(step) <= REFINED * np.linalg.norm(theta))
+    off = float(np.sqrt(rest)) / size if size else 0.0
+    return Solved(theta, off, (rest, fourth), factor.condition, len(theta), "Gram", 1 + taken)
+
+
+def _by_triangle(work: _Work, logits: passes.Logits, r: int, size: float) -> Solved:
+    triangle = work.total("triangular factor", passes.Triangle(logits), passes.stacked)
+    R, z = triangle[:r, :r], triangle[:r, r:]
+    lengths = np.linalg.norm(R, axis=0)
+    lengths[lengths == 0] = 1.0
+    _, s, V = np.linalg.svd(R / lengths)
+    rank = int(np.sum(s > 8 * max(work.blocks.size, r) * EPS * s[0]))
+    if rank == r:
+        theta, condition = solve_triangular(R, z, check_finite=False), float(s[0] / s[-1])
+    else:  # the shortest solution lies in the row space, whose basis the scaled columns tell
+        Q = np.linalg.qr((V[:rank] * lengths).T)[0]
+        theta, condition = Q @ np.linalg.lstsq(R @ Q, z)[0], np.inf
+    _, rest, fourth = work.total("residuals", passes.Residual(logits, theta))
+    off = float(np.sqrt(rest)) / size if size else 0.0
+    return Solved(theta, off, (float(rest), float(fourth)), condition, rank, "TSQR", 3)
+
+
+# -- Newton's method -----------------------------------------------------------------------------
+
+
+class _Summed:
+    """Mean soft cross-entropy + alpha/2 |w|^2 over all rows; one pass gives its value, gradient and Hessian.
+
+    What `minimise` calls the logits is theta itself: the rows' own are not kept.
+    """
+
+    def __init__(
+        self, work: _Work, alpha: float, shape: tuple[int, int], drop: bool, rows: passes.Grouped | None
+    ) -> None:
+        self.work, self.alpha, self.drop, self.rows = work, alpha, drop, rows
+        penalised = np.ones(shape[0])
+        if work.reading.intercept:
+            penalised[-1] = 0.0
+        self.ridge = (alpha * penalised)[:, None]
+        self.n = 0
+        self._last: tuple[Array, tuple] | None = None
+
+    def _at(self, theta: Array) -> tuple:
+        if self._last is None or self._last[0] is not theta:
+            statistic = passes.CrossEntropy(self.work.reading, theta, self.drop)
+            *sums, self.n = self.work.total("Newton's method", statistic, rows=self.rows)
+            self._last = theta, tuple(s / self.n for s in sums)
+        return self._last[1]
+
+    @property
+    def scale(self) -> float:
+        assert self._last is not None
+        return max(float(self._last[1][3].max()), 1e-300)
+
+    def logits(self, theta: Array) -> Array:
+        return theta
+
+    def value(self, theta: Array, F: Array) -> float:
+        return float(self._at(F)[0] + 0.5 * np.sum(self.ridge * np.square(theta)))
+
+    def gradient(self, theta: Array, F: Array) -> Array:
+        return self._at(F)[1] + self.ridge * theta
+
+    def step(self, F: Array, gradient: Array) -> Array:
+        return newton_step(self._at(F)[2] + np.diag(np.tile(self.ridge[:, 0], F.shape[1])), gradient)
+
+
+def _newton(work: _Work, alpha: float, solved: Solved | None, *, drop: bool) -> tuple[Minimum, int]:
+    K = _columns(work, solved)
+    shape = (work.blocks.d + work.reading.intercept, K)
+    if shape[0] * K > MOST_UNKNOWNS:
+        raise UserError(
+            f"{shape[0]} coordinates and {K} classes need a Hessian of {8e-9 * (shape[0] * K) ** 2:.1f} GB: fewer "
+            "features or classes, or read all rows at once."
+        )
+    objective = _Summed(work, alpha, shape, drop, None)
+    near = solved is not None and solved.inconsistency < NEARLY and alpha == 0
+    start = solved.theta if solved is not None and near else _started(work, alpha, shape, drop)
+    found = minimise(objective, start)
+    if not found.converged:
+        raise ArithmeticError(
+            f"Newton's method stopped at a relative gradient of {found.gradient:.1e} after {found.iterations} steps: "
+            "scale the features, or raise alpha."
+        )
+    return found, objective.n
+
+
+def _columns(work: _Work, solved: Solved | None) -> int:
+    if solved is not None:
+        return solved.theta.shape[1]
+    _, labels, _ = work.reading(next(iter(work.blocks)))
+    return 1 if labels.n_classes == 2 else labels.n_classes
+
+
+def _started(work: _Work, alpha: float, shape: tuple[int, int], drop: bool) -> Array:
+    """The minimiser over the first group of blocks, close to that over all rows, or zero where there is none."""
+    few = passes.First(next(work.blocks.groups()))
+    try:
+        first = minimise(_Summed(work, alpha, shape, drop, few), np.zeros(shape), max_iter=30)
+    except ArithmeticError:  # one class only, say
+        return np.zeros(shape)
+    return first.theta if first.converged else np.zeros(shape)
+
+
+# -- the student ---------------------------------------------------------------------------------
+
+
+def _student(
+    work: _Work, recipe: Recipe, found: Minimum, facts: _Facts, realisable: bool
+) -> SoftLabelClassifier:
+    reading, dtype = work.reading, work.blocks.dtype
+    K = 2 if found.theta.shape[1] == 1 else found.theta.shape[1]
+    names = reading.teacher.classes or tuple(map(str, range(K)))
+    if len(names) != K:
+        raise UserError(f"{len(names)} classes are named, and the teacher answers for {K}.")
+    student = recipe.student(classes=np.array(names, dtype=object))
+    student.classes_ = np.array(names, dtype=object)
+    W, b = (
+        (found.theta[:-1], found.theta[-1])
+        if reading.intercept
+        else (found.theta, np.zeros(found.theta.shape[1]))
+    )
+    student.coef_, student.intercept_ = np.ascontiguousarray(W.T, dtype=dtype), b.astype(dtype)
+    student.n_features_in_ = work.blocks.d
+    student.alpha_, student.alpha_path_, student.realisable_ = float(recipe.alpha), None, realisable
+    student.n_saturated_, student.linearity_ = facts.saturated, facts.linearity
+    student.n_iter_, student.gradient_ = found.iterations, found.gradient
+    return student
+
+
+def _rated(work: _Work, made: Distilled, n: int) -> tuple[Interval | None, EmpiricalTail | None]:
+    held_out = n * work.reading.held_out / (1 - work.reading.held_out)
+    thinned = min(1.0, MOST_ANGLES / max(held_out, 1.0))
+    right, rows, kept = work.total(
+        "held-out rows", passes.HeldOut(work.reading, made, thinned), passes.joined
+    )
+    return share(right, rows) if rows else None, EmpiricalTail(kept) if len(kept) else None

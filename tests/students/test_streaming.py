@@ -1,0 +1,280 @@
+"""Students of rows read a block at a time are the students of all rows at once, to the last bit in any chunking."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from scipy.special import expit, softmax
+from tolerance import relative, rounding
+
+from limbeck import SoftLabelClassifier
+from limbeck.data import blocks as cut
+from limbeck.data.answers import Teacher
+from limbeck.data.blocks import ArraySource, Block, Blocks
+from limbeck.engine import Engine, engine, refuse_others, versions
+from limbeck.records import UserError
+from limbeck.students.streaming import distil_blocks
+from limbeck.students.study import Recipe
+from limbeck.theory import Span
+from limbeck.theory.angles import unsigned_angle
+
+N, D = 3000, 6
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((N, D)) * np.arange(1, 7) + 2
+W = RNG.standard_normal(D) / np.arange(1, 7)
+Z = X @ W - 0.3
+P = expit(Z + 0.5 * RNG.standard_normal(N))
+PS = softmax(X @ RNG.standard_normal((D, 3)) / 4 + 0.5 * RNG.standard_normal((N, 3)), axis=1)
+Y = np.where(RNG.random(N) < P, "yes", "no").astype(object)
+LOGIT, PROBABILITY = Teacher("logit", ("z",)), Teacher("probability", ("p",))
+THREE = Teacher("probability", ("a", "b", "c"), ("a", "b", "c"))
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Blocks of 128 rows, groups of 1024."""
+    monkeypatch.setattr(cut, "CELLS", D * 128)
+
+
+class Pieces:
+    """Rows in pieces of some size that only this process can read."""
+
+    name, rows = "pieces", None
+
+    def __init__(self, size, answers):
+        self.size, self.answers = size, answers
+
+    def pieces(self, start=0):
+        for first in range(0, N, self.size):
+            rows = slice(first, first + self.size)
+            yield Block(first, X[rows], answers=self.answers[rows])
+
+    def part(self, start, stop):
+        return None
+
+
+def streamed(answers, teacher, points=X, alpha=0.0, intercept=True, scale="none", saturated="raise", **more):
+    recipe = Recipe(alpha, intercept, saturated, scale)
+    return distil_blocks(Blocks(ArraySource(points, answers)), teacher, recipe, **more)
+
+
+def weights(student):
+    return np.hstack([student.coef_, student.intercept_[:, None]])
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize(
+    ("answers", "teacher", "alpha"),
+    [(Z, LOGIT, 0.0), (Z, LOGIT, 0.1), (P, PROBABILITY, 0.0), (P, PROBABILITY, 1e-3), (PS, THREE, 0.0),
+     (PS, THREE, 1e-3), (Y, Teacher("label", ("y",), ("no", "yes")), 1e-3)],
+)  # fmt: skip
+def test_blocks_give_the_student_of_all_rows(answers, teacher, alpha, intercept):
+    found = streamed(answers, teacher, alpha=alpha, intercept=intercept)
+    whole = SoftLabelClassifier(alpha, fit_intercept=intercept, tol=1e-13)
+    told = {"teacher_logits": answers} if teacher is LOGIT else {"y": answers}
+    whole.fit(X, **told)
+    student = found.made.student()
+    assert relative(weights(student), weights(whole)) < 1e-8
+    assert student.realisable_ == whole.realisable_ == (teacher is LOGIT and alpha == 0 and intercept)
+    assert student.linearity_.verdict == whole.linearity_.verdict
+    assert student.linearity_.rank == whole.linearity_.rank
+    if teacher is not LOGIT and teacher.kind != "label":
+        assert student.linearity_.residual == pytest.approx(whole.linearity_.residual, rel=1e-3)
+        assert student.linearity_.high == pytest.approx(whole.linearity_.high, rel=1e-3)
+    assert found.passes <= 10
+
+
+def test_the_student_has_the_same_bits_for_every_chunking_and_number_of_threads():
+    expected = streamed(P, PROBABILITY, held_out=0.2, seed=3)
+    for size in (1, 97, 128, N):
+        with engine(jobs=3) as at:
+            recipe = Recipe(0.0)
+            found = distil_blocks(Blocks(Pieces(size, P)), PROBABILITY, recipe, held_out=0.2, seed=3, at=at)
+        np.testing.assert_array_equal(weights(found.made.inner), weights(expected.made.inner))
+        assert (found.n, found.agreement) == (expected.n, expected.agreement)
+        np.testing.assert_array_equal(found.tail.angles, expected.tail.angles)
+
+
+@pytest.mark.parametrize("kappa", [1.0, 1e2, 5e3, 1e6])
+def test_gram_and_one_refinement_are_as_accurate_as_qr(kappa):
+    rng = np.random.default_rng(1)
+    U, _ = np.linalg.qr(rng.standard_normal((N, D)))
+    V, _ = np.linalg.qr(rng.standard_normal((D, D)))
+    A = (U * np.geomspace(1, 1 / kappa, D)) @ V.T
+    w = rng.standard_normal(D)
+    found = streamed(A @ w, LOGIT, A, intercept=False)
+    by_qr = np.linalg.lstsq(A, A @ w)[0]
+    assert found.solved.route == ("Gram" if kappa < 1e4 else "TSQR")
+    assert found.solved.condition == pytest.approx(kappa, rel=9)
+    bound = rounding(A, kappa)
+    assert relative(by_qr, w) < bound
+    assert relative(found.solved.theta[:, 0], w) < bound
+    if kappa == 5e3:  # what the refinement is for
+        gram = np.linalg.solve(A.T @ A, A.T @ (A @ w))
+        assert relative(gram, w) > 30 * relative(found.solved.theta[:, 0], w)
+
+
+def test_rows_without_full_rank_give_the_minimum_norm_student():
+    A = np.hstack([X, X[:, :2] @ [[1.0], [2.0]]])
+    found = streamed(Z, LOGIT, A, intercept=True)
+    assert (found.solved.route, found.solved.rank, found.solved.condition) == ("TSQR", D + 1, np.inf)
+    assert found.made.inner.realisable_
+    ones = np.hstack([A, np.ones((N, 1))])
+    assert relative(found.solved.theta[:, 0], Span(ones).weights(Z)) < 1e-9
+
+
+def test_sparse_rows_stay_sparse_and_float32_rows_give_a_float32_student():
+    S = np.where(RNG.random((N, D)) < 0.3, X, 0.0)
+    dense, sparse = streamed(P, PROBABILITY, S, 1e-3), streamed(P, PROBABILITY, csr_array(S), 1e-3)
+    assert relative(weights(sparse.made.inner), weights(dense.made.inner)) < 1e-9
+    assert sparse.made.scaling is None
+    small = X.astype(np.float32)
+    student = streamed(small.astype(float) @ W, LOGIT, small).made.inner
+    assert student.coef_.dtype == np.float32
+    assert relative(student.coef_[0], W) < 1e-6
+
+
+def test_scaling_is_learned_in_a_pass_and_folded_into_the_weights():
+    far = X + 1e6  # a mean that would drown the variance in a plain sum of squares
+    found = streamed(P, PROBABILITY, far, 1e-2, scale="standard")
+    np.testing.assert_allclose(found.made.scaling.matrix, 1 / far.std(axis=0), rtol=1e-9)
+    scaled = (far - far.mean(axis=0)) / far.std(axis=0)
+    whole = SoftLabelClassifier(1e-2, tol=1e-13).fit(scaled, P)
+    assert relative(weights(found.made.inner), weights(whole)) < 1e-7
+
+
+def test_rows_held_out_are_not_learned_from_and_rate_the_student():
+    wild = P.copy()
+    rng = np.random.default_rng([5, 0, 0])
+    out = rng.random(128) < 0.3
+    wild[:128][out] = 1 - wild[:128][out]  # only held-out rows of the first block lie
+    found, honest = (streamed(p, PROBABILITY, held_out=0.3, seed=5) for p in (wild, P))
+    np.testing.assert_array_equal(weights(found.made.inner), weights(honest.made.inner))
+    assert found.agreement.size == honest.agreement.size == N - found.n
+    lies = honest.agreement.estimate - found.agreement.estimate
+    assert lies * honest.agreement.size > 0.5 * out.sum()
+    everyone = unsigned_angle(np.hstack([X, np.ones((N, 1))]), weights(honest.made.inner)[0])
+    assert len(honest.tail.angles) == honest.agreement.size
+    assert set(honest.tail.angles.round(9)) <= set(everyone.round(9))
+
+
+def test_saturated_answers_are_named_or_dropped():
+    p = P.copy()
+    p[[1500, 2000]] = 1.0
+    with pytest.raises(UserError, match="Row 1501 holds a probability of 0 or 1"):
+        streamed(p, PROBABILITY)
+    found = streamed(p, PROBABILITY, saturated="drop")
+    whole = SoftLabelClassifier(0.0, saturated="drop", tol=1e-13).fit(X, p)
+    assert relative(weights(found.made.inner), weights(whole)) < 1e-8
+    assert found.made.inner.n_saturated_ == 2
+
+
+@pytest.mark.parametrize(
+    ("recipe", "teacher", "answers", "said"),
+    [
+        (Recipe("loo"), LOGIT, Z, "give alpha a number"),
+        (Recipe(0.0, saturated="bound"), LOGIT, Z, "needs all rows at once"),
+        (Recipe(0.0, scale="sharpen"), LOGIT, Z, "none or standard"),
+        (Recipe(0.0), Teacher("label", ("y",), ("no", "yes")), Y, "alpha = 0"),
+        (Recipe(0.1), Teacher("label", ("y",), ("no", "maybe")), Y, "which --classes does not name"),
+        (Recipe(0.0), PROBABILITY, Z, r"counted from 0 at row 1: .* not a probability"),
+        (Recipe(0.0), LOGIT, None, "have no answers"),
+    ],
+)
+def test_what_cannot_be_done_in_blocks_is_said(recipe, teacher, answers, said):
+    with pytest.raises(UserError, match=said):
+        distil_blocks(Blocks(ArraySource(X, answers)), teacher, recipe)
+
+
+def test_few_rows_are_sent_elsewhere():
+    with pytest.raises(UserError, match="read them at once"):
+        streamed(Z[:5], LOGIT, X[:5])
+
+
+# -- where the work is done ----------------------------------------------------------------------
+
+
+def test_work_comes_back_in_order_and_waits_in_a_short_queue():
+    asked, done = [], []
+
+    def items():
+        for i in range(20):
+            asked.append(i)
+            assert len(asked) - len(done) <= 4
+            yield i
+
+    with engine(jobs=3) as at:
+        for result in at.ordered(lambda i: i * i, items()):
+            done.append(result)
+    assert done == [i * i for i in range(20)]
+
+
+def test_other_versions_and_workers_that_cannot_import_are_named():
+    refuse_others("w", versions())
+    with pytest.raises(UserError, match=r"Worker w has limbeck 0\.0\.9, this process"):
+        refuse_others("w", {**versions(), "limbeck": "0.0.9"})
+    with pytest.raises(UserError, match=r"Worker w cannot run limbeck .*Install limbeck"):
+        refuse_others("w", ModuleNotFoundError("No module named 'limbeck'"))
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as found:
+        yield found
+
+
+def test_a_cluster_gives_the_same_bits_though_a_worker_is_killed(cluster, tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    expected = streamed(P, PROBABILITY, held_out=0.2)
+    pids = [worker.pid for worker in cluster.workers.values()]
+    told = []
+
+    def advance(what):
+        if not told:
+            os.kill(pids[0], signal.SIGKILL)
+        told.append(what)
+
+    with engine(cluster.scheduler_address) as at:
+        assert at.workers == 2
+        found = streamed(P, PROBABILITY, held_out=0.2, at=at, advance=advance)
+    np.testing.assert_array_equal(weights(found.made.inner), weights(expected.made.inner))
+    assert found.agreement == expected.agreement
+    assert len(told) >= 3 * found.passes
+
+
+def test_an_error_on_a_worker_is_the_same_error_here(cluster):
+    p = P.copy()
+    p[1500] = 0.0
+    with engine(cluster.scheduler_address) as at, pytest.raises(UserError, match="Row 1501"):
+        streamed(p, PROBABILITY, at=at)
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("limbeck.engine.PATIENCE", 0.5)
+    with pytest.raises(UserError, match="no scheduler answers there"), engine("tcp://127.0.0.1:1"):
+        pass
+    with pytest.raises(UserError, match="write local, or an address"), engine("cluster"):
+        pass
+
+
+def test_a_scheduler_without_workers_is_named(monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr("limbeck.engine.PATIENCE", 0.5)
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as empty,
+        pytest.raises(UserError, match="has no workers"),
+        engine(empty.scheduler_address),
+    ):
+        pass
+
+
+def test_an_engine_is_any_executor():
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        found = streamed(Z, LOGIT, at=Engine(pool, 2))
+    assert relative(found.made.inner.coef_[0], W) < rounding(X, 100)
