@@ -277,11 +277,12 @@ def page(records: list[dict[str, Any]]) -> str:
         "which this very order of points stays within the target, on a grid of 14 sizes. *unreachable*: the student of "
         "the whole pool misses the target. The power law is the least-squares line through the logarithms of the same "
         "curve, as is usual; its forecast has no confidence.\n\n## By target\n\n" + counted
-        + "\nPromises are conservative: they are kept more often than the confidence asks, at the price of the answers in "
-        "*bought / needed*, since 95 % of all curves that fit the pilot have to agree. Where they would be bold, none is "
-        "made: from 100 answers a floor above the target often cannot be told from a slow fall, and the plan says `look "
-        "again`, for a target in reach as for one out of reach. The forecast's form (a power law to a floor) is an "
-        "assumption; linear teachers' curves bend down from it, so that too much is bought for them.\n"
+        + "\nPromises are conservative: they are kept more often than the confidence asks, at the price of the "
+        "answers in *bought / needed*, since 95 % of all curves that fit the pilot have to agree. Where they "
+        "would be bold, none is made: from 100 answers a floor above the target often cannot be told from a "
+        "slow fall, and the plan says `look again`, for a target in reach as for one out of reach. The "
+        "forecast's form (a power law to a floor) is an assumption; linear teachers' curves bend down from "
+        "it, so that too much is bought for them.\n"
     )  # fmt: skip
 
 
