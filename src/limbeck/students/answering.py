@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.data.blocks import Group
-from limbeck.students.soft_label import SoftLabelClassifier
+from limbeck.students.soft_label import SoftLabelClassifier, decided, shares
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,12 @@ class Answering:
     def __call__(self, group: Group) -> tuple[int, dict[str, Any]]:
         """The group's first row, and its columns: id, label, and a probability for every class."""
         names = np.array([str(name) for name in self.student.classes_], dtype=object)
-        ids, labels, shares = [], [], []
+        ids, labels, probabilities = [], [], []
         for block in group:
             F = self.student.decision_function(block.X)
-            codes = (F >= 0).astype(int) if F.ndim == 1 else F.argmax(axis=1)
             ids.append(block.names)
-            labels.append(names[codes])
-            shares.append(self.student.predict_proba(block.X))
-        P = np.concatenate(shares)
+            labels.append(names[decided(F)])
+            probabilities.append(shares(F))
+        P = np.concatenate(probabilities)
         columns = {"id": np.concatenate(ids), "label": np.concatenate(labels)}
         return group.first, columns | {f"probability_{name}": P[:, k] for k, name in enumerate(names)}

@@ -309,8 +309,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X):
         """Probabilities (n, K)."""
-        F = self.decision_function(X)
-        return np.column_stack([expit(-F), expit(F)]) if F.ndim == 1 else softmax(F, axis=1)
+        return shares(self.decision_function(X))
 
     def predict_log_proba(self, X):
         """Log-probabilities (n, K), exact where probabilities underflow."""
@@ -319,8 +318,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         """Classes (n,); a logit of exactly 0 is class 1, as in the paper."""
-        F = self.decision_function(X)
-        return self.classes_[(F >= 0).astype(int) if F.ndim == 1 else F.argmax(axis=1)]
+        return self.classes_[decided(self.decision_function(X))]
 
     def score(self, X, y, sample_weight=None):
         """Accuracy for hard y; for soft y, agreement with the teacher's decisions (1 - transfer risk)."""
@@ -340,6 +338,16 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def shares(F: np.ndarray) -> np.ndarray:
+    """Probabilities (n, K) of logits (n,) or (n, K)."""
+    return np.column_stack([expit(-F), expit(F)]) if F.ndim == 1 else softmax(F, axis=1)
+
+
+def decided(F: np.ndarray) -> np.ndarray:
+    """Code (n,) of the class that logits (n,) or (n, K) decide for; exactly 0 is class 1, as in the paper."""
+    return (F >= 0).astype(int) if F.ndim == 1 else F.argmax(axis=1)
 
 
 __all__ = ["AlphaPath", "Linearity", "SoftLabelClassifier"]
