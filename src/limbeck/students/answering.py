@@ -9,7 +9,7 @@ import numpy as np
 
 from limbeck.data.blocks import Group
 from limbeck.students.evidence import Proof
-from limbeck.students.soft_label import SoftLabelClassifier
+from limbeck.students.soft_label import SoftLabelClassifier, decided, shares
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,13 @@ class Answering:
     def __call__(self, group: Group) -> tuple[int, dict[str, Any]]:
         """The group's first row, and its columns: id, label, a probability for every class, and what is proved."""
         names = np.array([str(name) for name in self.student.classes_], dtype=object)
-        ids, labels, shares = [], [], []
+        ids, labels, probabilities = [], [], []
         for block in group:
             F = self.student.decision_function(block.X)
-            codes = (F >= 0).astype(int) if F.ndim == 1 else F.argmax(axis=1)
             ids.append(block.names)
-            labels.append(names[codes])
-            shares.append(self.student.predict_proba(block.X))
-        P = np.concatenate(shares)
+            labels.append(names[decided(F)])
+            probabilities.append(shares(F))
+        P = np.concatenate(probabilities)
         columns = {"id": np.concatenate(ids), "label": np.concatenate(labels)}
         columns |= {f"probability_{name}": P[:, k] for k, name in enumerate(names)}
         if self.proof is not None:

@@ -316,9 +316,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X):
         """Probabilities (n, K)."""
-        F = self._logits(X)
-        P = np.column_stack([expit(-F), expit(F)]) if F.ndim == 1 else softmax(F, axis=1)
-        return like(P, X)
+        return like(shares(self._logits(X)), X)
 
     def predict_log_proba(self, X):
         """Log-probabilities (n, K), exact where probabilities underflow."""
@@ -342,8 +340,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         return F[:, 0] if F.shape[1] == 1 else F
 
     def _decisions(self, X) -> np.ndarray:
-        F = self._logits(X)
-        return self.classes_[(F >= 0).astype(int) if F.ndim == 1 else F.argmax(axis=1)]
+        return self.classes_[decided(self._logits(X))]
 
     def certify(self, X, *, teacher_norm: float) -> ProvedAnswers:
         """Say which answers at X are proved to be the teacher's, before anybody asks it (`limbeck.theory.certify`).
@@ -389,6 +386,16 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def shares(F: np.ndarray) -> np.ndarray:
+    """Probabilities (n, K) of logits (n,) or (n, K)."""
+    return np.column_stack([expit(-F), expit(F)]) if F.ndim == 1 else softmax(F, axis=1)
+
+
+def decided(F: np.ndarray) -> np.ndarray:
+    """Code (n,) of the class that logits (n,) or (n, K) decide for; exactly 0 is class 1, as in the paper."""
+    return (F >= 0).astype(int) if F.ndim == 1 else F.argmax(axis=1)
 
 
 __all__ = ["AlphaPath", "Linearity", "SoftLabelClassifier"]
