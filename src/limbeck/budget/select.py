@@ -85,7 +85,7 @@ class SpanSelection:
     >>> import numpy as np
     >>> pool = np.array([[3.0, 0.1], [2.0, 0], [1.0, 0], [0, 1.0]])
     >>> SpanSelection().query(pool, 2)
-    array([1, 3])
+    array([0, 3])
     >>> ranking = SpanSelection().rank(pool, 3)
     >>> ranking.useful, ranking.energy.round(3)
     (2, array([0.25, 0.  , 0.  ]))
