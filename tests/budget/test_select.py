@@ -8,7 +8,8 @@ import limbeck
 from limbeck.budget import AnswerSelection, SpanSelection, compare, mean_comparison
 from limbeck.budget.answers import buy
 from limbeck.budget.select import TIED
-from limbeck.theory import Span, disagreement
+from limbeck.theory import KernelSpan, Span, disagreement
+from limbeck.theory.kernels import NTK, RBF, Linear, Normalised
 
 
 def decaying(n, d, rng, power=1.0):
@@ -50,14 +51,6 @@ class Blocks:
     def __iter__(self):
         self.passes += 1
         return (self.X[i : i + self.size] for i in range(0, len(self.X), self.size))
-
-
-class Linear:
-    def __call__(self, X, Y):
-        return X @ Y.T
-
-    def diagonal(self, X):
-        return np.square(X).sum(axis=1)
 
 
 class Precomputed:
@@ -382,3 +375,17 @@ def test_every_strategy_ranks_different_rows_even_where_there_are_repeats():
         assert sorted(order) == list(range(12))
     with pytest.raises(ValueError, match="13 labels of a pool with 12 rows"):
         compare(X, X @ w, X, X @ w, [13], rng=rng)
+
+
+def test_the_kernels_of_the_theory_choose_points_too():
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((60, 4))
+    linear = SpanSelection(kernel=Linear(), reference=60)
+    assert linear.query(X, 4).tolist() == SpanSelection().query(X, 4).tolist()
+    for kernel in (RBF(2.0), NTK(3)):
+        chosen = SpanSelection(kernel=kernel, reference=60).rank(X, 20)
+        assert chosen.useful == 20
+        # By the kernel span itself: what the chosen points leave of all points' unit features.
+        span = KernelSpan(X[chosen.indices], Normalised(kernel))
+        left = np.square(span.distances(X)).mean()
+        assert chosen.energy[-1] == pytest.approx(left, rel=1e-6)
