@@ -83,7 +83,7 @@ def real(name: str) -> tuple[np.ndarray, np.ndarray]:
     if name == "8 x 8 digits, 5-9 v 0-4":
         data = load_small_digits()
         return data.data / 16, logistic(data.data / 16, data.target >= 5)
-    digits = load_digits().of(0, 1) if name == "MNIST 0 v 1" else load_digits()
+    digits = load_digits(classes=(0, 1)) if name == "MNIST 0 v 1" else load_digits()
     return digits.X, logistic(digits.X, digits.y >= (1 if name == "MNIST 0 v 1" else 5))
 
 
@@ -180,7 +180,7 @@ def read() -> dict[tuple[str, int], Comparison]:
         row = json.loads(line)
         risk = np.array(row["risk"])
         kept[row["pool"], row["seed"]] = Comparison(
-            tuple(row["strategies"]), np.array(BUDGETS), risk, risk, risk, ""
+            tuple(row["strategies"]), np.array(BUDGETS), risk, risk, risk, "", row["held_out"]
         )
     return kept
 
@@ -211,6 +211,7 @@ def main(seeds: int = SEEDS) -> None:
                 warnings.simplefilter("ignore")  # k-means of repeated points
                 found = kept[name, seed] = run(name, seed)
             row = {"pool": name, "seed": seed, "strategies": found.strategies, "risk": found.risk.tolist()}
+            row["held_out"] = found.held_out
             with RECORDS.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(f"{name}, seed {seed}: {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)

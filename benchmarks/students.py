@@ -16,18 +16,24 @@ from limbeck.displays.style import CYCLE, house_style, new_figure, save
 SPLITS = 20
 
 
-def soft_labels() -> str:
-    """Two classes and ten, from a linear teacher and from one that is not."""
+def two_classes() -> str:
+    """Two classes, from a linear teacher and from one that is not."""
     text = (
-        "## Soft labels in scikit-learn\n\nWith intercept. `LogisticRegression` gets every row once per class, weighted "
+        "## Soft labels in scikit-learn\n\nWith intercept. `LogisticRegression` gets each row once per class, weighted "
         "by its probability (C infinite), or hard labels (C = 1: separable ones have no other minimum). Errors are "
         "distances to the weights of `SoftLabelClassifier(alpha=0)`, relative; its own is the distance to the linear "
         "teacher, or, where there is none, its largest gradient entry.\n\n"
     )
-    for n, d, K in ((20_000, 200, 2), (50_000, 256, 10)):
-        for kind, noise in (("linear teacher", 0.0), ("logits with noise of 1", 1.0)):
-            text += _beside(n, d, K, kind, noise)
-    return text
+    return text + _both_teachers(20_000, 200, 2)
+
+
+def ten_classes() -> str:
+    """The same with ten classes."""
+    return "## Soft labels of ten classes\n\nAs above.\n\n" + _both_teachers(50_000, 256, 10)
+
+
+def _both_teachers(n: int, d: int, K: int) -> str:
+    return _beside(n, d, K, "linear teacher", 0.0) + _beside(n, d, K, "logits with noise of 1", 1.0)
 
 
 def _beside(n: int, d: int, K: int, kind: str, noise: float) -> str:

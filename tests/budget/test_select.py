@@ -205,6 +205,27 @@ def test_a_pool_without_any_direction_or_with_one_row():
     assert same.indices.tolist() == [0, 1, 2]
 
 
+def test_rows_without_weight_are_still_ranked_once_those_with_weight_are_explained():
+    X = np.eye(5)
+    ranking = SpanSelection().rank(X, 5, weight=[0, 0, 1, 0, 0])
+    assert ranking.indices.tolist() == [2, 0, 1, 3, 4]
+    assert ranking.useful == 5
+    assert ranking.gains.tolist() == [1, 0, 0, 0, 0]
+    again = SpanSelection(kernel=Linear()).rank(X, 4, [2], weight=[0, 0, 1, 0, 0])
+    assert again.indices.tolist() == [0, 1, 3, 4]
+
+
+def test_small_pools_of_every_shape_are_ranked_whole():
+    rng = np.random.default_rng(15)
+    for n in range(1, 7):
+        for d in range(1, 7):
+            X = rng.integers(-1, 2, (n, d)).astype(np.float32 if n % 2 else np.float64)
+            ranking = SpanSelection().rank(X, n)
+            assert sorted(ranking.indices) == list(range(n))
+            assert ranking.useful == (Span(X).rank if X.any() else 0)
+            assert np.all(np.diff(ranking.energy) <= 1e-12)
+
+
 @pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.float16, bool])
 def test_other_dtypes_are_taken_as_numbers(dtype):
     X = np.random.default_rng(9).integers(0, 2, (40, 6)).astype(dtype)
@@ -334,6 +355,7 @@ def test_selected_points_beat_random_ones():
     assert mean.of("span").mean() < 0.6 * mean.of("random").mean()
     assert mean.of("oracle")[-1] < mean.of("random")[-1]
     assert np.all((mean.low <= mean.risk) & (mean.risk <= mean.high))
+    assert mean.high.min() > 0  # no spread seen is not no risk
     assert np.all(found[0].low <= found[0].risk)
 
 

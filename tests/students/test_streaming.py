@@ -82,6 +82,7 @@ def test_blocks_give_the_student_of_all_rows(answers, teacher, alpha, intercept)
     assert student.linearity_.rank == whole.linearity_.rank
     if teacher is not LOGIT and teacher.kind != "label":
         assert student.linearity_.residual == pytest.approx(whole.linearity_.residual, rel=1e-3)
+        assert student.linearity_.high == pytest.approx(whole.linearity_.high, rel=1e-3)
     assert found.passes <= 10
 
 

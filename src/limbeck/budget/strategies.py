@@ -12,7 +12,7 @@ from sklearn.cluster import kmeans_plusplus
 
 from limbeck.budget.answers import buy
 from limbeck.budget.select import SpanSelection
-from limbeck.theory import Span, _check, disagreement, expected_risk_interval
+from limbeck.theory import Span, _check, disagreement, mean_interval
 from limbeck.theory._check import Array
 from limbeck.theory._factor import row_norms
 from limbeck.theory.risk import wilson
@@ -101,6 +101,8 @@ class Comparison:
     """Upper end, (s, k)."""
     covers: str
     """What the interval covers."""
+    held_out: int
+    """Held-out points that each risk was counted on."""
 
     def of(self, strategy: str) -> Array:
         """Risk of one strategy, (k,)."""
@@ -169,7 +171,7 @@ def compare(
             risk[i, j] = disagreement(T @ student(X[rows], z[rows]), teacher_logits)
     low, high = wilson(risk * len(T), len(T), confidence)
     covers = f"{confidence:.0%} interval for each student's risk"
-    return Comparison(tuple(chosen), sizes, risk, low, high, covers)
+    return Comparison(tuple(chosen), sizes, risk, low, high, covers, len(T))
 
 
 def _orders(
@@ -187,15 +189,23 @@ def _orders(
 
 
 def mean_comparison(comparisons: Sequence[Comparison], *, confidence: float = 0.95) -> Comparison:
-    """Mean risk over independent pools or seeds, with intervals for the expected risk (`expected_risk_interval`)."""
+    """Mean risk over at least two independent pools or seeds, with intervals for the expected risk.
+
+    Student's t over the repeats, and never narrower than Wilson's interval for all their held-out points together:
+    risks that are all alike, all 0 above all, show no spread to estimate an error from.
+    """
     first = comparisons[0]
     if any(c.strategies != first.strategies or list(c.budgets) != list(first.budgets) for c in comparisons):
         raise ValueError("The comparisons are of different strategies or budgets.")
     risks = np.array([c.risk for c in comparisons])  # (seeds, s, k)
-    ends = [
-        [expected_risk_interval(risks[:, i, j], confidence=confidence) for j in range(risks.shape[2])]
+    points = sum(c.held_out for c in comparisons)
+    mean = risks.mean(axis=0)
+    low, high = wilson(mean * points, points, confidence)
+    spread = [
+        [mean_interval(risks[:, i, j], confidence=confidence) for j in range(risks.shape[2])]
         for i in range(risks.shape[1])
     ]
+    low = np.minimum(low, [[max(0.0, interval.low) for interval in row] for row in spread])
+    high = np.maximum(high, [[min(1.0, interval.high) for interval in row] for row in spread])
     covers = f"{confidence:.0%} interval for the expected risk, {len(comparisons)} repeats"
-    low, high = (np.array([[getattr(e, end) for e in row] for row in ends]) for end in ("low", "high"))
-    return Comparison(first.strategies, first.budgets, risks.mean(axis=0), low, high, covers)
+    return Comparison(first.strategies, first.budgets, mean, low, high, covers, points)

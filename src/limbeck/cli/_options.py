@@ -56,6 +56,16 @@ AnswersTable = Annotated[
     Path | None,
     typer.Option("--answers", metavar="TABLE", help="A second table with the answers, joined by --id."),
 ]
+Scheduler = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS", help="local, or a Dask scheduler: tcp://host:8786. The results are the same."
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads, where local; the results are the same.", show_default="all cores"),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
 Report = Annotated[Path | None, typer.Option(metavar="HTML", help="Write a report, one self-contained page.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
@@ -63,13 +73,27 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output fil
 
 def open_points(path: Path) -> Table:
     """Open a table, or say which extra reads tables."""
+    _need_pyarrow()
+    from limbeck.data.tables import open_table
+
+    return open_table(path)
+
+
+def _need_pyarrow() -> None:
     if find_spec("pyarrow") is None:
         raise UserError(
             "Tables are read with pyarrow, which is not installed: pip install 'limbeck[tables]'."
         )
-    from limbeck.data.tables import open_table
 
-    return open_table(path)
+
+def open_head(path: Path) -> Table:
+    """Open a table, or the first one of a folder of them, to see what columns there are."""
+    if not path.is_dir():
+        return open_points(path)
+    _need_pyarrow()
+    from limbeck.data.sources import files_of
+
+    return open_points(files_of(path)[0])
 
 
 def features_of(
@@ -132,6 +156,11 @@ def teacher_of(
     ((kind, columns),) = found.items()
     require(table, columns)
     return Teacher(kind, columns, names_of(classes))
+
+
+def threads(jobs: int | None) -> int:
+    """Threads asked for, else one a core."""
+    return jobs if jobs is not None else os.cpu_count() or 1
 
 
 def names_of(classes: str | None) -> tuple[str, ...] | None:

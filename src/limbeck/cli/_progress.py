@@ -39,9 +39,9 @@ class Bar:
     def __exit__(self, *failure: object) -> None:
         self._bar.stop()
 
-    def begin(self, total: int, description: str, done: int = 0) -> None:
-        """Show the whole."""
-        self._total, self._done = total, done
+    def begin(self, total: int | None, description: str, done: int = 0) -> None:
+        """Show the whole; None where nobody knows how much there is."""
+        self._total, self._done = total or 0, done
         self._task = self._bar.add_task(description, total=total, completed=done)
 
     def step(self, description: str | None = None) -> None:
@@ -49,7 +49,7 @@ class Bar:
         self._done += 1
         if self._task is not None:
             self._bar.update(self._task, advance=1, description=description)
-        tenth = 10 * self._done // max(self._total, 1)
+        tenth = 10 * self._done // self._total if self._total else 0
         if not self._console.is_terminal and tenth > self._said:
             self._said = tenth
             said = f" ({description})" if description else ""

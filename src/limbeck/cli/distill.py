@@ -10,6 +10,7 @@ from rich.text import Text as Words
 
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
+from limbeck.cli import _streamed as streamed
 from limbeck.cli._console import messages, results
 from limbeck.cli._progress import Bar
 from limbeck.records import UserError
@@ -61,7 +62,26 @@ def distill(
         float, typer.Option(help="Share of the answers kept aside, at random, to rate the student.")
     ] = 0.2,
     repeats: Annotated[int, typer.Option(min=2, help="Random orders behind the report's curves.")] = 10,
+    evidence: Annotated[
+        bool,
+        typer.Option(
+            "--evidence", help="Save the points learned from too, so that predict can prove answers."
+        ),
+    ] = False,
     report: options.Report = None,
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            "--stream/--at-once",
+            help="Read the table in blocks, a few times over.",
+            show_default="by --memory",
+        ),
+    ] = None,
+    memory: Annotated[
+        float, typer.Option(metavar="GIB", help="Stream if four copies of the table would not fit in this.")
+    ] = 4.0,
+    scheduler: options.Scheduler = "local",
+    jobs: options.Jobs = None,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -69,6 +89,7 @@ def distill(
     import numpy as np
 
     from limbeck.data.pool import answers_in, joined, read_pool
+    from limbeck.students.evidence import Evidence
     from limbeck.students.saving import save
     from limbeck.students.study import distil
 
@@ -80,13 +101,27 @@ def distill(
     options.check_output(out, overwrite, [".json"])
     options.check_output(report, overwrite, [".html"])
 
-    points = options.open_points(table)
+    points = options.open_head(table)
     said = points if answers is None else options.open_points(answers)
     teacher = options.teacher_of(said, probability, logit, log_probability, label, classes)
     identifier = options.identifier_of(points, identifier, needed_for="" if answers is None else "--answers")
     taken = [*([] if identifier is None else [identifier]), *(teacher.columns if answers is None else ())]
     chosen = options.features_of(points, features, embedding, text, taken=taken)
-    pool = read_pool(points, chosen, identifier, most_terms=vocabulary)
+    in_blocks = streamed.wanted(table, stream, memory)
+    if scheduler != "local" and not in_blocks:
+        raise UserError("--scheduler shares out a table that is read in blocks: give --stream too.")
+    if in_blocks and answers is None:
+        if report is not None:
+            raise UserError("--report draws curves from all rows at once: leave it out, or --at-once.")
+        streamed.in_blocks(
+            table, chosen, identifier, teacher, recipe, out=out, held_out=held_out, seed=seed,
+            scheduler=scheduler, jobs=options.threads(jobs),
+        )  # fmt: skip
+        return
+    if in_blocks and answers is not None and identifier is not None:
+        pool = streamed.answered_only(table, chosen, identifier, answers)
+    else:
+        pool = read_pool(points, chosen, identifier, most_terms=vocabulary)
     if answers is None:
         rows, replies = np.arange(len(pool.ids)), answers_in(said, teacher)
     else:
@@ -110,6 +145,8 @@ def distill(
     if report is not None:
         page = _page(pool, X, rows, replies, learn, rate, made, recipe, repeats, seed, sources)
     described = {"table": pool.features.to_json(), "scale": recipe.scale}
+    if evidence:
+        described["evidence"] = Evidence.of(made).to_json()
     save(made.student(), out, provenance=sources, features=described)
     if report is not None and page is not None:
         from limbeck.report import write

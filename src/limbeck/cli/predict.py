@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from limbeck.cli import _options as options
 from limbeck.cli._console import messages, results
+from limbeck.cli._progress import Bar
 from limbeck.records import UserError
+
+if TYPE_CHECKING:
+    from limbeck.students import SavedStudent
+    from limbeck.students.evidence import Proof
 
 EPILOG = """Example:
 
 \b
   limbeck predict student.json new.parquet --id doc --out answers.csv
 
-Columns of the output: id, label, and a probability for every class."""
+On a Dask cluster, whose workers see the same files:
+
+\b
+  limbeck predict student.json pool/ --out answers.parquet --scheduler tcp://host:8786
+
+Columns of the output: id, label, and a probability for every class; with --teacher-norm also whether the answer is
+proved, and the norm below which it would be."""
 
 
 def predict(
@@ -25,12 +36,29 @@ def predict(
     table: options.TableArgument,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Answers: .csv, .jsonl or .parquet.")],
     identifier: options.Identifier = None,
+    teacher_norm: Annotated[
+        float | None,
+        typer.Option(
+            metavar="B",
+            help="Say which answers are proved for every linear teacher whose weights have at most this norm; "
+            "needs a student distilled with --alpha 0 --evidence.",
+        ),
+    ] = None,
+    scheduler: options.Scheduler = "local",
+    jobs: options.Jobs = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep what a run that stopped had finished, and do the rest.")
+    ] = False,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Answer for every row of a table, a chunk at a time: the table need not fit in memory."""
+    """Answer for every row of a table, or of a folder of tables, that need not fit in memory."""
+    from limbeck.data.blocks import Blocks
     from limbeck.data.features import Features
-    from limbeck.data.pool import chunks_of
-    from limbeck.data.results import ENDINGS, Results
+    from limbeck.data.results import ENDINGS
+    from limbeck.data.sources import TableSource, files_of
+    from limbeck.data.unfinished import Unfinished
+    from limbeck.engine import engine
+    from limbeck.students.answering import Answering
     from limbeck.students.saving import read
 
     options.check_output(out, overwrite, list(ENDINGS))
@@ -42,19 +70,37 @@ def predict(
             f"{student} was not saved by limbeck distill: it does not say which columns of a table are its features. "
             "Load it in Python with limbeck.load."
         ) from error
-    points = options.open_points(table)
-    identifier = options.identifier_of(points, identifier)
-    model, count = saved.student, 0
-    with Results(out) as answers, messages().status("predicting") as status:
-        for ids, X in chunks_of(points, features, identifier):
-            P = model.predict_proba(X)
-            answers.write(
-                {
-                    "id": ids,
-                    "label": [str(label) for label in model.predict(X)],
-                    **{f"probability_{name}": P[:, k].tolist() for k, name in enumerate(model.classes_)},
-                }
-            )
-            count += len(ids)
-            status.update(f"{count} rows answered")
+    proof = None if teacher_norm is None else _proof(student, saved, teacher_norm)
+    identifier = options.identifier_of(options.open_head(table), identifier)
+    blocks = Blocks(TableSource(table.absolute(), features, identifier))
+    tables = [_state(path) for path in files_of(table)]
+    origin = {"student": saved.digest, "id": identifier, "tables": tables, "teacher_norm": teacher_norm}
+    with engine(scheduler, options.threads(jobs)) as at, Bar(messages(), "parts") as bar:
+        parts = Unfinished(out, origin, resume=resume, overwrite=overwrite)
+        bar.begin(blocks.group_count, "predicting")
+        todo = (group for group in blocks.groups() if not parts.has(group.first))
+        for first, columns in at.ordered(Answering(saved.student, proof), todo):
+            parts.keep(first, columns)
+            bar.step()
+        count = parts.assemble()
     results().print(Text(f"{count} rows answered: {out}"), soft_wrap=True)
+    if proof is not None:
+        results().print(Text("The answers marked as proved are the teacher's, provided that"))
+        for assumption in proof.assumptions:
+            results().print(Text(f"- {assumption}"))
+
+
+def _proof(path: Path, saved: SavedStudent, teacher_norm: float) -> Proof:
+    from limbeck.students.evidence import Evidence, Proof
+
+    if "evidence" not in saved.features:
+        raise UserError(
+            f"{path} does not hold the points it was learned from, without which nothing is proved: distil it again "
+            "with --alpha 0 --evidence."
+        )
+    return Proof.of(Evidence.from_json(saved.features["evidence"]), teacher_norm)
+
+
+def _state(path: Path) -> list[str | int]:
+    """What tells a file from its changed self."""
+    return [str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns]

@@ -49,6 +49,11 @@ class Block:
         answers = None if self.answers is None else self.answers[rows]
         return Block(self.first + start, self.X[rows], ids, answers)
 
+    def take(self, rows: np.ndarray) -> Block:
+        """Some of the rows, in increasing order, with ids of their own."""
+        answers = None if self.answers is None else self.answers[rows]
+        return Block(self.first, self.X[rows], self.names[rows], answers)
+
     @property
     def names(self) -> np.ndarray:
         """Ids as text, (m,): the rows' numbers from 1 where they have none."""
@@ -110,6 +115,11 @@ class Blocks:
         """Number of rows; None where only reading them tells."""
         return self.source.rows
 
+    @property
+    def group_count(self) -> int | None:
+        """Number of groups; None where only reading them tells."""
+        return None if self.n is None else -(-self.n // (GROUP * self.size))
+
     def __iter__(self) -> Iterator[Block]:
         return self.read(0)
 
@@ -125,10 +135,14 @@ class Blocks:
                 count += len(held[-1])
                 piece = piece[room:]
                 if count == self.size:
-                    yield _joined(held, row)
+                    yield joined_blocks(held, row)
                     held, count, row = [], 0, row + self.size
         if held:
-            yield _joined(held, row)
+            yield joined_blocks(held, row)
+
+    def points(self) -> Points:
+        """The points alone, block by block, as often as needed: what selection reads."""
+        return Points(self)
 
     def groups(self) -> Iterator[Group]:
         """Groups of consecutive blocks, in order: what one task works on."""
@@ -171,6 +185,27 @@ class Blocks:
         )
 
 
+class Points:
+    """The points of blocks, iterated over as often as needed, and single rows."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks = blocks
+
+    def __iter__(self) -> Iterator[Matrix]:
+        for block in self._blocks:
+            yield block.X
+
+    def rows(self, indices: np.ndarray) -> Matrix:
+        """Points of these rows, (m, d), each from the block it is in."""
+        size = self._blocks.size
+        found = np.empty((len(indices), self._blocks.d), self._blocks.dtype)
+        for start in np.unique(np.asarray(indices) // size) * size:
+            block = next(self._blocks.read(int(start)))
+            here = (indices >= start) & (indices < start + size)
+            found[here] = block.X[indices[here] - start]
+        return found
+
+
 @dataclass(frozen=True)
 class Group:
     """Consecutive blocks: read by whoever needs them, or, where only this process can, held."""
@@ -197,7 +232,8 @@ def block_rows(d: int) -> int:
     return min(MOST_ROWS, 1 << max(0, (CELLS // d).bit_length() - 1)) if d <= CELLS else 1
 
 
-def _joined(pieces: list[Block], first: int) -> Block:
+def joined_blocks(pieces: list[Block], first: int = 0) -> Block:
+    """Rows one after the other as one block."""
     if len(pieces) == 1:
         return replace(pieces[0], first=first)
     X = [piece.X for piece in pieces]

@@ -133,6 +133,8 @@ def _parsed(column: Column, name: str, first: int) -> np.ndarray:
 
 
 def _refuse_missing(column: Column, name: str, first: int) -> None:
+    if column.null_count == 0 and not pa.types.is_string(column.type):
+        return
     gaps = column.is_null()
     if pa.types.is_string(column.type):
         gaps = pc.or_(gaps, pc.equal(pc.fill_null(column, ""), ""))

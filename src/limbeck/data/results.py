@@ -16,6 +16,7 @@ import pyarrow.parquet as arrow_parquet
 
 from limbeck.records import UserError
 
+ENDLESS = (float("inf"), float("-inf"))  # JSON has no infinity: it is written as text
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -81,11 +82,16 @@ class _Csv:
                 harmless(v) if isinstance(v, str) else repr(float(v)) if isinstance(v, float) else v
                 for v in row
             ]
-            for row in zip(*columns.values(), strict=True)
+            for row in zip(*map(_listed, columns.values()), strict=True)
         )
 
     def close(self) -> None:
         self._file.close()
+
+
+def _listed(values: Any) -> Sequence[Any]:
+    """Plain Python values of an Arrow column; anything else as it is."""
+    return values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else values
 
 
 def harmless(text: str) -> str:
@@ -104,10 +110,9 @@ class _JsonLines:
         self._file = path.open("w", encoding="utf-8")
 
     def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        for row in zip(*columns.values(), strict=True):
-            self._file.write(
-                json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False, allow_nan=False) + "\n"
-            )
+        for row in zip(*map(_listed, columns.values()), strict=True):
+            fields = {k: str(v) if v in ENDLESS else v for k, v in zip(columns, row, strict=True)}
+            self._file.write(json.dumps(fields, ensure_ascii=False, allow_nan=False) + "\n")
 
     def close(self) -> None:
         self._file.close()

@@ -47,7 +47,7 @@ class TableSource:
         # Open files stay behind: who gets a copy opens its own.
         return {name: value for name, value in self.__dict__.items() if name in self.__dataclass_fields__}
 
-    @cached_property
+    @property
     def rows(self) -> int | None:
         """Number of rows where every file says it."""
         counts = [table.rows for table in self._tables]
@@ -74,13 +74,12 @@ class TableSource:
     def _of(self, table: Table, start: int, before: int) -> Iterator[Block]:
         taken = [] if self.identifier is None else [self.identifier]
         said = [] if self.teacher is None else list(self.teacher.columns)
-        for chunk in read(table, [*self.features.needed, *taken, *said], start):
-            yield Block(
-                before + chunk.first,
-                self.features.matrix(chunk),
-                None if self.identifier is None else np.array(ids_of(chunk, self.identifier), dtype=object),
-                None if self.teacher is None else values_of(self.teacher, chunk),
-            )
+        # A table that cannot start anywhere is read from its beginning, and rows before are passed over.
+        for chunk in read(table, [*self.features.needed, *taken, *said], 0 if table.rows is None else start):
+            ids = None if self.identifier is None else np.array(ids_of(chunk, self.identifier), dtype=object)
+            answers = None if self.teacher is None else values_of(self.teacher, chunk)
+            block = Block(before + chunk.first, self.features.matrix(chunk), ids, answers)
+            yield block[max(start - chunk.first, 0) :]
 
 
 def files_of(path: Path) -> list[Path]:

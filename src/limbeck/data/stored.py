@@ -90,7 +90,7 @@ class StoredArray:
         return self._rows
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
-        stop = min(stop, len(self))
+        start, stop = min(start, len(self)), min(stop, len(self))
         width = int(np.prod(self.shape[1:], dtype=int))
         return self._read(start * width, (stop - start) * width).reshape(stop - start, *self.shape[1:])
 

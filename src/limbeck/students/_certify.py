@@ -67,21 +67,44 @@ def asked(points: Points, labels: SoftLabels) -> Asked | None:
 
 def prove(student: Any, X: Array, teacher_norm: float) -> ProvedAnswers:
     """`SoftLabelClassifier.certify` of checked points."""
-    _refuse(student)
-    intercept, known = student.fit_intercept, student._asked
-    points, logits = known.points, known.logits
-    if points is None:  # as good as being told the weights
-        logits = np.column_stack([student.coef_, student.intercept_] if intercept else [student.coef_]).T
-        points = np.eye(len(logits))
+    points, logits, error = remembered(student)
+    intercept = student.fit_intercept
     T = np.asarray(with_ones(X) if intercept else X, dtype=np.float64)
+    return prove_from(points, logits, error, T, teacher_norm, intercept=intercept, verdict=verdict(student))
+
+
+def remembered(student: Any) -> tuple[Array, Array, Array | None]:
+    """Points, logits and their errors that the student learned from, or ValueError if it can prove nothing.
+
+    Where they span the space and are exact, that is as good as being told the weights.
+    """
+    _refuse(student)
+    known = student._asked
+    if known.points is not None:
+        return known.points, known.logits, known.error
+    parts = [student.coef_, student.intercept_] if student.fit_intercept else [student.coef_]
+    logits = np.column_stack(parts).T
+    return np.eye(len(logits)), logits, None
+
+
+def prove_from(
+    points: Array,
+    logits: Array,
+    error: Array | None,
+    T: Array,
+    teacher_norm: float,
+    *,
+    intercept: bool,
+    verdict: str,
+) -> ProvedAnswers:
+    """The same from points (n, d'), logits (n, m) and their errors, a column of ones among them for an intercept."""
     if logits.shape[1] == 1:
-        error = None if known.error is None else known.error[:, 0]
-        found = certify(points, logits[:, 0], T, error=error)
+        found = certify(points, logits[:, 0], T, error=None if error is None else error[:, 0])
     else:
-        found = certify_classes(points, logits, T, error=known.error)
+        found = certify_classes(points, logits, T, error=error)
     said = (
         f"the teacher is linear in these features{' with an intercept' if intercept else ', without intercept'} "
-        f"(verdict on the rows learned from: {_verdict(student)})",
+        f"(verdict on the rows learned from: {verdict})",
         f"the norm of its weights{', intercept included,' if intercept else ''} is at most {teacher_norm:.6g}",
         *found.assumptions[1:],
     )
@@ -99,7 +122,7 @@ def _refuse(student: Any) -> None:
             f"Answers are proved for the exact student only, and this one has alpha_ = {student.alpha_:.3g} "
             f"(stop_time = {student.stop_time}): fit with alpha=0 if the teacher is linear. {instead}"
         )
-    if _verdict(student) == "not linear":
+    if verdict(student) == "not linear":
         raise ValueError(
             f"The teacher is not linear in these features: {student.linearity_.reason}. Nothing is proved. {instead}"
         )
@@ -114,6 +137,6 @@ def _refuse(student: Any) -> None:
         )
 
 
-def _verdict(student: Any) -> str:
+def verdict(student: Any) -> str:
     """Of a student updated row by row, which checks its answers to be a linear teacher's as they come, unknown."""
     return student.linearity_.verdict if hasattr(student, "linearity_") else "cannot tell yet"

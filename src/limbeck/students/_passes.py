@@ -114,8 +114,9 @@ class Reading:
         if issparse(X):
             X = X.astype(np.float64)
             return (with_ones(X) if self.intercept else X), labels, rows
-        A = np.ones((X.shape[0], X.shape[1] + self.intercept))
+        A = np.empty((X.shape[0], X.shape[1] + self.intercept))
         A[:, : X.shape[1]] = X
+        A[:, X.shape[1] :] = 1.0
         return A, labels, rows
 
     def aside(self, block: Block) -> tuple[Matrix, SoftLabels]:
@@ -131,9 +132,10 @@ class Reading:
         if block.answers is None:
             raise UserError("The rows have no answers: a student learns from a teacher's.")
         labels = soft_labels(self.teacher, block.answers, block.first)
+        if self.held_out == 0 and not held:
+            return block.X, labels, block.first + np.arange(len(block))
         kept = np.flatnonzero(self._mask(block, held=held))
-        X = block.X if len(kept) == len(block) else block.X[kept]
-        return X, labels[kept], block.first + kept
+        return block.X[kept], labels[kept], block.first + kept
 
     def _mask(self, block: Block, *, held: bool) -> np.ndarray:
         if self.held_out == 0:
@@ -182,7 +184,7 @@ class Normal:
 
 @dataclass(frozen=True)
 class Residual:
-    """A'(Z - A theta) and |Z - A theta|^2, from the rows themselves."""
+    """A'(Z - A theta), from the rows themselves, and sums over rows of |z - a theta|^2 and of its square."""
 
     logits: Logits
     theta: Array
@@ -191,7 +193,8 @@ class Residual:
         """Sums of one block."""
         A, Z, _, _ = self.logits(block)
         rest = Z - A @ self.theta
-        return A.T @ rest, np.square(rest).sum()
+        squares = np.square(rest).sum(axis=1)
+        return A.T @ rest, squares.sum(), np.square(squares).sum()
 
 
 @dataclass(frozen=True)

@@ -75,61 +75,39 @@ def judge(points: Points, labels: SoftLabels) -> Linearity:
     rest, leverage, rank = _least_squares(points.unit(), labels, Z)
     if n <= rank:
         return unknown(f"{n} answers at rank {rank}: any logits fit some linear teacher", n, rank, explained)
-    left_out = leave_one_out_squares(rest / spread, leverage)
     noise = float(np.sqrt(np.sum(np.square(rest)) / (n - rank) / Z.shape[1])) / spread
-    return judged(n, rank, noise, explained, left_out)
+    free = leverage < 1 - 1e-8
+    squares = np.mean(np.square(rest[free] / spread / (1 - leverage[free])[:, None]), axis=1)
+    mean, deviation = (float(squares.mean()), float(squares.std())) if squares.size else (np.nan, np.nan)
+    return judged(n, rank, mean, deviation, noise, explained)
 
 
-def judged(n: int, rank: int, noise: float, explained: float, left_out: LeftOut) -> Linearity:
+def judged(n: int, rank: int, mean: float, deviation: float, noise: float, explained: float) -> Linearity:
     """The verdict on n rows of a lower rank.
+
+    The mean of squared leave-one-out residuals over rows is near log-normal; its relative standard error is taken
+    from their spread, and not below sqrt(2 / (n - rank)), that of normal errors.
 
     Parameters
     ----------
     n, rank : int
+    mean, deviation : float
+        Mean and standard deviation of the rows' squared leave-one-out residuals; NaN if unknown.
     noise : float
-        Root mean square of the residual logits, per degree of freedom.
+        Root mean square of the residuals per degree of freedom.
     explained : float
-        What the answers' stored precision explains. Both over the logits' own spread.
-    left_out : LeftOut
-        Squares of leave-one-out residuals, in that unit.
+        What the answers' stored precision explains of it. All over the logits' own spread.
     """
-    residual, low, high = left_out.interval(n - rank)
     verdict = "linear" if noise <= NEGLIGIBLE + 3 * explained else "not linear"
     reason = (
         f"{n} answers at rank {rank} leave residual logits of {noise:.2g} of their spread; "
         f"rounding explains {explained:.2g}"
     )
-    return Linearity(verdict, reason, residual, low, high, explained, n, rank)
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Squared leave-one-out residuals over rows."""
-
-    mean: float
-    """Their mean; NaN where every row alone carries a direction."""
-    spread: float
-    """Their standard deviation between rows."""
-
-    def interval(self, freedom: int) -> tuple[float, float, float]:
-        """Root of the mean, and its interval.
-
-        The mean is near log-normal; its relative standard error is taken from the spread, and not below
-        sqrt(2 / freedom), that of normal errors.
-        """
-        relative = self.spread / max(self.mean, 1e-300) / np.sqrt(freedom)
-        width = float(np.exp(t.ppf((1 + CONFIDENCE) / 2, freedom) * max(relative, np.sqrt(2 / freedom)) / 2))
-        residual = float(np.sqrt(self.mean))
-        return residual, residual / width, residual * width
-
-
-def leave_one_out_squares(rest: Array, leverage: Array) -> LeftOut:
-    """Mean and spread over rows of the squares of rest / (1 - h), (n, m) and (n,)."""
-    free = leverage < 1 - 1e-8
-    squares = np.mean(np.square(rest[free] / (1 - leverage[free])[:, None]), axis=1)
-    if squares.size == 0:
-        return LeftOut(np.nan, np.nan)
-    return LeftOut(float(squares.mean()), float(squares.std()))
+    freedom = n - rank
+    relative = max(deviation / max(mean, 1e-300) / np.sqrt(freedom), np.sqrt(2 / freedom))
+    width = float(np.exp(t.ppf((1 + CONFIDENCE) / 2, freedom) * relative / 2))
+    residual = float(np.sqrt(mean))
+    return Linearity(verdict, reason, residual, residual / width, residual * width, explained, n, rank)
 
 
 def unknown(reason: str, n: int, rank: int, explained: float = np.nan) -> Linearity:

@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from limbeck.students._arrays import like, to_numpy
 from limbeck.students._certify import Asked, ProvedAnswers, asked, prove
 from limbeck.students._design import Points
 from limbeck.students._learn import Settings, learn
@@ -69,9 +70,10 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     decimals : int, optional
         Decimals the probabilities were rounded to. Default: inferred; see `limbeck.labels.from_probabilities`.
     tol : float, default=1e-10
-        Largest gradient entry at which Newton's method stops, relative to the features' mean size.
+        Largest gradient entry at which Newton's method stops, relative to the features' mean size, where ``alpha``
+        is a number > 0; the exact student and the one chosen by leave-one-out always go to 1e-10.
     max_iter : int, default=100
-        Most Newton steps.
+        Most Newton steps, for the same.
 
     Attributes
     ----------
@@ -111,7 +113,8 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     on; StackingClassifier does too but hands them to its final estimator unasked, which must accept them.
 
     Points are computed in float64 on the CPU by NumPy and SciPy; float32 in gives float32 out. Sparse points
-    stay sparse.
+    stay sparse. With scikit-learn's ``array_api_dispatch`` on, dense arrays of other libraries are taken, and
+    answered in their own kind; fitted attributes are NumPy arrays all the same.
 
     References
     ----------
@@ -185,6 +188,9 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
             )
+        X, y, sample_weight, teacher_proba, teacher_logits = map(
+            to_numpy, (X, y, sample_weight, teacher_proba, teacher_logits)
+        )
         X = validate_data(
             self, X, accept_sparse="csr", dtype=[np.float64, np.float32], accept_large_sparse=False
         )
@@ -259,6 +265,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             are no linear teacher's: then there is no exact update; collect the rows and call `fit`.
         """
         self._check_parameters()
+        X, y, teacher_proba, teacher_logits = map(to_numpy, (X, y, teacher_proba, teacher_logits))
         first = not hasattr(self, "_triangle")
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=first)
         dtype = X.dtype if first else self.coef_.dtype
@@ -309,30 +316,37 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X):
         """Logits: of class 1, (n,), or of each class, (n, K)."""
+        return like(self._logits(X), X)
+
+    def predict_proba(self, X):
+        """Probabilities (n, K)."""
+        return like(shares(self._logits(X)), X)
+
+    def predict_log_proba(self, X):
+        """Log-probabilities (n, K), exact where probabilities underflow."""
+        F = self._logits(X)
+        logs = np.column_stack([log_expit(-F), log_expit(F)]) if F.ndim == 1 else log_softmax(F, axis=1)
+        return like(logs, X)
+
+    def predict(self, X):
+        """Classes (n,); a logit of exactly 0 is class 1, as in the paper."""
+        return like(self._decisions(X), X)
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy for hard y; for soft y, agreement with the teacher's decisions (1 - transfer risk)."""
+        said = decisions(to_numpy(y), self.classes_)
+        return accuracy_score(said, self._decisions(X), sample_weight=to_numpy(sample_weight))
+
+    def _logits(self, X) -> np.ndarray:
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        X = validate_data(self, to_numpy(X), accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         _check.in_range(X.data if issparse(X) else X, "X")
         F = X @ self.coef_.T + self.intercept_
         return F[:, 0] if F.shape[1] == 1 else F
 
-    def predict_proba(self, X):
-        """Probabilities (n, K)."""
-        F = self.decision_function(X)
-        return np.column_stack([expit(-F), expit(F)]) if F.ndim == 1 else softmax(F, axis=1)
-
-    def predict_log_proba(self, X):
-        """Log-probabilities (n, K), exact where probabilities underflow."""
-        F = self.decision_function(X)
-        return np.column_stack([log_expit(-F), log_expit(F)]) if F.ndim == 1 else log_softmax(F, axis=1)
-
-    def predict(self, X):
-        """Classes (n,); a logit of exactly 0 is class 1, as in the paper."""
-        F = self.decision_function(X)
-        return self.classes_[(F >= 0).astype(int) if F.ndim == 1 else F.argmax(axis=1)]
-
-    def score(self, X, y, sample_weight=None):
-        """Accuracy for hard y; for soft y, agreement with the teacher's decisions (1 - transfer risk)."""
-        return accuracy_score(decisions(y, self.classes_), self.predict(X), sample_weight=sample_weight)
+    def _decisions(self, X) -> np.ndarray:
+        codes = decided(self._logits(X))  # first: it says so if the student is not fitted
+        return self.classes_[codes]
 
     def certify(self, X, *, teacher_norm: float) -> ProvedAnswers:
         """Say which answers at X are proved to be the teacher's, before anybody asks it (`limbeck.theory.certify`).
@@ -361,7 +375,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             ``teacher_norm`` is below what the answers show.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        X = validate_data(self, to_numpy(X), dtype=[np.float64, np.float32], reset=False)
         return prove(self, X, teacher_norm)
 
     def to_sklearn(self) -> LogisticRegression:
@@ -378,6 +392,16 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def shares(F: np.ndarray) -> np.ndarray:
+    """Probabilities (n, K) of logits (n,) or (n, K)."""
+    return np.column_stack([expit(-F), expit(F)]) if F.ndim == 1 else softmax(F, axis=1)
+
+
+def decided(F: np.ndarray) -> np.ndarray:
+    """Code (n,) of the class that logits (n,) or (n, K) decide for; exactly 0 is class 1, as in the paper."""
+    return (F >= 0).astype(int) if F.ndim == 1 else F.argmax(axis=1)
 
 
 __all__ = ["AlphaPath", "Linearity", "SoftLabelClassifier"]

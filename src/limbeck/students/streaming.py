@@ -29,7 +29,7 @@ from limbeck.records import UserError
 from limbeck.students import _passes as passes
 from limbeck.students._exact import CONSISTENT, NEARLY
 from limbeck.students._objective import Minimum, minimise, newton_step
-from limbeck.students.linearity import LeftOut, Linearity, judged, unknown
+from limbeck.students.linearity import Linearity, judged, unknown
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.students.study import Distilled, Recipe, share
 from limbeck.theory._factor import REFINEMENTS, ColumnGram
@@ -51,6 +51,8 @@ class Solved:
     """Weights, the intercept last, (r, K)."""
     inconsistency: float
     """Norm of the residual logits over the norm of the logits."""
+    squares: tuple[float, float]
+    """Sums over rows of the squared residual (over the K logits), and of its square."""
     condition: float
     """kappa, estimated; inf where the rows have no full rank."""
     rank: int
@@ -246,26 +248,28 @@ def _least_squares(work: _Work, recipe: Recipe) -> tuple[Solved | None, _Facts]:
     else:
         solved = _by_triangle(work, logits, r, size)
     spread = float(np.sqrt(max(second / (n * K) - np.mean(np.square(first / n)), 0.0))) or 1.0
-    rest = solved.inconsistency * size
     explained = float(np.sqrt(errors / (n * K) / 3)) / spread
-    # Leverages are taken at their mean, rank / n, and the interval at its least, that of normal errors: one pass
-    # does not show single rows.
-    residual = rest / np.sqrt(n * K) / (1 - solved.rank / n) / spread
-    noise = rest / np.sqrt((n - solved.rank) * K) / spread
-    return solved, _Facts(n, saturated, judged(n, solved.rank, noise, explained, LeftOut(residual**2, 0.0)))
+    rest, fourth = solved.squares
+    noise = float(np.sqrt(rest / ((n - solved.rank) * K))) / spread
+    # Leverages are taken at their mean, rank / n: with so many rows none is far from it in effect.
+    unit = (1 - solved.rank / n) ** 2 * spread**2 * K
+    mean = rest / n / unit
+    deviation = float(np.sqrt(max(fourth / n / unit**2 - mean**2, 0.0)))
+    return solved, _Facts(n, saturated, judged(n, solved.rank, mean, deviation, noise, explained))
 
 
 def _refined(work: _Work, logits: passes.Logits, factor: ColumnGram, product: Array, size: float) -> Solved:
-    theta, rest, taken, settled = factor.solve_normal(product), 0.0, 0, False
+    theta, rest, fourth, taken, settled = factor.solve_normal(product), 0.0, 0.0, 0, False
     while taken < REFINEMENTS and not settled:
-        pull, rest = work.total("refinement", passes.Residual(logits, theta))
+        pull, before, fourth = work.total("refinement", passes.Residual(logits, theta))
         step = factor.solve_normal(pull)
         theta, taken = theta + step, taken + 1
-        # |Z - A (theta + step)|^2 without another pass.
-        rest = max(float(rest - 2 * np.sum(step * pull) + np.sum(step * (factor.gram @ step))), 0.0)
+        # |Z - A (theta + step)|^2 without another pass; their spread over rows is that of the rows before it.
+        rest = max(float(before - 2 * np.sum(step * pull) + np.sum(step * (factor.gram @ step))), 0.0)
+        fourth = float(fourth) * (rest / before) ** 2 if before > 0 else 0.0
         settled = bool(np.linalg.norm(step) <= REFINED * np.linalg.norm(theta))
     off = float(np.sqrt(rest)) / size if size else 0.0
-    return Solved(theta, off, factor.condition, len(theta), "Gram", 1 + taken)
+    return Solved(theta, off, (rest, fourth), factor.condition, len(theta), "Gram", 1 + taken)
 
 
 def _by_triangle(work: _Work, logits: passes.Logits, r: int, size: float) -> Solved:
@@ -280,8 +284,9 @@ def _by_triangle(work: _Work, logits: passes.Logits, r: int, size: float) -> Sol
     else:  # the shortest solution lies in the row space, whose basis the scaled columns tell
         Q = np.linalg.qr((V[:rank] * lengths).T)[0]
         theta, condition = Q @ np.linalg.lstsq(R @ Q, z)[0], np.inf
-    rest = np.hypot(np.linalg.norm(z - R @ theta), np.linalg.norm(triangle[r:, r:]))
-    return Solved(theta, float(rest) / size if size else 0.0, condition, rank, "TSQR", 2)
+    _, rest, fourth = work.total("residuals", passes.Residual(logits, theta))
+    off = float(np.sqrt(rest)) / size if size else 0.0
+    return Solved(theta, off, (float(rest), float(fourth)), condition, rank, "TSQR", 3)
 
 
 # -- Newton's method -----------------------------------------------------------------------------

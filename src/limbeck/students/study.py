@@ -17,7 +17,7 @@ from scipy.sparse import issparse
 
 from limbeck.data.answers import Answers
 from limbeck.labels import Array, from_hard
-from limbeck.students.soft_label import SoftLabelClassifier
+from limbeck.students.soft_label import SoftLabelClassifier, decided
 from limbeck.theory.angles import EmpiricalTail, unsigned_angle
 from limbeck.theory.risk import Interval, mean_interval, wilson
 from limbeck.theory.scaling import Scaling
@@ -66,14 +66,14 @@ class Distilled:
 
     def predict_codes(self, X: Matrix) -> np.ndarray:
         """Code (n,) of the class decided for."""
-        F = self.inner.decision_function(self.scaled(X))
-        return (F >= 0).astype(int) if F.ndim == 1 else F.argmax(axis=1)
+        return decided(self.inner.decision_function(self.scaled(X)))
 
     def student(self) -> SoftLabelClassifier:
         """The student on the features as given: the scaling folded into its weights."""
         student = copy(self.inner)
         if self.scaling is not None:
             student.coef_, student.intercept_ = self.scaling.fold(student.coef_, student.intercept_)
+            student._asked = None  # of the scaled points: `limbeck.students.evidence` proves with those
         return student
 
 

@@ -29,8 +29,8 @@ def points(X: ArrayLike, name: str = "X") -> Array:
     return in_range(_finite(X, name), name)
 
 
-def vector(v: ArrayLike, name: str, size: int | None = None) -> Array:
-    """Return ``v`` as a finite float array of shape (size,)."""
+def vector(v: ArrayLike, name: str, size: int | None = None, *, squared: bool = True) -> Array:
+    """Return ``v`` as a finite float array of shape (size,); of any magnitude if it is never ``squared``."""
     v = _floats(v, name)
     if v.ndim != 1:
         raise ValueError(f"{name} must have one axis, got shape {v.shape}.")
@@ -38,7 +38,7 @@ def vector(v: ArrayLike, name: str, size: int | None = None) -> Array:
         raise ValueError(f"{name} is empty.")
     if size is not None and v.size != size:
         raise ValueError(f"{name} has {v.size} entries where {size} are needed.")
-    return in_range(_finite(v, name), name)
+    return in_range(_finite(v, name), name) if squared else _finite(v, name)
 
 
 def reals(a: ArrayLike, name: str, *, least: float | None = None) -> Array:

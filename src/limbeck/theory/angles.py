@@ -173,7 +173,7 @@ class EmpiricalTail:
     """The sample, sorted, (m,)."""
 
     def __post_init__(self) -> None:
-        angles = _check.vector(self.angles, "angles")
+        angles = _check.vector(self.angles, "angles", squared=False)
         outside = ~((angles >= 0) & (angles <= RIGHT))
         if outside.any():
             i = int(np.argmax(outside))

@@ -1,0 +1,139 @@
+"""``limbeck distill`` for tables that do not fit memory: when, and how."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.text import Text as Words
+
+from limbeck.cli import _options as options
+from limbeck.cli import _provenance as provenance
+from limbeck.cli._console import messages, results
+from limbeck.records import UserError
+
+if TYPE_CHECKING:
+    from limbeck.data.answers import Teacher
+    from limbeck.data.features import Features
+    from limbeck.data.pool import Pool
+    from limbeck.students.streaming import Streamed
+    from limbeck.students.study import Recipe
+
+COPIES = 4
+"""Copies of the points in float64 that distilling at once takes: read, joined, split and factorised."""
+
+
+def wanted(table: Path, stream: bool | None, memory: float) -> bool:
+    """Whether to read the table in blocks: as asked, else if it is a folder or four copies of it would not fit.
+
+    A CSV or JSON file is taken to hold a number in eight bytes, as a column of the others does at least.
+    """
+    if stream is not None:
+        if table.is_dir() and not stream:
+            raise UserError(f"{table} is a folder of tables, which is read in blocks: leave out --at-once.")
+        return stream
+    return table.is_dir() or COPIES * table.stat().st_size > memory * 2**30
+
+
+def in_blocks(
+    table: Path,
+    chosen: Features,
+    identifier: str | None,
+    teacher: Teacher,
+    recipe: Recipe,
+    *,
+    out: Path,
+    held_out: float,
+    seed: int,
+    scheduler: str,
+    jobs: int,
+) -> None:
+    """Distil in a few passes over the table, save the student, and say what it is worth."""
+    from limbeck.data.blocks import Blocks
+    from limbeck.data.sources import TableSource, files_of
+    from limbeck.engine import engine
+    from limbeck.students.saving import save
+    from limbeck.students.streaming import distil_blocks
+
+    if chosen.text is not None:
+        raise UserError("--text collects the words of all rows at once: make its features beforehand.")
+    if teacher.kind == "label" and teacher.classes is None:
+        raise UserError("Labels that are read in blocks need their names: --classes A,B,...")
+    blocks = Blocks(TableSource(table.absolute(), chosen, identifier, teacher))
+    chosen = replace(chosen, width=0 if chosen.embedding is None else blocks.d - len(chosen.columns))
+    with engine(scheduler, jobs) as at, messages().status("reading") as status:
+        try:
+            found = distil_blocks(
+                blocks, teacher, recipe, held_out=held_out, seed=seed, at=at,
+                advance=_told(status.update, blocks.group_count),
+            )  # fmt: skip
+        except (ValueError, ArithmeticError) as error:
+            raise UserError(str(error)) from error
+    sources = provenance.sources(
+        {f"points {path.name}": path for path in files_of(table)},
+        rows=f"{found.n} learned from in {found.passes} passes",
+        seed=str(seed),
+    )
+    save(
+        found.made.student(),
+        out,
+        provenance=sources,
+        features={"table": chosen.to_json(), "scale": recipe.scale},
+    )
+    _tell(found, out)
+
+
+def _told(say, groups: int | None):
+    """A line for the status: which pass, and how far."""
+    now = {"what": "", "done": 0}
+
+    def advance(what: str) -> None:
+        now["done"] = now["done"] % (groups or 1 << 60) + 1 if what == now["what"] else 1
+        now["what"] = what
+        say(f"{what}: part {now['done']}" + (f" of {groups}" if groups else ""))
+
+    return advance
+
+
+def answered_only(table: Path, chosen: Features, identifier: str, answers: Path) -> Pool:
+    """The points of a table that another one has answers for, in one pass: these are few."""
+    import numpy as np
+
+    from limbeck.data.blocks import Blocks, joined_blocks
+    from limbeck.data.pool import Pool, ids_of
+    from limbeck.data.sources import TableSource
+    from limbeck.data.tables import read
+
+    bought = {
+        name
+        for chunk in read(options.open_points(answers), [identifier])
+        for name in ids_of(chunk, identifier)
+    }
+    if chosen.text is not None:
+        raise UserError("--text collects the words of all rows at once: make its features beforehand.")
+    blocks = Blocks(TableSource(table.absolute(), chosen, identifier))
+    kept = [block.take(np.flatnonzero([name in bought for name in block.names])) for block in blocks]
+    found = joined_blocks([block for block in kept if len(block)] or kept[:1])
+    chosen = replace(chosen, width=0 if chosen.embedding is None else blocks.d - len(chosen.columns))
+    return Pool(found.names, found.X, chosen)
+
+
+def _tell(found: Streamed, out: Path) -> None:
+    student, console = found.made.inner, results()
+    console.print(Words(f"teacher   {student.linearity_.verdict} here: {student.linearity_.reason}"))
+    console.print(Words(f"ridge     alpha = {student.alpha_:.3g}"))
+    if found.solved is not None:
+        solved = found.solved
+        console.print(
+            Words(f"points    condition {solved.condition:.2g}, rank {solved.rank}, solved by {solved.route}")
+        )
+    if found.agreement is not None:
+        share = found.agreement
+        console.print(
+            Words(
+                f"agreement {share.estimate:.4%} of {share.size} held-out rows "
+                f"(95 % interval {share.low:.4%} to {share.high:.4%})"
+            )
+        )
+    console.print(Words(f"student   {out}, from {found.n} rows in {found.passes} passes"), soft_wrap=True)

@@ -1,0 +1,174 @@
+"""Tables larger than memory from the terminal: the same answers in blocks, and nothing lost to a kill."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from command import in_process
+from scipy.special import expit
+
+from limbeck import load
+from limbeck.data import blocks as cut
+
+N, D = 3000, 4
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((N, D))
+Z = X @ RNG.standard_normal(D) - 0.2
+IDS = np.array([f"r{i}" for i in range(N)])
+DIE = """
+import os, signal, sys
+from limbeck.data import blocks, unfinished
+blocks.CELLS = 4 * 64
+keep, count = unfinished.Unfinished.keep, []
+def once(self, first, columns):
+    keep(self, first, columns)
+    count.append(first)
+    if len(count) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+unfinished.Unfinished.keep = once
+from limbeck.cli import main
+main()
+"""
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    monkeypatch.setattr(cut, "CELLS", D * 64)
+    return lambda *arguments: in_process(monkeypatch, capsys, *arguments)
+
+
+@pytest.fixture
+def pool(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("t.npz", X=X, id=IDS, teacher_logit=Z)
+    os.mkdir("parts")
+    for i in range(3):
+        rows = slice(1000 * i, 1000 * (i + 1))
+        np.savez(f"parts/{i}.npz", X=X[rows], id=IDS[rows], teacher_logit=Z[rows])
+    return tmp_path
+
+
+@pytest.fixture
+def student(pool, run):
+    code, said, error = run("distill", "t.npz", "--out", "s.json", "--stream", "--alpha", "0")
+    assert code == 0, error
+    return said
+
+
+def test_a_student_in_blocks_is_that_of_the_table_at_once(student, run):
+    assert "teacher   linear here" in student
+    assert "solved by Gram" in student
+    assert "agreement 100.0000%" in student
+    assert "in 3 passes" in student
+    assert run("distill", "t.npz", "--out", "whole.json", "--alpha", "0")[0] == 0
+    np.testing.assert_allclose(load("s.json").coef_, load("whole.json").coef_, rtol=1e-10)
+    saved = json.loads(Path("s.json").read_text())
+    assert saved["features"]["table"]["width"] == D
+
+
+def test_a_folder_of_tables_and_a_small_memory_are_read_in_blocks(student, run):
+    code, said, error = run("distill", "parts", "--out", "p.json", "--alpha", "0")
+    assert code == 0, error
+    assert "in 3 passes" in said
+    np.testing.assert_array_equal(load("p.json").coef_, load("s.json").coef_)
+    code, said, _ = run("distill", "t.npz", "--out", "m.json", "--alpha", "0", "--memory", "0.0001")
+    assert (code, "in 3 passes" in said) == (0, True)
+
+
+def test_answers_of_another_table_are_picked_out_of_the_pool_in_one_pass(pool, run):
+    np.savez("bought.npz", id=IDS[::30][::-1], teacher_logit=Z[::30][::-1])
+    np.savez("pool.npz", X=X, id=IDS)
+    for name, how in (("a.json", "--stream"), ("b.json", "--at-once")):
+        code, _, error = run("distill", "pool.npz", "--answers", "bought.npz", "--out", name, how)
+        assert code == 0, error
+    np.testing.assert_array_equal(load("a.json").coef_, load("b.json").coef_)
+
+
+def test_a_prediction_that_is_killed_goes_on_where_it_was(student, run):
+    name = "answers.csv"
+    arguments = ["predict", "s.json", "t.npz", "--out", name, "--jobs", "1"]
+    killed = subprocess.run([sys.executable, "-c", DIE, *arguments], capture_output=True, check=False)
+    assert killed.returncode == -9
+    assert not os.path.exists(name)
+    kept = sorted(os.listdir(f".{name}.unfinished"))
+    assert kept == ["000000000000000.arrow", "000000000000512.arrow", "origin.json"]
+    code, _, error = run(*arguments)
+    assert code == 2
+    assert "--resume keeps" in error
+
+    from limbeck.data.unfinished import Unfinished
+
+    seen, keep = [], Unfinished.keep
+    Unfinished.keep = lambda self, first, columns: (seen.append(first), keep(self, first, columns))
+    try:
+        code, said, error = run(*arguments, "--resume")
+    finally:
+        Unfinished.keep = keep
+    assert code == 0, error
+    assert seen == [1024, 1536, 2048, 2560]
+    assert not os.path.exists(f".{name}.unfinished")
+    assert f"{N} rows answered" in said
+    whole = f"whole{name[7:]}"
+    assert run("predict", "s.json", "t.npz", "--out", whole, "--jobs", "3")[0] == 0
+    assert Path(whole).read_bytes() == Path(name).read_bytes()
+
+
+def test_answers_travel_with_their_ids(student, run):
+    assert run("predict", "s.json", "parts", "--out", "a.parquet")[0] == 0
+    found = pq.read_table("a.parquet").to_pydict()
+    assert found["id"] == IDS.tolist()
+    np.testing.assert_allclose(found["probability_1"], expit(Z), rtol=1e-9)
+    assert found["label"] == np.where(Z >= 0, "1", "0").tolist()
+
+
+def test_a_full_disk_keeps_what_is_finished_and_parts_of_another_table_are_not_mixed(
+    student, run, monkeypatch
+):
+    from limbeck.data import unfinished
+
+    write, count = unfinished.write_whole, []
+
+    def full(path, data):
+        if len(count) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        count.append(path)
+        write(path, data)
+
+    arguments = ["predict", "s.json", "t.npz", "--out", "a.csv"]
+    with monkeypatch.context() as patch:
+        patch.setattr(unfinished, "write_whole", full)
+        code, _, error = run(*arguments)
+    assert code == 2
+    assert "make room, then --resume" in " ".join(error.split())
+    assert len(os.listdir(".a.csv.unfinished")) == 3
+    np.savez("t.npz", X=-X, id=IDS)
+    code, _, error = run(*arguments, "--resume")
+    assert code == 2
+    assert "made from another" in error
+    assert run(*arguments, "--overwrite")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["distill", "t.npz", "--stream"], "give alpha a number"),
+        (["distill", "t.npz", "--stream", "--alpha", "0", "--report", "r.html"], "--report draws curves"),
+        (["distill", "parts", "--at-once"], "leave out --at-once"),
+        (["distill", "t.npz", "--scheduler", "tcp://127.0.0.1:1"], "give --stream too"),
+        (
+            ["distill", "t.npz", "--stream", "--alpha", "0", "--scheduler", "cluster"],
+            "write local, or an address",
+        ),
+    ],
+)
+def test_what_cannot_be_streamed_is_said_before_any_work(pool, run, arguments, said):
+    code, _, error = run(*arguments, "--out", "s.json")
+    assert code == 2
+    assert said in " ".join(error.split())
+    assert not os.path.exists("s.json")
