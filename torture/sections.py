@@ -6,7 +6,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from torture import accuracy, calls, inputs, kills, learners
+from torture import accuracy, calls, inputs, kills, learners, odd
 
 CALLS = {**calls.SPANS, **calls.FLOWS, **calls.LAWS, **calls.LABELS, **learners.LEARNERS}
 CASES = 20_000
@@ -21,10 +21,10 @@ def bad_inputs(cases: int = CASES) -> str:
         "## Bad input\n\n"
         "A call gets an answer that is right, or a `ValueError`, `TypeError`, `ArithmeticError` or `UserError` that "
         "limbeck (or scikit-learn's validation) raised on purpose. Arguments are never changed and no warning leaks "
-        "from below. Drawn from a seed: shapes (n = 0, 1, d - 1, d, d + 1 and more), 20 kinds of values (NaN, inf, "
-        "denormals, 1e±300, copied, collinear and all but collinear rows, rows or columns 1e±12 apart), 29 kinds of "
+        f"from below. Drawn from a seed: shapes (n = 0, 1, d - 1, d, d + 1 and more), {len(odd.VALUES)} kinds of values (NaN, inf, "
+        f"denormals, 1e±300, copied, collinear and all but collinear rows, rows or columns 1e±12 apart), {len(odd.MEMORY)} kinds of "
         "memory and type (strided, reversed, unaligned, read-only, other byte order, float16 to longdouble, whole "
-        "numbers, bool, objects, text, complex, dates, sparse, masked, ragged, too few or too many axes), 30 odd "
+        f"numbers, bool, objects, text, complex, dates, sparse, masked, ragged, too few or too many axes), {len(odd.ODD_NUMBERS)} odd "
         "numbers for every parameter.\n\n"
         f"{found.cases} inputs to {len(CALLS)} calls: {total['answered']} answered ({total['checked']} of them "
         f"checked against a reference or a property only the right answer has), {total['refused']} refused, "
