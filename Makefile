@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: reproduce test check format bench clean
+.PHONY: reproduce test check format bench torture clean
 .DELETE_ON_ERROR:
 
 reproduce: $(VENV)/.product  ## every figure, theorem and erratum into report/
@@ -22,6 +22,9 @@ check: $(VENV)/.developer  ## format, lint, types, and who may import whom
 format: $(VENV)/.developer
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+torture: $(VENV)/.developer  ## odd inputs, rounding, kills, full disks: docs/reliability.md
+	$(BIN)/python -m torture
 
 bench: $(VENV)/.developer  ## paired timings against what a user would pick instead
 	$(BIN)/python -m benchmarks

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -81,6 +82,8 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
     """
     given = np.asarray(p)
     p = _floats(given, "probabilities", axes=(1, 2))
+    if decimals is not None and not (isinstance(decimals, Integral) and 0 <= decimals <= 17):
+        raise ValueError(f"decimals must be a whole number from 0 to 17, got {decimals!r}.")
     bad = ~((p >= 0) & (p <= 1))
     if bad.any():
         raise ValueError(f"{_at(p, bad)} is not a probability: each must lie in [0, 1].")
@@ -120,7 +123,7 @@ def _binary(p: Array, half: Array, one: float) -> SoftLabels:
     """``half`` is p's own rounding (n,), ``one`` that of a 1."""
     saturated = (p <= half) | (1 - p <= half)
     z = np.where(saturated, np.copysign(np.inf, p - 0.5), logit(p))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         # The change of the logit under p +- half, without forming p +- half.
         up = np.log1p(half / p) - np.log1p(-np.minimum(half / (1 - p), 1.0))
         down = np.log1p(half / (1 - p)) - np.log1p(-np.minimum(half / p, 1.0))
@@ -246,8 +249,25 @@ def from_top_k(indices: ArrayLike, log_probabilities: ArrayLike, n_classes: int,
 
 
 def from_hard(codes: ArrayLike, n_classes: int) -> SoftLabels:
-    """Hard labels, as class codes 0 ... K - 1, taken as probabilities of 0 and 1."""
+    """Hard labels, as class codes 0 ... K - 1, taken as probabilities of 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If ``n_classes`` is no whole number of at least 2, or a code (its row named) is none of the classes.
+    """
     codes = np.asarray(codes)
+    if isinstance(n_classes, bool) or not isinstance(n_classes, Integral) or n_classes < 2:
+        raise ValueError(f"n_classes must be a whole number of at least 2, got {n_classes!r}.")
+    if codes.ndim != 1 or codes.dtype.kind not in "iub":
+        raise ValueError(
+            f"codes must be whole numbers along one axis, got {codes.dtype} of shape {codes.shape}."
+        )
+    codes = codes.astype(np.intp)
+    if (bad := (codes < 0) | (codes >= n_classes)).any():
+        raise ValueError(
+            f"Row {int(np.argmax(bad))} has code {codes[bad][0]}: 0 to {int(n_classes) - 1} are classes."
+        )
     if n_classes == 2:
         p = codes.astype(np.float64)
         infinite = np.where(codes == 1, np.inf, -np.inf)
@@ -284,8 +304,10 @@ def reorder(p: ArrayLike, names: Sequence, wanted: Sequence) -> Array:
 
 def cross_entropy(labels: SoftLabels, logits: ArrayLike) -> Array:
     """Soft cross-entropy (n,) of a student's logits (n,) or (n, K), nats; 0 log 0 is 0."""
-    u = np.asarray(logits, dtype=np.float64)
     p = labels.probabilities
+    u = _floats(np.asarray(logits), "logits", axes=(p.ndim,))
+    if u.shape != p.shape:
+        raise ValueError(f"logits have shape {u.shape} where the labels have {p.shape}.")
     if p.ndim == 1:
         return -(p * log_expit(u) + (1 - p) * log_expit(-u))
     return -np.sum(p * log_softmax(u, axis=1), axis=1)

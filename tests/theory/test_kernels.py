@@ -266,6 +266,8 @@ def test_functions_that_are_no_kernels_are_refused_either_way(semidefinite):
     with pytest.raises(ValueError, match="not symmetric"):
         KernelSpan(points(20, 3), OneSided(), semidefinite=semidefinite)
     with pytest.raises(ValueError, match="kernel of rows 0 and 0 is inf"):
+        KernelSpan(1e150 * points(3, 3), Polynomial(3))
+    with pytest.raises(ValueError, match="squares of it leave the range"):
         KernelSpan(1e200 * points(3, 3), Linear())
 
 

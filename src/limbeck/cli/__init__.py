@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Annotated
 
 import typer
@@ -10,6 +11,9 @@ from limbeck import __version__
 from limbeck.cli import audit, distill, label, plan, predict, reproduce, select
 from limbeck.cli._console import fail
 from limbeck.records import UserError
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+"""Of an `OSError`: a disk that is full, read-only or failing."""
 
 app = typer.Typer(
     name="limbeck",
@@ -63,3 +67,12 @@ def main() -> None:
         app()
     except UserError as error:
         fail(str(error), 2)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        where = "" if error.filename is None else f" ({error.filename})"
+        fail(
+            f"Writing failed{where}: {error.strerror}. What was being written is removed, files finished before are "
+            "whole. Make room, or choose another place, and run the command again.",
+            2,
+        )

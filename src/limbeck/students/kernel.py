@@ -15,7 +15,7 @@ from sklearn.utils.validation import (
 )
 
 from limbeck.students.soft_label import SoftLabelClassifier
-from limbeck.theory import KernelSpan
+from limbeck.theory import KernelSpan, _check
 from limbeck.theory.kernels import NTK, Kernel
 
 
@@ -121,7 +121,7 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"kernel must be an object of limbeck.theory.kernels, such as RBF(length=2.0), got {self.kernel!r}."
             )
-        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        X = _check.in_range(validate_data(self, X, dtype=[np.float64, np.float32]), "X")
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         self.span_ = KernelSpan(
             X[self._landmarks(np.flatnonzero(weight > 0))], self.kernel, semidefinite=True

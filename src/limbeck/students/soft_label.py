@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.linalg import qr
+from scipy.sparse import issparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
@@ -25,7 +26,7 @@ from limbeck.students._learn import Settings, learn
 from limbeck.students._path import AlphaPath
 from limbeck.students._targets import decisions, read_answers
 from limbeck.students.linearity import Linearity, judge
-from limbeck.theory import Span
+from limbeck.theory import Span, _check
 
 
 def _is_exact(student: SoftLabelClassifier) -> bool:
@@ -199,6 +200,9 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         counts = np.asarray(
             _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         )
+        _check.in_range(X.data if issparse(X) else X, "X")
+        _check.in_range(labels.logits[np.isfinite(labels.logits)], "the teacher's logits")
+        _check.in_range(counts, "sample_weight")
         self.classes_ = classes
         dtype = X.dtype
         X, kept = X.astype(np.float64, copy=False), np.flatnonzero(counts > 0)
@@ -336,11 +340,13 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     def _logits(self, X) -> np.ndarray:
         check_is_fitted(self)
         X = validate_data(self, to_numpy(X), accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        _check.in_range(X.data if issparse(X) else X, "X")
         F = X @ self.coef_.T + self.intercept_
         return F[:, 0] if F.shape[1] == 1 else F
 
     def _decisions(self, X) -> np.ndarray:
-        return self.classes_[decided(self._logits(X))]
+        codes = decided(self._logits(X))  # first: it says so if the student is not fitted
+        return self.classes_[codes]
 
     def certify(self, X, *, teacher_norm: float) -> ProvedAnswers:
         """Say which answers at X are proved to be the teacher's, before anybody asks it (`limbeck.theory.certify`).

@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.floating]
 
+LEAST, MOST = 1e-152, 1e152
+"""Sizes whose squares and products stay inside the range of floats, with room for the sum of many."""
+
 
 def points(X: ArrayLike, name: str = "X") -> Array:
     """Return ``X`` as a finite float array of shape (n, d), n and d at least 1."""
@@ -23,11 +26,11 @@ def points(X: ArrayLike, name: str = "X") -> Array:
         raise ValueError(f"{name} must have two axes (points, features), got shape {X.shape}.")
     if 0 in X.shape:
         raise ValueError(f"{name} is empty: shape {X.shape}; at least one point and one feature are needed.")
-    return _finite(X, name)
+    return in_range(_finite(X, name), name)
 
 
-def vector(v: ArrayLike, name: str, size: int | None = None) -> Array:
-    """Return ``v`` as a finite float array of shape (size,)."""
+def vector(v: ArrayLike, name: str, size: int | None = None, *, squared: bool = True) -> Array:
+    """Return ``v`` as a finite float array of shape (size,); of any magnitude if it is never ``squared``."""
     v = _floats(v, name)
     if v.ndim != 1:
         raise ValueError(f"{name} must have one axis, got shape {v.shape}.")
@@ -35,7 +38,28 @@ def vector(v: ArrayLike, name: str, size: int | None = None) -> Array:
         raise ValueError(f"{name} is empty.")
     if size is not None and v.size != size:
         raise ValueError(f"{name} has {v.size} entries where {size} are needed.")
-    return _finite(v, name)
+    return in_range(_finite(v, name), name) if squared else _finite(v, name)
+
+
+def reals(a: ArrayLike, name: str, *, least: float | None = None) -> Array:
+    """Return ``a``, of any shape, as a float64 array without NaN, or an error naming the argument."""
+    a = np.asarray(_floats(a, name), dtype=np.float64)
+    bad = np.isnan(a) if least is None else ~(a >= least)
+    if bad.any():
+        wanted = "a number, and nan is not finite" if least is None else f">= {least:g}"
+        raise ValueError(f"{name} holds {a[bad][0]}: every entry must be {wanted}.")
+    return a
+
+
+def in_range(a: Array, name: str) -> Array:
+    """Return ``a`` unless squares of its largest entry would leave the range of floats."""
+    largest = float(np.abs(a).max(initial=0.0))
+    if largest == 0 or LEAST <= largest <= MOST:
+        return a
+    raise ValueError(
+        f"The largest entry of {name} is {largest:.3g} in size, and squares of it leave the range of floating point: "
+        f"rescale {name} to between {LEAST:g} and {MOST:g}."
+    )
 
 
 def nonzero(v: Array, name: str) -> Array:
@@ -49,7 +73,7 @@ def nonzero(v: Array, name: str) -> Array:
 
 def count(n: object, name: str, least: int = 1) -> int:
     """Return ``n`` as an int of at least ``least``."""
-    if isinstance(n, bool) or not isinstance(n, Integral) or int(n) < least:
+    if isinstance(n, bool) or not isinstance(n, Integral) or not least <= int(n) <= 2**53:
         raise ValueError(f"{name} must be an integer of at least {least}, got {n!r}.")
     return int(n)
 
@@ -67,7 +91,10 @@ def number(
     """Return ``x`` as a float inside the stated range; the error names the argument and the range."""
     if isinstance(x, bool) or not isinstance(x, Real):
         raise ValueError(f"{name} must be a real number, got {x!r}.")
-    x = float(x)
+    try:
+        x = float(x)
+    except OverflowError as error:
+        raise ValueError(f"{name} is beyond the range of floating point.") from error
     wanted = [
         (above is None or x > above, f"> {above}"),
         (least is None or x >= least, f">= {least}"),

@@ -23,9 +23,15 @@ BLOCK = 64
 
 def row_norms(X: Array) -> Array:
     """Euclidean norm of each row (..., d) -> (...), without overflow or underflow."""
-    largest = np.abs(X).max(axis=-1)
+    largest = np.abs(X).max(axis=-1, initial=0.0)
     safe = np.where(largest > 0, largest, 1.0)
     return safe * np.sqrt(np.square(X / safe[..., None]).sum(axis=-1)) * (largest > 0)
+
+
+def unit_rows(X: Array) -> Array:
+    """Rows of X (..., d) over their norms, none of them zero; the largest entry first, so that nothing overflows."""
+    X = X / np.abs(X).max(axis=-1, keepdims=True)
+    return X / np.sqrt(np.square(X).sum(axis=-1, keepdims=True))
 
 
 def _scaled_cholesky(K: Array) -> tuple[Array, Array] | None:
@@ -57,7 +63,8 @@ class RowGram:
     @classmethod
     def of(cls, X: Array) -> RowGram | None:
         """Factorise X (n, d), or return None where this route is not safe."""
-        found = _scaled_cholesky(X @ X.T)
+        with np.errstate(over="ignore"):  # where squares overflow this route is not taken
+            found = _scaled_cholesky(X @ X.T)
         return None if found is None else cls(*found)
 
     def extended(self, X: Array, more: Array) -> RowGram | None:
@@ -111,7 +118,8 @@ class ColumnGram:
     @classmethod
     def of(cls, X: Array) -> ColumnGram | None:
         """Factorise X (n, d), or return None where this route is not safe."""
-        return cls.of_gram(X.T @ X)
+        with np.errstate(over="ignore"):
+            return cls.of_gram(X.T @ X)
 
     @classmethod
     def of_gram(cls, G: Array) -> ColumnGram | None:
@@ -122,7 +130,8 @@ class ColumnGram:
     def extended(self, X: Array, more: Array) -> ColumnGram | None:
         """Factor of the rows of X followed by ``more``: the Gram matrices add."""
         del X
-        return self.of_gram(self.gram + more.T @ more)
+        with np.errstate(over="ignore"):
+            return self.of_gram(self.gram + more.T @ more)
 
     def solve(self, X: Array, z: Array) -> Array:
         """(X^T X)^-1 X^T z by its Cholesky factor, for z (n, K)."""

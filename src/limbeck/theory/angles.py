@@ -10,9 +10,11 @@ from numpy.typing import ArrayLike
 
 from limbeck.theory import _check
 from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms
+from limbeck.theory._factor import row_norms, unit_rows
 
 RIGHT = np.pi / 2
+LEAST_BETA = 1e-290
+"""Below it cotangents of the angles drawn would overflow."""
 
 
 def angle(u: ArrayLike, v: ArrayLike) -> Array:
@@ -51,13 +53,13 @@ def unsigned_angle(u: ArrayLike, v: ArrayLike) -> Array:
 
 
 def _directions(v: ArrayLike, name: str) -> Array:
-    v = np.asarray(v, dtype=np.float64)
+    v = _check.reals(v, name)
     if v.ndim == 0 or v.shape[-1] == 0:
         raise ValueError(f"{name} must hold vectors along its last axis, got shape {v.shape}.")
     if not np.isfinite(v).all():
         raise ValueError(f"{name} holds a number that is not finite.")
     _check.nonzero(v, name)
-    return v / row_norms(v)[..., None]
+    return unit_rows(v)
 
 
 def margin_angle(margin: float, radius: float) -> float:
@@ -91,7 +93,7 @@ class Tail(Protocol):
 
 
 def _theta(theta: ArrayLike) -> Array:
-    theta = np.asarray(theta, dtype=np.float64)
+    theta = _check.reals(theta, "theta")
     # A bound evaluated at pi/2 - beta may leave the range by a rounding error, not by more.
     if not np.all((theta >= -1e-12) & (theta <= RIGHT + 1e-12)):
         raise ValueError(f"theta must lie in [0, pi/2] radians, got {theta!r}.")
@@ -114,7 +116,7 @@ class PolynomialTail:
 
     def at_cotangent(self, cot: ArrayLike) -> Array:
         """p at the angle of cotangent ``cot`` >= 0, with full relative precision near pi/2."""
-        return (np.arctan(cot) / RIGHT) ** self.kappa
+        return (np.arctan(_check.reals(cot, "cot", least=0.0)) / RIGHT) ** self.kappa
 
     def cotangents(self, size: int | tuple[int, ...], *, rng: np.random.Generator) -> Array:
         """Sample cot(angle) = tan((pi/2) u^(1/kappa)); the angle itself would lose every digit at small kappa."""
@@ -132,10 +134,10 @@ class MarginTail:
     """Angle uniform on [0, beta]: p(theta) = max(0, 1 - theta / beta), an angular margin of pi/2 - beta."""
 
     beta: float
-    """Largest angle that occurs, in (0, pi/2]."""
+    """Largest angle that occurs, in [1e-290, pi/2]."""
 
     def __post_init__(self) -> None:
-        _check.number(self.beta, "beta", above=0.0, most=RIGHT)
+        _check.number(self.beta, "beta", least=LEAST_BETA, most=RIGHT)
 
     def __call__(self, theta: ArrayLike) -> Array:
         """p(theta), elementwise."""
@@ -143,7 +145,9 @@ class MarginTail:
 
     def at_cotangent(self, cot: ArrayLike) -> Array:
         """p at the angle of cotangent ``cot`` >= 0."""
-        return np.maximum(0.0, (self.beta - RIGHT + np.arctan(cot)) / self.beta)
+        return np.maximum(
+            0.0, (self.beta - RIGHT + np.arctan(_check.reals(cot, "cot", least=0.0))) / self.beta
+        )
 
     def cotangents(self, size: int | tuple[int, ...], *, rng: np.random.Generator) -> Array:
         """Sample cot(angle) of an angle uniform on (0, beta]."""
@@ -169,7 +173,7 @@ class EmpiricalTail:
     """The sample, sorted, (m,)."""
 
     def __post_init__(self) -> None:
-        angles = _check.vector(self.angles, "angles")
+        angles = _check.vector(self.angles, "angles", squared=False)
         outside = ~((angles >= 0) & (angles <= RIGHT))
         if outside.any():
             i = int(np.argmax(outside))
@@ -188,7 +192,7 @@ class EmpiricalTail:
 
     def at_cotangent(self, cot: ArrayLike) -> Array:
         """p at the angle of cotangent ``cot`` >= 0."""
-        return self(np.arctan2(1.0, cot))
+        return self(np.arctan2(1.0, _check.reals(cot, "cot", least=0.0)))
 
     def band(self, confidence: float = 0.95) -> float:
         """Half-width sqrt(log(1 / delta) / (2 m)) of the one-sided band, delta = 1 - confidence.
@@ -211,7 +215,8 @@ class EmpiricalTail:
 
     def cotangents(self, size: int | tuple[int, ...], *, rng: np.random.Generator) -> Array:
         """Sample cot(angle) from the sample, with replacement."""
-        return 1.0 / np.tan(rng.choice(self.angles, size))
+        with np.errstate(divide="ignore", over="ignore"):
+            return 1.0 / np.tan(rng.choice(self.angles, size))
 
     @property
     def kinks(self) -> Array:

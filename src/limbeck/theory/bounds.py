@@ -189,7 +189,7 @@ def polynomial_bound(n: int, kappa: float) -> float:
     float
     """
     n, kappa = _check.count(n, "n"), _check.number(kappa, "kappa", least=0.0, finite=True)
-    return float((1.0 + np.log(n) ** kappa) / float(n) ** kappa)
+    return float(float(n) ** -kappa + (np.log(n) / n) ** kappa)
 
 
 def polynomial_bound_before_simplifying(n: int, kappa: float) -> float:

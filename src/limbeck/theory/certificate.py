@@ -135,7 +135,7 @@ def certify(
             "A certificate needs a linear teacher, and the errors of its answers (error=)."
         )
     c = answer.coordinates
-    inside, lengths, logits = float(np.linalg.norm(c)), span.lengths(T), span.logits(T, c)
+    inside, lengths, logits = float(row_norms(c)) if c.size else 0.0, span.lengths(T), span.logits(T, c)
     # The span's coordinates cannot tell a rounding-sized residual from none; that much margin is not claimed.
     margins = np.abs(logits) - span.resolution * lengths * inside
     if e.any():

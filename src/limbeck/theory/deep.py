@@ -109,8 +109,9 @@ def deep_limit_details(X: ArrayLike | Span, z: ArrayLike, w0: ArrayLike, depth: 
     size, start = float(row_norms(w_hat)), float(row_norms(w0))
     beyond = float(row_norms(outside))
     if beyond <= span.tol * start:
-        if depth > 1:
+        if depth > 1 and size > 0:
             _refuse_if_it_dies(span, z, w0, depth)
+        if depth > 1:
             outside, beyond = np.zeros(span.d), 0.0
         return DeepLimit(w_hat + outside, w_hat, beyond, 0.0, 0.0)
     u = outside / beyond

@@ -26,6 +26,8 @@ from limbeck.theory.risk import symmetric_risk_at_cotangent
 BEYOND = 36.0
 NEAREST = 10
 RISK_SPACING = 0.05
+LEAST_DEGREE = 0.01
+"""Of kappa n: the grid of log cotangents reaches down to -38 / (kappa n), and takes that much longer."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def expected_risk(kappa: float, d: int, n: int) -> ExpectedRisk:
     Raises
     ------
     ValueError
-        If kappa <= 0, n < 1 or d < 2, or n is neither 1 nor at most d - 10 nor at least d.
+        If kappa <= 0, kappa n < 0.01, n < 1 or d < 2, or n is neither 1 nor at most d - 10 nor at least d.
 
     Examples
     --------
@@ -88,6 +90,11 @@ def expected_risk(kappa: float, d: int, n: int) -> ExpectedRisk:
     tail, d, n = PolynomialTail(kappa), _check.count(d, "d", 2), _check.count(n, "n")
     if n >= d:
         return ExpectedRisk(0.0, 0.0)
+    if kappa * n < LEAST_DEGREE:
+        raise ValueError(
+            f"kappa n = {kappa * n:.3g} is below {LEAST_DEGREE}: the quadrature would need "
+            "a grid too long. Use learning_curve, which simulates."
+        )
     if 1 < n > d - NEAREST:
         raise ValueError(
             f"n = {n} lies within {NEAREST} of d = {d}, where the quadrature loses digits: "

@@ -198,6 +198,8 @@ def gradient_descent(
     steps = _check.count(steps, "steps")
     rate = (
         0.5 * largest_stable_step(span.X)
+        if step_size is None and span.rank
+        else 1.0  # points of length zero move nothing, whatever the step
         if step_size is None
         else _check.number(step_size, "step_size", above=0.0)
     )
@@ -232,6 +234,9 @@ def train(X: ArrayLike, z: ArrayLike) -> Array:
     A, n = span.coordinates(span.X), span.n
     if not A.shape[1]:
         return np.zeros(span.d)
+    size = float(np.abs(A).max())
+    size = size if not 1e-6 < size < 1e6 else 1.0  # the optimiser squares the Hessian
+    A = A / size
     found = minimize(
         lambda v: pointwise_loss(A @ v, z).mean(),
         np.zeros(A.shape[1]),
@@ -240,7 +245,7 @@ def train(X: ArrayLike, z: ArrayLike) -> Array:
         method="trust-exact",
         options={"gtol": 1e-14},
     )
-    return found.x @ span.basis
+    return (found.x / size) @ span.basis
 
 
 def loss_after(t: ArrayLike, start: float, c: float) -> Array:

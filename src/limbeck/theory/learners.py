@@ -90,7 +90,8 @@ class HardTargetSteps:
         """Weights (d,) after the steps, each of size 4 n / sigma_max(X)^2, half the largest stable one."""
         del rng
         L = span.coordinates(span.X)
-        return descend_on_hard_labels(L, hard_labels(z), self.steps) @ span.basis
+        y = hard_labels(_check.vector(z, "z", span.n))
+        return descend_on_hard_labels(L, y, self.steps) @ span.basis
 
 
 def hard_labels(z: ArrayLike) -> Array:
@@ -114,6 +115,8 @@ def descend_on_hard_labels(X: Array, y: Array, steps: int) -> Array:
     ndarray, shape (..., r)
         Weights in the same coordinates. Step size 4 n / sigma_max(X)^2 on the mean cross-entropy.
     """
+    if X.shape[-1] == 0:
+        return np.zeros((*X.shape[:-2], 0))
     rate = 4.0 / np.square(np.linalg.norm(X, ord=2, axis=(-2, -1)))[..., None]  # 4 n / sigma^2, over n
     XT = np.swapaxes(X, -1, -2)
     v = np.zeros((*X.shape[:-2], X.shape[-1]))
@@ -140,7 +143,7 @@ class HardTargetLimit:
             If the labels cannot be separated by a linear classifier without intercept.
         """
         del rng
-        signs = 2.0 * hard_labels(z) - 1.0
+        signs = 2.0 * hard_labels(_check.vector(z, "z", span.n)) - 1.0
         return _shortest_with_unit_margin(signs[:, None] * span.coordinates(span.X)) @ span.basis
 
     @staticmethod
@@ -157,6 +160,10 @@ def _shortest_with_unit_margin(A: Array) -> Array:
         b = solve_triangular(np.tril(A), np.ones(n), lower=True)
         a, _ = nnls(A.T, b)
         return A.T @ a
+    if r == 0:
+        raise ValueError(
+            "Every point is zero: the hard labels cannot be separated, there is no maximum margin."
+        )
     # Lawson and Hanson's least-distance problem, for dependent points.
     scale = np.abs(A).max()
     E = np.concatenate([A.T / scale, np.ones((1, n))])

@@ -43,7 +43,7 @@ def symmetric_risk(alpha: ArrayLike, tail: SymmetricTail, d: int) -> Array:
     ndarray
         Risks, of the shape of ``alpha``.
     """
-    alpha = np.asarray(alpha, dtype=np.float64)
+    alpha = _check.reals(alpha, "alpha")
     if not np.all((alpha >= 0) & (alpha <= np.pi)):
         raise ValueError("alpha must lie in [0, pi] radians.")
     acute = np.minimum(alpha, np.pi - alpha)
@@ -154,7 +154,13 @@ def disagreement(student_logits: ArrayLike, teacher_logits: ArrayLike) -> Array:
 
     The decision is 1{logit >= 0}, as in section 3: a logit of exactly 0 counts as class 1.
     """
-    student, teacher = np.asarray(student_logits), np.asarray(teacher_logits)
+    student = _check.reals(student_logits, "student_logits")
+    teacher = _check.reals(teacher_logits, "teacher_logits")
+    if student.ndim == 0 or teacher.ndim == 0 or not 0 < student.shape[-1] == teacher.shape[-1]:
+        raise ValueError(
+            f"Logits of the same points, at least one, are needed along the last axis, got shapes {student.shape} "
+            f"and {teacher.shape}."
+        )
     return np.mean((student >= 0) != (teacher >= 0), axis=-1)
 
 

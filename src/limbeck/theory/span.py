@@ -223,9 +223,11 @@ class Span(Readings):
         return q / row_norms(q)
 
     def _vectors(self, V: ArrayLike) -> Array:
-        V = np.asarray(V, dtype=np.float64)
+        V = _check.reals(V, "V")
         if V.ndim == 0 or V.shape[-1] != self.d:
             raise ValueError(f"Vectors of {self.d} entries are needed, got shape {V.shape}.")
+        if not np.all(np.isfinite(V)):
+            raise ValueError("The vectors hold a number that is not finite.")
         return V
 
     # -- the student of all points (Theorem 1) -----------------------------------------------

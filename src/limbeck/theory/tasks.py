@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from limbeck.theory import _check
 from limbeck.theory._check import Array
+from limbeck.theory._factor import row_norms
 from limbeck.theory.angles import EmpiricalTail, MarginTail, PolynomialTail
 from limbeck.theory.chain import LearningCurve, learning_curve
 from limbeck.theory.risk import SymmetricTail, symmetric_risk
@@ -88,7 +89,7 @@ class SymmetricTask:
         secant = np.hypot(1.0, cot)
         nu = rng.standard_normal(n)
         X = np.empty((n, self.d))
-        X[:, 0] = nu * (cot / secant)
+        X[:, 0] = nu * np.where(np.isinf(cot), 1.0, cot / np.where(np.isinf(cot), 1.0, secant))
         X[:, 1:] = (nu / secant)[:, None] * sideways
         return Sample(X, self.teacher_norm * X[:, 0])
 
@@ -101,10 +102,12 @@ class SymmetricTask:
 
     def risk(self, w: ArrayLike) -> Array:
         """Exact transfer risk of students with weights w (..., d); of 1/2 for a student that is zero."""
-        w = np.asarray(w, dtype=np.float64)
-        if w.shape[-1] != self.d:
-            raise ValueError(f"w must hold {self.d} weights along its last axis, got shape {w.shape}.")
-        alpha = np.arctan2(np.linalg.norm(w[..., 1:], axis=-1), w[..., 0])
+        w = _check.reals(w, "w")
+        if w.ndim == 0 or w.shape[-1] != self.d or not np.isfinite(w).all():
+            raise ValueError(
+                f"w must hold {self.d} weights along its last axis, all finite, got shape {w.shape}."
+            )
+        alpha = np.arctan2(row_norms(w[..., 1:]), w[..., 0])
         zero = ~np.any(w, axis=-1)
         return symmetric_risk(np.where(zero, np.pi / 2, alpha), self.tail, self.d)
 

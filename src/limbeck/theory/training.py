@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -168,7 +169,12 @@ def _flow_at(layers: Layers, A: Array, z: Array, start: float, stops: Array) -> 
     def velocity(t: float, y: Array) -> Array:
         return -np.concatenate([G.ravel() for G in layer_gradients(_split(y, shapes), A, z)])
 
-    solved = solve_ivp(velocity, (start, stops[-1]), y, method="LSODA", t_eval=stops, rtol=1e-10, atol=1e-13)
+    with warnings.catch_warnings():
+        # LSODA warns where it gives up; callers are told by the states that are missing, and by `converged`.
+        warnings.filterwarnings("ignore", "lsoda", UserWarning)
+        solved = solve_ivp(
+            velocity, (start, stops[-1]), y, method="LSODA", t_eval=stops, rtol=1e-10, atol=1e-13
+        )
     return [_split(state, shapes) for state in np.reshape(solved.y, (len(y), -1)).T]
 
 

@@ -1,0 +1,172 @@
+"""Odd arguments for every public call: a right answer, or an exception that says what is wrong. Nothing else."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import signal
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from limbeck.records import UserError
+from torture.calls import Call
+from torture.odd import Draws
+
+PATIENCE = 20
+DELIBERATE = ("/limbeck/", "/sklearn/")
+"""Where an exception may be raised: by limbeck, or by scikit-learn's validation. Further down it was not meant."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A case whose outcome is none of those allowed."""
+
+    name: str
+    """The call."""
+    number: int
+    """The case: the same number gives the same arguments."""
+    what: str
+    """What went wrong."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One campaign."""
+
+    counts: Mapping[str, Counter]
+    """For each call: how many cases were answered, checked against a reference, refused."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def cases(self) -> int:
+        """How many inputs were tried."""
+        return sum(c["answered"] + c["refused"] for c in self.counts.values()) + len(self.findings)
+
+
+class Hang(BaseException):
+    """A call that did not come back."""
+
+
+def campaign(
+    calls: Mapping[str, Callable[[Draws], Call]], cases: int, *, seed: int = 0, first: int = 0
+) -> Outcome:
+    """Run ``cases`` odd inputs, shared evenly among the calls."""
+    counts: dict[str, Counter] = {name: Counter() for name in calls}
+    findings = []
+    for name, draw in calls.items():
+        for number in range(first, first + -(-cases // len(calls))):
+            how, what = tried(name, draw, number, seed)
+            if what is None:
+                counts[name].update(how)
+            else:
+                findings.append(Finding(name, number, what))
+    return Outcome(counts, tuple(findings))
+
+
+def tried(
+    name: str, draw: Callable[[Draws], Call], number: int, seed: int = 0
+) -> tuple[list[str], str | None]:
+    """One case: the ways it went well, and what went wrong, or None."""
+    word = int.from_bytes(name.encode()[:8].ljust(8), "little")
+    call = draw(Draws((seed, word, len(name), number)))
+    before = [_state(a) for a in call.arguments]
+    try:
+        with warnings.catch_warnings(record=True) as leaked:
+            warnings.simplefilter("always")
+            result = _in_time(call.run, call.arguments)
+    except Hang:
+        return [], f"no answer within {PATIENCE} s"
+    except (ValueError, TypeError, ArithmeticError, UserError) as error:
+        return ["refused"], _not_meant(error) or _changed(before, call.arguments)
+    except Exception as error:
+        return [], f"{type(error).__name__}: {error}"
+    if leaked:
+        return [], f"{leaked[0].category.__name__}: {leaked[0].message}"
+    wrong = _changed(before, call.arguments) or _not_numbers(result, call.undefined)
+    if wrong is None and call.wrong is not None:
+        with np.errstate(all="ignore"):
+            wrong = _compared(call, result)
+        return ["answered", "checked"], wrong
+    return ["answered"], wrong
+
+
+def _compared(call: Call, result: Any) -> str | None:
+    try:
+        return call.wrong(result, *call.arguments) if call.wrong else None
+    except Exception as error:
+        return f"answered what the reference cannot read: {type(error).__name__}: {error}"
+
+
+def _in_time(run: Callable[..., Any], arguments: Iterable[Any]) -> Any:
+    def late(*_: Any) -> None:
+        raise Hang
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(PATIENCE)
+    try:
+        return run(*arguments)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _not_meant(error: Exception) -> str | None:
+    """What is wrong with an exception: a kind of its own from below, raised below, or without a word."""
+    where = traceback.extract_tb(error.__traceback__)[-1].filename
+    kind = type(error).__name__
+    if kind in (
+        "LinAlgError",
+        "UnicodeDecodeError",
+        "FloatingPointError",
+        "ZeroDivisionError",
+        "OverflowError",
+    ):
+        return f"{kind} from {where.rsplit('/', 1)[-1]}: {error}"
+    if "inhomogeneous shape" in str(error):
+        return None  # NumPy's own word on lists of unequal length says it all
+    if not any(room in where for room in DELIBERATE):
+        return f"{kind} raised in {where.rsplit('/', 1)[-1]}, not by limbeck: {str(error)[:100]}"
+    return None if str(error) else f"{kind} without a word"
+
+
+def _state(a: Any) -> Any:
+    if isinstance(a, np.ndarray):
+        return a.shape, a.dtype, pickle.dumps(np.array(a, copy=True))
+    if sparse.issparse(a):
+        return tuple(_state(part) for part in (a.tocoo().data, *a.tocoo().coords))
+    if isinstance(a, list):
+        return [_state(v) for v in a]
+    return copy.copy(a) if isinstance(a, (int, float, str)) else None
+
+
+def _changed(before: list[Any], arguments: tuple[Any, ...]) -> str | None:
+    same = all(
+        b == _state(a) or (isinstance(a, float) and a != a) for b, a in zip(before, arguments, strict=True)
+    )
+    return None if same else "an argument was changed"
+
+
+def _not_numbers(result: Any, undefined: tuple[str, ...]) -> str | None:
+    """Where a result holds NaN that no documentation announces."""
+    for name, part in _parts(result):
+        if name not in undefined and np.isnan(part).any():
+            return f"NaN in {name or 'the result'}"
+    return None
+
+
+def _parts(result: Any, name: str = "") -> Iterable[tuple[str, np.ndarray]]:
+    if is_dataclass(result):
+        for field in fields(result):
+            yield from _parts(getattr(result, field.name), field.name)
+    elif isinstance(result, (tuple, list)):
+        for part in result:
+            yield from _parts(part, name)
+    elif isinstance(result, (float, np.ndarray, np.floating)) and np.asarray(result).dtype.kind == "f":
+        yield name, np.asarray(result)
