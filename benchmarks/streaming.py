@@ -220,9 +220,8 @@ def main() -> None:
         path = Path(folder) / "pool.npz"
         make(path, asked.rows, asked.width)
         print(f"### {asked.rows:,} x {asked.width} float32, {path.stat().st_size / 1e9:.2f} GB\n")
-        print(
-            "| | time | processor | million rows a second | floor's share | peak memory | |\n|---|---|---|---|---|---|---|"
-        )
+        print("| | time | processor | million rows a second | floor's share | peak memory | |")
+        print("|---|---|---|---|---|---|---|")
         floors = {name: alone(name, path) for name in ("read", "read_gram", "read_answer")}
         for name, took in floors.items():
             print(row(name, took, asked.rows), flush=True)

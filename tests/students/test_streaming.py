@@ -2,20 +2,26 @@
 
 import os
 import signal
+import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from scipy.sparse import csr_array
 from scipy.special import expit, softmax
+from sklearn.model_selection import GridSearchCV
 from tolerance import relative, rounding
 
-from limbeck import SoftLabelClassifier
+from limbeck import SoftLabelClassifier, SpanSelection
 from limbeck.data import blocks as cut
 from limbeck.data.answers import Teacher
 from limbeck.data.blocks import ArraySource, Block, Blocks
+from limbeck.data.features import Features
+from limbeck.data.sources import TableSource
 from limbeck.engine import Engine, engine, refuse_others, versions
 from limbeck.records import UserError
-from limbeck.students.streaming import distil_blocks
+from limbeck.students.streaming import distil_blocks, memory_needed
 from limbeck.students.study import Recipe
 from limbeck.theory import Span
 from limbeck.theory.angles import unsigned_angle
@@ -193,6 +199,29 @@ def test_few_rows_are_sent_elsewhere():
         streamed(Z[:5], LOGIT, X[:5])
 
 
+@pytest.mark.parametrize("alpha", [0.0, 1e-3])
+def test_the_memory_stated_is_enough(tmp_path, monkeypatch, alpha):
+    d, rows = 64, 60_000
+    monkeypatch.setattr(cut, "CELLS", d * 1024)
+    points = np.random.default_rng(0).standard_normal((rows, d), dtype=np.float32)
+    np.savez(tmp_path / "t.npz", X=points, z=points[:, 0])
+    source = TableSource(tmp_path / "t.npz", Features(embedding="X"), teacher=LOGIT)
+    allowed = memory_needed(d, 2, 1)
+    assert allowed < points.nbytes / 2
+    tracemalloc.start()
+    try:
+        distil_blocks(Blocks(source), LOGIT, Recipe(alpha), held_out=0.2)
+        assert tracemalloc.get_traced_memory()[1] < allowed
+    finally:
+        tracemalloc.stop()
+
+
+def test_selection_reads_the_same_blocks(tmp_path):
+    np.savez(tmp_path / "t.npz", X=X)
+    blocks = Blocks(TableSource(tmp_path / "t.npz", Features(embedding="X")))
+    np.testing.assert_array_equal(SpanSelection().query(blocks.points(), 5), SpanSelection().query(X, 5))
+
+
 # -- where the work is done ----------------------------------------------------------------------
 
 
@@ -250,6 +279,31 @@ def test_an_error_on_a_worker_is_the_same_error_here(cluster):
     p[1500] = 0.0
     with engine(cluster.scheduler_address) as at, pytest.raises(UserError, match="Row 1501"):
         streamed(p, PROBABILITY, at=at)
+
+
+def test_a_search_of_scikit_learn_runs_on_a_cluster(cluster):
+    grid = GridSearchCV(SoftLabelClassifier(), {"alpha": [1e-3, 1.0]}, cv=2)
+    y = (Z > 0).astype(int)
+    with cluster.get_client(), parallel_config(backend="dask"):
+        there = grid.fit(X[:200], y[:200], teacher_logits=Z[:200]).cv_results_["mean_test_score"]
+    np.testing.assert_array_equal(
+        there, grid.fit(X[:200], y[:200], teacher_logits=Z[:200]).cv_results_["mean_test_score"]
+    )
+
+
+def test_the_papers_cells_on_a_cluster_are_those_of_this_process(cluster, tmp_path):
+    from limbeck.experiments import EXPERIMENTS
+    from limbeck.experiments._run import Request, _measured, settings_of
+
+    request = Request(["figure-3"], tmp_path, repeats=4, values={"d": "20", "n": "4"})
+    settings = {"figure-3": settings_of(EXPERIMENTS["figure-3"], request)}
+    cells = EXPERIMENTS["figure-3"].plan(settings["figure-3"])[:3]
+    here, there = (
+        {cell.key: record for cell, record, _ in _measured(EXPERIMENTS, settings, asked, cells)}
+        for asked in (request, replace(request, scheduler=cluster.scheduler_address))
+    )
+    assert len(here) == 3
+    assert here == there
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from limbeck.cli import _options as options
 from limbeck.cli._console import fail, messages, results
 from limbeck.cli._progress import Bar
 from limbeck.records import Cell, UserError
@@ -48,6 +49,7 @@ def reproduce(
     jobs: Annotated[
         int | None, typer.Option(help="Processes; the results do not depend on it.", show_default="all cores")
     ] = None,
+    scheduler: options.Scheduler = "local",
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep finished cells and complete the rest.")
     ] = False,
@@ -83,6 +85,7 @@ def reproduce(
         repeats=repeats,
         quick=quick,
         jobs=jobs if jobs is not None else os.cpu_count() or 1,
+        scheduler=scheduler,
         resume=resume,
         overwrite=overwrite,
         values=values,

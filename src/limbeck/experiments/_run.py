@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import threadpoolctl
 
 from limbeck import __version__, displays
+from limbeck.engine import engine
 from limbeck.experiments._experiment import Experiment, Finding, Settings
 from limbeck.records import (
     Cell,
@@ -55,6 +56,8 @@ class Request:
     """Rougher, within seconds."""
     jobs: int = 1
     """Worker processes."""
+    scheduler: str = "local"
+    """Address of a Dask scheduler whose workers run the cells, or ``local``."""
     resume: bool = False
     """Keep the cells that are finished."""
     overwrite: bool = False
@@ -290,6 +293,10 @@ def _measured(
 ) -> Iterator[tuple[Cell, Record, float]]:
     """Yield (cell, record, seconds) as cells finish, in this process or in several."""
     jobs = min(request.jobs, len(todo))
+    if request.scheduler != "local":
+        with engine(request.scheduler) as at:
+            yield from _shared_out(at.executor, at.workers, registry, settings, todo)
+        return
     if jobs <= 1:
         for cell in todo:
             yield cell, *_measure(registry[cell.experiment], cell, settings[cell.experiment])
@@ -297,21 +304,31 @@ def _measured(
     # Spawned, not forked: a fork would copy the locks of this process's threads.
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_quiet_worker)
     try:
-        waiting = iter(todo)
-        running = {}
-        while True:
-            # A short queue, so that an interrupt loses little and finished cells are on disk soon.
-            for cell in waiting:
-                arguments = registry[cell.experiment], cell, settings[cell.experiment]
-                running[pool.submit(_measure, *arguments)] = cell
-                if len(running) >= 2 * jobs:
-                    break
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), *future.result()
+        yield from _shared_out(pool, jobs, registry, settings, todo)
     finally:
         _stop(pool)
+
+
+def _shared_out(
+    executor: Executor,
+    workers: int,
+    registry: Mapping[str, Experiment],
+    settings: Mapping[str, Settings],
+    todo: list[Cell],
+) -> Iterator[tuple[Cell, Record, float]]:
+    waiting = iter(todo)
+    running = {}
+    while True:
+        # A short queue, so that an interrupt loses little and finished cells are on disk soon.
+        for cell in waiting:
+            arguments = registry[cell.experiment], cell, settings[cell.experiment]
+            running[executor.submit(_measure, *arguments)] = cell
+            if len(running) >= 2 * workers:
+                break
+        if not running:
+            return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            yield running.pop(future), *future.result()
 
 
 def _quiet_worker() -> None:

@@ -85,7 +85,8 @@ def memory_needed(d: int, classes: int, workers: int) -> float:
     """Bytes that `distil_blocks` takes beside the interpreter: stated, and tested.
 
     A worker holds one block of about 2^21 numbers as stored, a few float64 copies of it, and sums; results wait for
-    their turn, at most two a worker.
+    their turn, at most two a worker. Tables that only this process can read (CSV, JSON lines, compressed archives,
+    arrays in memory) add the eight blocks of a group for every worker and one, or their own size if that is less.
     """
     unknowns = (1 if classes == 2 else classes) * (d + 1)
     return workers * (7 * 8 * block_rows(d) * (d + 1) + 3 * 8 * unknowns**2) + 6 * 8 * unknowns**2
