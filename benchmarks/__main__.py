@@ -17,7 +17,7 @@ import numpy as np
 import scipy
 import sklearn
 
-from benchmarks import theory
+from benchmarks import students, theory
 
 BENCHMARKS = {
     "reproduce": theory.reproduce,  # first: a child's memory counts what this process held when it forked
@@ -26,6 +26,9 @@ BENCHMARKS = {
     "figure-3": theory.figure_3,
     "deep": theory.deep_students,
     "growth": theory.growth,
+    "soft-labels": students.two_classes,
+    "soft-labels-ten": students.ten_classes,
+    "leave-one-out": students.leave_one_out,
 }
 OUT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 MARK = "<!-- {} -->\n"

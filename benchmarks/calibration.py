@@ -12,7 +12,6 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse
 import sys
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -252,7 +251,7 @@ def ratio(rows: list[dict[str, Any]], what: str) -> str:
     return f"{values[1]:.2g} ({values[0]:.2g} to {values[2]:.2g}; {len(beyond)})"
 
 
-def page(records: list[dict[str, Any]], seconds: float) -> str:
+def page(records: list[dict[str, Any]]) -> str:
     """docs/calibration.md."""
     rows = "\n".join(f"- **{name}**: {family.says}" for name, family in FAMILIES.items())
     decisions = ["stop", "buy", "look again", "not reachable"]
@@ -269,7 +268,7 @@ def page(records: list[dict[str, Any]], seconds: float) -> str:
     return (
         "# Is the forecast calibrated?\n\n"
         "Written by `python -m benchmarks.calibration` (seed "
-        f"{SEED}, {seconds:.0f} s on one core). Each pilot is a new pool with 24 to 200 random answers; `plan_budget` "
+        f"{SEED}). Each pilot is a new pool with 24 to 200 random answers; `plan_budget` "
         "is asked for a target at 95 % confidence; then the student of the recommended number of random answers is "
         "learned and its true risk taken. A promise is `stop` or `buy`; it is kept if that risk is within the target. "
         "p is the one-sided binomial test that promises are kept less than 95 % of the time.\n\n" + rows + "\n\n"
@@ -278,10 +277,12 @@ def page(records: list[dict[str, Any]], seconds: float) -> str:
         "which this very order of points stays within the target, on a grid of 14 sizes. *unreachable*: the student of "
         "the whole pool misses the target. The power law is the least-squares line through the logarithms of the same "
         "curve, as is usual; its forecast has no confidence.\n\n## By target\n\n" + counted
-        + "\nPromises are rare where they would be bold: from 100 answers a floor above the target often cannot be "
-        "told from a slow fall, and the plan says `look again` instead. What is bought is then more than needed, since "
-        "95 % of all curves that fit the pilot have to agree. The forecast's form (a power law to a floor) is an "
-        "assumption; the families whose curves bend down (linear teachers) are bought generously, never short.\n"
+        + "\nPromises are conservative: they are kept more often than the confidence asks, at the price of the "
+        "answers in *bought / needed*, since 95 % of all curves that fit the pilot have to agree. Where they "
+        "would be bold, none is made: from 100 answers a floor above the target often cannot be told from a "
+        "slow fall, and the plan says `look again`, for a target in reach as for one out of reach. The "
+        "forecast's form (a power law to a floor) is an assumption; linear teachers' curves bend down from "
+        "it, so that too much is bought for them.\n"
     )  # fmt: skip
 
 
@@ -297,13 +298,11 @@ def main(arguments: Sequence[str]) -> None:
     for name in FAMILIES:
         for number in range(options.pilots):
             if (name, number) not in done:
-                start = time.perf_counter()
                 done[name, number] = pilot(name, number)
-                done[name, number]["seconds"] = time.perf_counter() - start
                 append_json(options.records, done[name, number])
         print(name, file=sys.stderr, flush=True)
     records = [r for (_, number), r in done.items() if number < options.pilots]
-    write_whole(options.out, page(records, sum(r["seconds"] for r in records)))
+    write_whole(options.out, page(records))
     print(table(records))
 
 

@@ -48,6 +48,19 @@ def forked(folder, calls):
     return child
 
 
+def progress(folder):
+    """Questions noted so far."""
+    path = folder / "run" / "asked.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def wait_for(path, lines):
+    """Until so many questions were noted, however busy the machine is; a run that has nothing left to ask ends."""
+    deadline = time.monotonic() + 20
+    while progress(path.parents[1]) < min(lines, 490) and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
 def teachers_of(calls):
     """Process groups of programs that hold the file of calls on their command line."""
     for entry in Path("/proc").iterdir():
@@ -67,12 +80,13 @@ def main():
     rng = np.random.default_rng(seed)
     for _ in range(kills):
         child = forked(folder / "run", calls)
-        time.sleep(rng.uniform(0.0, 0.12))
+        wait_for(folder / "run" / "asked.jsonl", progress(folder) + rng.integers(0, 900 // kills))
+        time.sleep(rng.uniform(0.0, 0.006))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         for teacher in list(teachers_of(calls)) if both else ():
             os.kill(teacher, signal.SIGKILL)
-    spent_before = sum(1 for _ in (folder / "run" / "asked.jsonl").open())
+    spent_before = progress(folder)
     bought = loop(folder / "run", calls)
     asked = calls.read_text().split()
     ledger = Ledger(folder / "run")

@@ -155,6 +155,7 @@ def test_refusals_and_malformed_answers_are_set_aside_counted_and_not_asked_agai
 def test_errors_are_retried(tmp_path):
     bought, calls = bought_from(tmp_path, "errors")
     assert bought.counts["failures"] > 0
+    assert bought.counts.get("given up", 0) == sum(n > 3 for n in Counter(calls).values())
     assert max(Counter(calls).values()) > 1
     assert len(calls) == bought.spent
 

@@ -58,8 +58,8 @@ def test_the_geometry_is_the_pools(sparse, intercept):
     X1 = np.hstack([X, np.ones((60, 1))]) if intercept else X
     unit = X1 / np.linalg.norm(X1, axis=1, keepdims=True)
     assert seen.rank == np.linalg.matrix_rank(X1)
-    spectrum = np.linalg.svd(unit, compute_uv=False) ** 2
-    assert seen.effective_rank == pytest.approx(spectrum.sum() ** 2 / (spectrum**2).sum())
+    shares = np.linalg.svd(unit, compute_uv=False)[: seen.rank] ** 2 / 60
+    assert seen.effective_rank == pytest.approx(np.exp(-np.sum(shares * np.log(shares))))
     for k, share in zip(seen.sizes, seen.residual, strict=True):
         rest = Span(unit[:k]).residual(unit)
         assert share == pytest.approx(np.mean(np.sum(rest**2, axis=1)), abs=1e-12)

@@ -9,6 +9,9 @@ import pytest
 from command import in_process, limbeck
 from scipy.special import expit
 
+from limbeck import SoftLabelClassifier
+from limbeck.theory.scaling import Scaling
+
 
 @pytest.fixture
 def run(monkeypatch, capsys):
@@ -272,3 +275,54 @@ def test_markup_in_a_table_stays_text_on_the_page(task, run, monkeypatch):
     assert "<script" not in page
     assert "<b>" not in page
     assert "&lt;b&gt;yes" in page
+
+
+@pytest.mark.parametrize("scale", ["none", "standard"])
+def test_answers_are_proved_as_the_student_in_memory_proves_them(task, run, monkeypatch, scale):
+    folder, X, z, w = task
+    monkeypatch.chdir(folder)
+    (folder / "few.csv").write_text("id,z\n" + "".join(f"r{i},{z[i]:.17g}\n" for i in range(4)))
+    words = (
+        "--features",
+        "f*",
+        "--answers",
+        "few.csv",
+        "--teacher-logit",
+        "z",
+        "--alpha",
+        0,
+        "--held-out",
+        0,
+    )
+    code, _, error = run("distill", "t.csv", *words, "--scale", scale, "--evidence", "--out", "s.json")
+    assert code == 0, error
+    scaling = Scaling.of(X, scale)
+    teacher, shift = w if scale == "none" else w / scaling.matrix, -0.5 + float(w @ scaling.centre)
+    bound = float(np.hypot(np.linalg.norm(teacher), shift)) * 1.01
+    code, said, error = run("predict", "s.json", "t.csv", "--teacher-norm", bound, "--out", "a.jsonl")
+    assert code == 0, error
+    assert "provided that" in said
+    assert "is at most" in said
+    answers = [json.loads(line) for line in (folder / "a.jsonl").read_text().splitlines()]
+    student = SoftLabelClassifier(alpha=0).fit(scaling.apply(X[:4]), None, teacher_logits=z[:4])
+    expected = student.certify(scaling.apply(X), teacher_norm=bound)
+    assert [a["proved"] for a in answers] == expected.proved.astype(int).tolist()
+    right = [(a["label"] == "1") == (s >= 0) for a, s in zip(answers, z, strict=True)]
+    assert 0 < expected.proved.sum() < 80
+    assert all(r for r, a in zip(right, answers, strict=True) if a["proved"])
+    assert (
+        "no linear teacher is left"
+        in run("predict", "s.json", "t.csv", "--teacher-norm", 1e-9, "--out", "b.csv")[2]
+    )
+
+
+def test_nothing_is_proved_without_evidence_or_with_a_ridge(task, run, monkeypatch):
+    monkeypatch.chdir(task[0])
+    words = ("distill", "t.csv", "--features", "f*", "--teacher-logit", "z", "--out", "s.json", "--overwrite")
+    code, _, error = run(*words, "--alpha", 1, "--evidence")
+    assert code == 2
+    assert "exact student only" in re.sub(r"\s+", " ", error)
+    assert run(*words)[0] == 0
+    code, _, error = run("predict", "s.json", "t.csv", "--teacher-norm", 5, "--out", "a.csv")
+    assert code == 2
+    assert "--alpha 0 --evidence" in re.sub(r"\s+", " ", error)

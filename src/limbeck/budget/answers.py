@@ -5,8 +5,9 @@ normal about w_hat.x with deviation s |(I-P)x|. Labels at further points A will 
 
     P(the new student differs from the teacher at x) = 2 T(t, |r_A| / sqrt(|r|^2 - |r_A|^2)),
 
-t = |w_hat.x| / (s |r|), r and r_A the residuals of x before and after A, T Owen's function. With no answers yet t = 0
-and this is angle(x, span) / pi, section 6's prior-based rule. The next point is the one with the least sum.
+t = |w_hat.x| / (s |r|), r and r_A the residuals of x before and after A, T Owen's function; with no answers yet t = 0
+and this is angle(x, span) / pi. The next point is the one that lowers the sum over *other* rows most: that a row's own
+answer settles that row says nothing about points to come.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from numpy.typing import ArrayLike
 from scipy.special import owens_t
 
 from limbeck.budget.pool import Pool
-from limbeck.budget.select import SpanSelection, _given
+from limbeck.budget.select import TIED, SpanSelection, rows_given
 from limbeck.theory import Span, _check
 from limbeck.theory._check import Array
 from limbeck.theory._factor import row_norms
 
 NEGLIGIBLE = 1e-7  # a residual this short is rounding
+CELLS = 128  # of the table of Owen's function in phi: linear between them, off by less than 1e-4
 ONE_BY_ONE = 20  # answers after which `buy` asks in batches of a quarter of what it has
 
 
@@ -42,7 +44,7 @@ class AnswerSelection:
         With all rows in both the cost is a pool x pool matrix of numbers a pick.
     """
 
-    def __init__(self, *, reference: int = 500, candidates: int = 2000) -> None:
+    def __init__(self, *, reference: int = 200, candidates: int = 2000) -> None:
         self.reference = _check.count(reference, "reference")
         self.candidates = _check.count(candidates, "candidates", 2)
 
@@ -71,7 +73,7 @@ class AnswerSelection:
             As `SpanSelection.rank` does, or if there are no answers: use `SpanSelection` for the first.
         """
         pool = Pool(X)
-        given = _given(given, pool.n)
+        given = rows_given(given, pool.n)
         if len(given) == 0:
             raise ValueError(
                 "given is empty: choose the first points by SpanSelection, which needs no answers."
@@ -80,28 +82,38 @@ class AnswerSelection:
         open_rows = np.setdiff1d(np.arange(pool.n), np.union1d(given, pool.zeros))
         n = _check.count(n, "n")
         rng = np.random.default_rng(0)
-        ranked = SpanSelection().query(X, n, given)
-        rows = open_rows[: self.candidates]
+        rows = open_rows
         if len(open_rows) > self.candidates:
-            rows = rng.permutation(open_rows)[: self.candidates]
-        rows = np.union1d(rows, np.setdiff1d(ranked, pool.zeros)[: self.candidates])
+            half = self.candidates // 2
+            ranked = SpanSelection().query(X, max(n, half), given)
+            rows = np.union1d(ranked[:half], rng.permutation(open_rows)[:half])
+            rows = np.setdiff1d(rows, pool.zeros)
         reference = np.sort(rng.permutation(np.setdiff1d(np.arange(pool.n), pool.zeros))[: self.reference])
         # Rows at unit length have answers over their length.
-        picks = _least(pool.rows(given), z * pool.factors[given], pool.rows(rows), pool.rows(reference), n)
+        own = rows[:, None] == reference
+        known = pool.rows(given), z * pool.factors[given]
+        picks = _least(*known, pool.rows(rows), pool.rows(reference), own, n)
         chosen = rows[picks]
-        return np.concatenate([chosen, ranked[~np.isin(ranked, chosen)]])[:n]
+        if len(chosen) == n:
+            return chosen
+        known = np.concatenate([given, chosen])
+        return np.concatenate([chosen, SpanSelection().query(X, n - len(chosen), known)])
 
 
-def _least(X: Array, z: Array, C: Array, T: Array, n: int) -> list[int]:
-    """Greedy candidates C (c, d) for rows T, given points X and logits z, until none adds a direction."""
+def _least(X: Array, z: Array, C: Array, T: Array, own: np.ndarray, n: int) -> list[int]:
+    """Greedy candidates C (c, d) for rows T (m, d), given points X and logits z, until none adds a direction.
+
+    ``own`` (c, m) says where a row of T is the candidate itself.
+    """
     span = Span(X)
     w = span.weights(z)
     R, S = span.residual(C), span.residual(T)
     before = row_norms(S)
     size = float(np.linalg.norm(w)) / np.sqrt(max(span.rank, 1))
     live = before > NEGLIGIBLE
-    R, S, before = R, S[live], before[live]
+    S, before, own = S[live], before[live], own[:, live]
     t = np.abs(T[live] @ w) / np.maximum(size * before, 1e-300)
+    tables = 2 * owens_t(t[:, None], np.tan(np.linspace(0.0, np.pi / 2, CELLS + 1)))
     picks: list[int] = []
     while len(picks) < n and len(S):
         lengths = row_norms(R)
@@ -110,13 +122,22 @@ def _least(X: Array, z: Array, C: Array, T: Array, n: int) -> list[int]:
         if not able.any():
             break
         U = R[able] / lengths[able, None]
-        after = np.maximum(np.square(row_norms(S)) - np.square(U @ S.T), 0.0)  # |r_A|^2, (able, reference)
-        gained = np.maximum(np.square(before) - after, 1e-300)
-        disagree = owens_t(t, np.sqrt(after / gained)).sum(axis=1)
-        picks.append(int(np.flatnonzero(able)[np.flatnonzero(disagree <= disagree.min() * (1 + 1e-9))[0]]))
+        left = np.square(row_norms(S))
+        after = _disagreement(tables, before, left - np.square(U @ S.T))
+        lowered = _disagreement(tables, before, left[None]) - after
+        gains = np.where(own[able], 0.0, lowered).sum(axis=1)
+        picks.append(int(np.flatnonzero(able)[np.argmax(gains >= gains.max() * (1 - TIED))]))
         e = R[picks[-1]] / lengths[picks[-1]]
         R, S = R - np.outer(R @ e, e), S - np.outer(S @ e, e)
     return picks
+
+
+def _disagreement(tables: Array, before: Array, left: Array) -> Array:
+    """2 T(t, tan(phi)), sin(phi) = |r_A| / |r|, from |r| (m,) and |r_A|^2 (c, m), read off tables (m, cells + 1)."""
+    phi = np.arcsin(np.sqrt(np.clip(left, 0.0, np.square(before))) / before) / (np.pi / 2 / CELLS)
+    cell = np.minimum(phi.astype(int), CELLS - 1)
+    below, row = phi - cell, np.arange(len(before))
+    return (1 - below) * tables[row, cell] + below * tables[row, cell + 1]
 
 
 def buy(X: ArrayLike, z: ArrayLike, n: int) -> np.ndarray:

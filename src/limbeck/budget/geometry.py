@@ -24,7 +24,7 @@ class ScalingCurve:
 
     name: str
     """``as given``, ``unit variance`` (columns over their root mean square), ``whitened`` (X S^(-1/2)) or
-    ``sharpened`` (X S^(1/4)), S the pool's second moment."""
+    ``sharpened`` (X S^(1/4)), S the pool's second moment at mean eigenvalue 1."""
     effective_rank: float
     """exp of the entropy of the spectrum of the rows at unit length (Roy and Vetterli 2007)."""
     energy_selected: Array

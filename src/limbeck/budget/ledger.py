@@ -245,6 +245,13 @@ class Ledger:
         """Questions sent, each of which may have been paid for."""
         return self.counts["asked"]
 
+    @property
+    def tally(self) -> dict[str, int]:
+        """Everything counted, and the rows without an answer that were given up or are unknown."""
+        aside = Counter(row.set_aside for row in self.rows.values())
+        ours = {"given up": aside["failed"], "unknown": aside["unknown"]}
+        return {**self.counts, **{name: count for name, count in ours.items() if count}}
+
     def answered(self, name: str) -> bool:
         """Whether the row has an answer."""
         return name in self.rows and bool(self.rows[name].answers)

@@ -95,7 +95,7 @@ class Bought:
     price: float | None
     """Of one."""
     counts: Mapping[str, int]
-    """Failures, refusals, malformed answers, duplicates, unknown ids, lines of garbage, classes reordered."""
+    """Failures, refusals, malformed answers, duplicates, unknown ids, garbage, classes reordered, rows set aside."""
 
 
 class Purchase:
@@ -189,7 +189,7 @@ class Purchase:
         spent, price = self.ledger.spent, self.settings.price
         left = self.settings.budget - spent
         money = {} if price is None else {"money spent": spent * price, "money left": left * price}
-        return {"spent": spent, "left": left, **money, **self.ledger.counts}
+        return {"spent": spent, "left": left, **money}
 
     def _repeat(self, asker: Asker, audit: Sequence[int]) -> None:
         fit = [row for row in audit if not self.ledger.rows[self.names[row]].duplicates]
@@ -305,5 +305,5 @@ class Purchase:
             spent=ledger.spent,
             budget=self.settings.budget,
             price=self.settings.price,
-            counts=dict(ledger.counts),
+            counts=ledger.tally,
         )

@@ -24,6 +24,7 @@ from limbeck.theory._check import Array
 
 EPS = float(np.finfo(np.float64).eps)
 TIED = 1e-9  # gains this close are equal to rounding: the lower index is taken
+WANING = 30.0  # times sqrt(eps): fall of the energy after which all scores are computed afresh
 CANDIDATES = 16  # rows whose scores are computed afresh before one is picked
 NOISE = 64.0  # a residual is trusted above this many rounding errors
 WORN = 0.01  # disagreement of running and fresh scores that asks for all of them afresh
@@ -84,7 +85,7 @@ class SpanSelection:
     >>> import numpy as np
     >>> pool = np.array([[3.0, 0.1], [2.0, 0], [1.0, 0], [0, 1.0]])
     >>> SpanSelection().query(pool, 2)
-    array([1, 3])
+    array([0, 3])
     >>> ranking = SpanSelection().rank(pool, 3)
     >>> ranking.useful, ranking.energy.round(3)
     (2, array([0.25, 0.  , 0.  ]))
@@ -133,7 +134,7 @@ class SpanSelection:
             picks are asked for than there are rows left.
         """
         pool = self._pool(X)
-        given = _given(given, pool.n)
+        given = rows_given(given, pool.n)
         n = _check.count(n, "n")
         if n > pool.n - len(given):
             raise ValueError(
@@ -190,7 +191,7 @@ class _Round:
     def _best(self) -> tuple[int | None, bool]:
         """The best row, and whether the running scores can be trusted to have found it."""
         left = self.left.energy
-        if not self.fresh and left < 30 * np.sqrt(self.left.eps) * self.energy:
+        if not self.fresh and left <= WANING * np.sqrt(self.left.eps) * self.energy:
             return None, False
         floor = self.least if self.fresh else np.maximum(self.least, self.trusted * self.energy / left)
         able = self.open & (self.b > floor)
@@ -303,7 +304,8 @@ def _narrow(X: Any) -> Any:
     return R.T * scale
 
 
-def _given(given: ArrayLike | None, size: int) -> np.ndarray:
+def rows_given(given: ArrayLike | None, size: int) -> np.ndarray:
+    """Row numbers of a pool of this size, none out of range or named twice."""
     rows = np.empty(0, dtype=int) if given is None else np.asarray(given)
     if rows.size == 0:
         return np.empty(0, dtype=int)

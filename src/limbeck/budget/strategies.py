@@ -12,13 +12,16 @@ from sklearn.cluster import kmeans_plusplus
 
 from limbeck.budget.answers import buy
 from limbeck.budget.select import SpanSelection
-from limbeck.theory import Span, _check, disagreement, expected_risk_interval
+from limbeck.theory import Span, _check, disagreement, mean_interval
 from limbeck.theory._check import Array
 from limbeck.theory._factor import row_norms
 from limbeck.theory.risk import wilson
 
 Student = Callable[[Array, Array], Array]
 """From points (k, d) and teacher logits (k,) to weights (d,)."""
+
+Rows = Callable[[int], np.ndarray]
+"""From a number of labels to the rows to label."""
 
 
 def random_order(X: ArrayLike, n: int, *, rng: np.random.Generator) -> np.ndarray:
@@ -60,7 +63,8 @@ def largest_residual(X: ArrayLike, n: int) -> np.ndarray:
 def matching_pursuit(X: ArrayLike, n: int, w_star: ArrayLike) -> np.ndarray:
     """The oracle: orthogonal matching pursuit of the teacher itself by rows at unit length.
 
-    No rule that does not see w_star can be asked to do as well. Once the teacher is met, rows in their order.
+    It brings w_hat near w_star fast; that is not yet the least risk, and with few labels other orders may have less.
+    Once the teacher is met, rows in their order.
     """
     X = np.asarray(_check.points(X), dtype=np.float64)
     w = np.asarray(_check.vector(w_star, "w_star", X.shape[1]), dtype=np.float64)
@@ -97,6 +101,8 @@ class Comparison:
     """Upper end, (s, k)."""
     covers: str
     """What the interval covers."""
+    held_out: int
+    """Held-out points that each risk was counted on."""
 
     def of(self, strategy: str) -> Array:
         """Risk of one strategy, (k,)."""
@@ -117,7 +123,7 @@ def compare(
     *,
     rng: np.random.Generator,
     w_star: ArrayLike | None = None,
-    extra: Mapping[str, ArrayLike] | None = None,
+    extra: Mapping[str, Rows] | None = None,
     student: Student = minimum_norm,
     confidence: float = 0.95,
 ) -> Comparison:
@@ -137,8 +143,8 @@ def compare(
         Of the strategies that draw.
     w_star : array_like, shape (d,), optional
         The teacher, for the oracle.
-    extra : mapping of name to rankings, optional
-        Further orders of at least ``max(budgets)`` rows.
+    extra : mapping of name to callable, optional
+        Further strategies: from a number of labels k to the k rows, which need not contain those for fewer.
     student : callable
         From points and logits to weights. Default: the minimum-norm student.
     confidence : float
@@ -156,18 +162,16 @@ def compare(
     sizes = np.array([_check.count(k, "budgets") for k in budgets])
     if sizes.max() > len(X):
         raise ValueError(f"budgets asks for {sizes.max()} labels of a pool with {len(X)} rows.")
-    n = int(sizes.max())
-    orders = _orders(X, z, n, w_star, rng) | {
-        name: np.asarray(order) for name, order in (extra or {}).items()
-    }
-    risk = np.empty((len(orders), len(sizes)))
-    for i, order in enumerate(orders.values()):
+    orders = _orders(X, z, int(sizes.max()), w_star, rng)
+    chosen = {name: (lambda k, order=order: order[:k]) for name, order in orders.items()} | dict(extra or {})
+    risk = np.empty((len(chosen), len(sizes)))
+    for i, rows_for in enumerate(chosen.values()):
         for j, k in enumerate(sizes):
-            chosen = order[:k]
-            risk[i, j] = disagreement(T @ student(X[chosen], z[chosen]), teacher_logits)
+            rows = rows_for(int(k))
+            risk[i, j] = disagreement(T @ student(X[rows], z[rows]), teacher_logits)
     low, high = wilson(risk * len(T), len(T), confidence)
     covers = f"{confidence:.0%} interval for each student's risk"
-    return Comparison(tuple(orders), sizes, risk, low, high, covers)
+    return Comparison(tuple(chosen), sizes, risk, low, high, covers, len(T))
 
 
 def _orders(
@@ -185,15 +189,23 @@ def _orders(
 
 
 def mean_comparison(comparisons: Sequence[Comparison], *, confidence: float = 0.95) -> Comparison:
-    """Mean risk over independent pools or seeds, with intervals for the expected risk (`expected_risk_interval`)."""
+    """Mean risk over at least two independent pools or seeds, with intervals for the expected risk.
+
+    Student's t over the repeats, and never narrower than Wilson's interval for all their held-out points together:
+    risks that are all alike, all 0 above all, show no spread to estimate an error from.
+    """
     first = comparisons[0]
     if any(c.strategies != first.strategies or list(c.budgets) != list(first.budgets) for c in comparisons):
         raise ValueError("The comparisons are of different strategies or budgets.")
     risks = np.array([c.risk for c in comparisons])  # (seeds, s, k)
-    ends = [
-        [expected_risk_interval(risks[:, i, j], confidence=confidence) for j in range(risks.shape[2])]
+    points = sum(c.held_out for c in comparisons)
+    mean = risks.mean(axis=0)
+    low, high = wilson(mean * points, points, confidence)
+    spread = [
+        [mean_interval(risks[:, i, j], confidence=confidence) for j in range(risks.shape[2])]
         for i in range(risks.shape[1])
     ]
+    low = np.minimum(low, [[max(0.0, interval.low) for interval in row] for row in spread])
+    high = np.maximum(high, [[min(1.0, interval.high) for interval in row] for row in spread])
     covers = f"{confidence:.0%} interval for the expected risk, {len(comparisons)} repeats"
-    low, high = (np.array([[getattr(e, end) for e in row] for row in ends]) for end in ("low", "high"))
-    return Comparison(first.strategies, first.budgets, risks.mean(axis=0), low, high, covers)
+    return Comparison(first.strategies, first.budgets, mean, low, high, covers, points)

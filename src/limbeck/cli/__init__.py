@@ -36,13 +36,25 @@ def _root(
     pass
 
 
-app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.reproduce)
-app.command("distill", epilog=distill.EPILOG)(distill.distill)
-app.command("predict", epilog=predict.EPILOG)(predict.predict)
-app.command("select", epilog=select.EPILOG)(select.select)
-app.command("plan", epilog=plan.EPILOG)(plan.plan)
-app.command("label", epilog=label.EPILOG)(label.label)
-app.command("audit", epilog=audit.EPILOG)(audit.audit)
+app.command(
+    "reproduce",
+    short_help="Rerun the paper: figures, theorems, errata, in one page.",
+    epilog=reproduce.EPILOG,
+)(reproduce.reproduce)
+app.command("distill", short_help="Learn a student from a table of answers.", epilog=distill.EPILOG)(
+    distill.distill
+)
+app.command("predict", short_help="A saved student's answers for a table.", epilog=predict.EPILOG)(
+    predict.predict
+)
+app.command("select", short_help="Which points to send to the teacher.", epilog=select.EPILOG)(select.select)
+app.command("plan", short_help="How many answers a target takes, and their price.", epilog=plan.EPILOG)(
+    plan.plan
+)
+app.command("label", short_help="Buy answers in batches; stop when it is shown.", epilog=label.EPILOG)(
+    label.label
+)
+app.command("audit", short_help="How soon your own linear model is copied.", epilog=audit.EPILOG)(audit.audit)
 
 
 def main() -> None:

@@ -62,6 +62,12 @@ def distill(
         float, typer.Option(help="Share of the answers kept aside, at random, to rate the student.")
     ] = 0.2,
     repeats: Annotated[int, typer.Option(min=2, help="Random orders behind the report's curves.")] = 10,
+    evidence: Annotated[
+        bool,
+        typer.Option(
+            "--evidence", help="Save the points learned from too, so that predict can prove answers."
+        ),
+    ] = False,
     report: options.Report = None,
     stream: Annotated[
         bool | None,
@@ -83,6 +89,7 @@ def distill(
     import numpy as np
 
     from limbeck.data.pool import answers_in, joined, read_pool
+    from limbeck.students.evidence import Evidence
     from limbeck.students.saving import save
     from limbeck.students.study import distil
 
@@ -138,6 +145,8 @@ def distill(
     if report is not None:
         page = _page(pool, X, rows, replies, learn, rate, made, recipe, repeats, seed, sources)
     described = {"table": pool.features.to_json(), "scale": recipe.scale}
+    if evidence:
+        described["evidence"] = Evidence.of(made).to_json()
     save(made.student(), out, provenance=sources, features=described)
     if report is not None and page is not None:
         from limbeck.report import write

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -12,6 +12,10 @@ from limbeck.cli import _options as options
 from limbeck.cli._console import messages, results
 from limbeck.cli._progress import Bar
 from limbeck.records import UserError
+
+if TYPE_CHECKING:
+    from limbeck.students import SavedStudent
+    from limbeck.students.evidence import Proof
 
 EPILOG = """Example:
 
@@ -23,7 +27,8 @@ On a Dask cluster, whose workers see the same files:
 \b
   limbeck predict student.json pool/ --out answers.parquet --scheduler tcp://host:8786
 
-Columns of the output: id, label, and a probability for every class."""
+Columns of the output: id, label, and a probability for every class; with --teacher-norm also whether the answer is
+proved, and the norm below which it would be."""
 
 
 def predict(
@@ -31,6 +36,14 @@ def predict(
     table: options.TableArgument,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Answers: .csv, .jsonl or .parquet.")],
     identifier: options.Identifier = None,
+    teacher_norm: Annotated[
+        float | None,
+        typer.Option(
+            metavar="B",
+            help="Say which answers are proved for every linear teacher whose weights have at most this norm; "
+            "needs a student distilled with --alpha 0 --evidence.",
+        ),
+    ] = None,
     scheduler: options.Scheduler = "local",
     jobs: options.Jobs = None,
     resume: Annotated[
@@ -57,18 +70,35 @@ def predict(
             f"{student} was not saved by limbeck distill: it does not say which columns of a table are its features. "
             "Load it in Python with limbeck.load."
         ) from error
+    proof = None if teacher_norm is None else _proof(student, saved, teacher_norm)
     identifier = options.identifier_of(options.open_head(table), identifier)
     blocks = Blocks(TableSource(table.absolute(), features, identifier))
-    origin = {"student": saved.digest, "id": identifier, "tables": [_state(path) for path in files_of(table)]}
+    tables = [_state(path) for path in files_of(table)]
+    origin = {"student": saved.digest, "id": identifier, "tables": tables, "teacher_norm": teacher_norm}
     with engine(scheduler, options.threads(jobs)) as at, Bar(messages(), "parts") as bar:
         parts = Unfinished(out, origin, resume=resume, overwrite=overwrite)
         bar.begin(blocks.group_count, "predicting")
         todo = (group for group in blocks.groups() if not parts.has(group.first))
-        for first, columns in at.ordered(Answering(saved.student), todo):
+        for first, columns in at.ordered(Answering(saved.student, proof), todo):
             parts.keep(first, columns)
             bar.step()
         count = parts.assemble()
     results().print(Text(f"{count} rows answered: {out}"), soft_wrap=True)
+    if proof is not None:
+        results().print(Text("The answers marked as proved are the teacher's, provided that"))
+        for assumption in proof.assumptions:
+            results().print(Text(f"- {assumption}"))
+
+
+def _proof(path: Path, saved: SavedStudent, teacher_norm: float) -> Proof:
+    from limbeck.students.evidence import Evidence, Proof
+
+    if "evidence" not in saved.features:
+        raise UserError(
+            f"{path} does not hold the points it was learned from, without which nothing is proved: distil it again "
+            "with --alpha 0 --evidence."
+        )
+    return Proof.of(Evidence.from_json(saved.features["evidence"]), teacher_norm)
 
 
 def _state(path: Path) -> list[str | int]:

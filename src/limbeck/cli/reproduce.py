@@ -25,14 +25,17 @@ What if? One figure elsewhere:
 
 The theorems alone, within seconds:
 
- limbeck reproduce theorems --out check --quick"""
+ limbeck reproduce theorems --out check --quick
+
+ limbeck reproduce nonlinear --out beyond      networks and kernels: needs 'limbeck[networks]'"""
 
 
 def reproduce(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[all | NAME ...]", help="figure-1 ... figure-5, theorems, deep, curve, or all of them."
+            metavar="[all | NAME ...]",
+            help="figure-1 ... figure-5, theorems, deep, curve, or all of them; nonlinear on request.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for tables, figures, records and report.html.")] = Path(

@@ -16,6 +16,7 @@ import pyarrow.parquet as arrow_parquet
 
 from limbeck.records import UserError
 
+ENDLESS = (float("inf"), float("-inf"))  # JSON has no infinity: it is written as text
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -110,9 +111,8 @@ class _JsonLines:
 
     def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
         for row in zip(*map(_listed, columns.values()), strict=True):
-            self._file.write(
-                json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False, allow_nan=False) + "\n"
-            )
+            fields = {k: str(v) if v in ENDLESS else v for k, v in zip(columns, row, strict=True)}
+            self._file.write(json.dumps(fields, ensure_ascii=False, allow_nan=False) + "\n")
 
     def close(self) -> None:
         self._file.close()

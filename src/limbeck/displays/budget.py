@@ -12,17 +12,6 @@ from limbeck.displays.style import BLACK, BLUE, CYCLE, GREEN, MARKERS, ORANGE, h
 from limbeck.theory.angles import RIGHT, Tail
 
 
-def coverage(sizes: np.ndarray, chosen: np.ndarray, random: np.ndarray) -> Figure:
-    """Mean share of a point's square outside the span of k points, well chosen and random."""
-    with house_style():
-        figure, (ax,) = new_figure(width=6.0, height=3.0)
-        ax.plot(sizes, random, color=ORANGE, marker="s", ls="--", label="k random points")
-        ax.plot(sizes, chosen, color=BLUE, marker="o", label="k well-chosen points")
-        ax.set(xscale="log", xlabel="points k", ylabel="unexplored share", ylim=(0, 1.02))
-        ax.legend()
-        return figure
-
-
 def forecast(
     measured: tuple[np.ndarray, np.ndarray, np.ndarray],
     carried_on: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],

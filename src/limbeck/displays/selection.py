@@ -89,12 +89,9 @@ def residual_energy(budgets: Array, energy: Mapping[str, Array], *, ax: Axes | N
         if ax is None:
             _, (ax,) = new_figure()
         for i, (name, values) in enumerate(energy.items()):
-            shown = np.where(
-                np.asarray(values) > 1e-12, values, np.nan
-            )  # exactly nothing has no place on a log axis
-            ax.plot(budgets, shown, color=CYCLE[i], marker=MARKERS[i], label=name)
+            ax.plot(budgets, values, color=CYCLE[i], marker=MARKERS[i], label=name)
         _labels_axis(ax, budgets)
-        ax.set(yscale="log", ylabel="energy left outside the span")
+        ax.set(ylabel="energy left outside the span", ylim=(0, None))
         ax.legend()
         return _figure(ax)
 
@@ -156,14 +153,19 @@ def certified(
     """
     with house_style():
         if ax is None:
-            _, (ax,) = new_figure()
-        if agreement is not None:
-            ax.plot(n, agreement, color=BLACK, ls=":", lw=1.2, label="agrees (held out)")
+            _, (ax,) = new_figure(width=6.6)
         for i, (share, name) in enumerate(zip(shares, names, strict=True)):
-            ax.plot(n, share, color=CYCLE[i], ls=("-", "--", "-.", ":")[i % 4], label=name)
+            ax.plot(n, share, color=CYCLE[i], ls=("-", "--", "-.", ":")[i % 4], label=f"proved if {name}")
+        if agreement is not None:
+            ax.plot(n, agreement, color=BLACK, ls=":", lw=1.2, label="agrees, counted on held-out points")
         _labels_axis(ax, n)
-        ax.set(ylabel="share of answers proved", ylim=(0, 1.03))
-        ax.legend(title="if the teacher is linear and", title_fontsize=8)
+        ax.set(ylabel="share of answers", ylim=(0, 1.03))
+        ax.legend(
+            title="linear teacher, exact answers",
+            title_fontsize=8,
+            loc="upper left",
+            bbox_to_anchor=(1.0, 1.0),
+        )
         return _figure(ax)
 
 

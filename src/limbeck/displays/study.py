@@ -1,4 +1,4 @@
-"""Figures of one student: learning curves side by side, the ridge path, p(theta)."""
+"""Figures of one student: learning curves side by side, the ridge path."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from limbeck.displays.style import BLACK, BLUE, CYCLE, MARKERS, house_style, new_figure
-from limbeck.displays.tail import TailDisplay
-from limbeck.theory.angles import EmpiricalTail
 
 
 class Curve(Protocol):
@@ -73,12 +71,3 @@ def alpha_path(alphas: np.ndarray, losses: np.ndarray, stderrs: np.ndarray, chos
         ax.set(xscale="log", xlabel="ridge α", ylabel="leave-one-out loss, nats")
         ax.legend()
         return figure
-
-
-def tail(p: EmpiricalTail, confidence: float = 0.95) -> Figure:
-    """p(theta) of a sample with its two-sided band."""
-    with house_style():
-        figure, (ax,) = new_figure(width=6.0, height=3.2)
-    TailDisplay(p, confidence).plot(ax, legend=False)
-    ax.set_xlabel("angle θ to the student")
-    return figure

@@ -8,11 +8,15 @@ from limbeck.experiments.figure2 import Figure2
 from limbeck.experiments.figure3 import Figure3
 from limbeck.experiments.figure4 import Figure4
 from limbeck.experiments.figure5 import Figure5
+from limbeck.experiments.nonlinear import Nonlinear
 from limbeck.experiments.theorems import Theorems
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
-    for experiment in (Figure1(), Figure2(), Figure3(), Figure4(), Figure5(), Theorems(), Deep(), Curve())
+    for experiment in (
+        *(Figure1(), Figure2(), Figure3(), Figure4(), Figure5()),
+        *(Theorems(), Deep(), Curve(), Nonlinear()),
+    )
 }
 
 __all__ = ["EXPERIMENTS", "Experiment"]

@@ -74,7 +74,7 @@ class Finding:
     measured: str
     """What this run found, with its uncertainty."""
     verdict: str
-    """One of ``agrees``, ``agrees in part``, ``differs``."""
+    """``agrees``, ``agrees in part``, ``differs``; of a hypothesis ``holds``, where it holds, or ``fails``."""
     caption: str
     """Of the figure: what is drawn, sizes, what error bars cover."""
 
@@ -89,6 +89,8 @@ class Experiment(ABC):
     """As it is called on the command line."""
     title: ClassVar[str]
     """One line for ``--help``."""
+    on_request: ClassVar[bool] = False
+    """Whether it runs only when named: ``all`` leaves it out."""
     repeats: ClassVar[int] = 1
     """Default number of repeats."""
     quick_repeats: ClassVar[int] = 1

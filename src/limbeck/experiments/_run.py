@@ -116,11 +116,12 @@ def _typed(name: str, text: str, default: Any) -> Any:
 
 
 def chosen(registry: Mapping[str, Experiment], names: Sequence[str]) -> list[str]:
-    """Names of the experiments asked for, each once, in the registry's order; ``all`` is every one."""
+    """Names of the experiments asked for, each once, in the registry's order; ``all`` is every one not on request."""
     unknown = [name for name in names if name != "all" and name not in registry]
     if unknown:
         raise UserError(_no_such("experiment", unknown[0], ["all", *registry]))
-    return list(registry) if "all" in names or not names else [name for name in registry if name in names]
+    everything = "all" in names or not names
+    return [n for n, e in registry.items() if n in names or (everything and not e.on_request)]
 
 
 def _no_such(what: str, name: str, valid: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ def between(interval: Interval) -> str:
     )
 
 
-def picture(drawing: Drawing, caption: str) -> Figure:
+def picture(drawing: Drawing | None, caption: str) -> Figure:
     """A drawn figure with its caption."""
+    assert drawing is not None  # displays say None before they are drawn
     return Figure(rendered(drawing), caption)

@@ -9,6 +9,7 @@ import numpy as np
 
 from limbeck.data.answers import Answers
 from limbeck.displays import study as drawings
+from limbeck.displays.tail import TailDisplay
 from limbeck.pages._words import between, picture, share
 from limbeck.report import Facts, Grid, Page, Section
 from limbeck.students.soft_label import SoftLabelClassifier
@@ -200,7 +201,11 @@ def _tail(job: Job) -> Section | None:
         f"p(θ) of {len(tail.angles)} held-out points in the metric used, intercept included, with a band for "
         "all θ at once (Dvoretzky-Kiefer-Wolfowitz, 95 %)."
     )
-    return Section("How are the points aligned?", text=text, parts=[picture(drawings.tail(tail), caption)])
+    return Section(
+        "How are the points aligned?",
+        text=text,
+        parts=[picture(TailDisplay(tail, name="held-out points").plot().figure_, caption)],
+    )
 
 
 def _alpha(job: Job) -> Section:

@@ -39,11 +39,10 @@ def _shown(bought: Bought, asked: BudgetedDistillation) -> Section:
         )
     look = bought.shown
     text = [
-        f"The student disagrees with the teacher on {look.wrong} of {look.size} audit points; its risk is "
-        "at most "
-        f"{share(look.upper)}. With {asked.confidence:.0%} confidence the bounds of all {look.number} looks "
-        "hold together "
-        "(Clopper and Pearson's, the error probability shared between the looks), whatever the teacher is.",
+        f"The student disagrees with the teacher on {look.wrong} of {look.size} audit points; its risk is at most "
+        f"{share(look.upper)}. With {asked.confidence:.0%} confidence the bounds of all looks ({look.number} so far) "
+        "hold together (Clopper and Pearson's, the error probability shared between the looks), whatever the teacher "
+        "is.",
         f"Buying ended: {bought.reason}.",
     ]
     if asked.least_shown > asked.target_risk:

@@ -8,6 +8,7 @@ import numpy as np
 
 from limbeck.budget.plan import BudgetPlan, Reading
 from limbeck.displays import budget as drawings
+from limbeck.displays.selection import residual_energy
 from limbeck.pages._words import between, picture, share
 from limbeck.report import Facts, Grid, Page, Section
 
@@ -70,7 +71,12 @@ def _geometry(plan: BudgetPlan) -> Section:
             "linear on these "
             "features and answers exactly. Whether it is can only be seen with more answers than that.",
         ],
-        parts=[picture(drawings.coverage(seen.sizes, seen.residual, seen.residual_random), caption)],
+        parts=[
+            picture(
+                residual_energy(seen.sizes, {"well chosen": seen.residual, "random": seen.residual_random}),
+                caption,
+            )
+        ],
     )
 
 

@@ -167,14 +167,17 @@ class Objective:
             diagonal = np.asarray(A2.T @ (s[:, None] * curvature)) + ridge[:, None]
             diagonal += 1e-12 * max(diagonal.max(), 1e-300)
             return lambda v: centred(v.reshape(r, m) / diagonal)
-        factors = []
+        every = max(1, self.A.shape[0] // (32 * r))  # near enough: 32 rows a coordinate
+        A, inverses = self.A[::every], np.empty((m, r, r))
         for k in range(m):
-            H = _weighted_gram(self.A, s * curvature[:, k]) + np.diag(ridge)
-            factors.append(cholesky(H + 1e-12 * max(H.diagonal().max(), 1e-300) * np.eye(r)))
+            H = _weighted_gram(A, every * (s * curvature[:, k])[::every]) + np.diag(ridge)
+            root = lapack.dtrtri(cholesky(H + 1e-12 * max(H.diagonal().max(), 1e-300) * np.eye(r)), lower=1)[
+                0
+            ]
+            inverses[k] = root.T @ root
 
         def solve(v: Array) -> Array:
-            V = v.reshape(r, m)
-            return centred(np.column_stack([cho_solve((L, True), V[:, k]) for k, L in enumerate(factors)]))
+            return centred(np.matmul(inverses, v.reshape(r, m).T[:, :, None])[:, :, 0].T)
 
         return solve
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.data.blocks import Group
+from limbeck.students.evidence import Proof
 from limbeck.students.soft_label import SoftLabelClassifier, decided, shares
 
 
@@ -17,9 +18,11 @@ class Answering:
 
     student: SoftLabelClassifier
     """Fitted."""
+    proof: Proof | None = None
+    """What proves answers, if asked for."""
 
     def __call__(self, group: Group) -> tuple[int, dict[str, Any]]:
-        """The group's first row, and its columns: id, label, and a probability for every class."""
+        """The group's first row, and its columns: id, label, a probability for every class, and what is proved."""
         names = np.array([str(name) for name in self.student.classes_], dtype=object)
         ids, labels, probabilities = [], [], []
         for block in group:
@@ -29,4 +32,9 @@ class Answering:
             probabilities.append(shares(F))
         P = np.concatenate(probabilities)
         columns = {"id": np.concatenate(ids), "label": np.concatenate(labels)}
-        return group.first, columns | {f"probability_{name}": P[:, k] for k, name in enumerate(names)}
+        columns |= {f"probability_{name}": P[:, k] for k, name in enumerate(names)}
+        if self.proof is not None:
+            found = [self.proof(block.X) for block in group]
+            columns["proved"] = np.concatenate([part.proved.astype(int) for part in found])
+            columns["proved_below"] = np.concatenate([part.largest_bound for part in found])
+        return group.first, columns

@@ -18,6 +18,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from limbeck.students._arrays import like, to_numpy
+from limbeck.students._certify import Asked, ProvedAnswers, asked, prove
 from limbeck.students._design import Points
 from limbeck.students._learn import Settings, learn
 from limbeck.students._path import AlphaPath
@@ -67,9 +69,10 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     decimals : int, optional
         Decimals the probabilities were rounded to. Default: inferred; see `limbeck.labels.from_probabilities`.
     tol : float, default=1e-10
-        Largest gradient entry at which Newton's method stops, relative to the features' mean size.
+        Largest gradient entry at which Newton's method stops, relative to the features' mean size, where ``alpha``
+        is a number > 0; the exact student and the one chosen by leave-one-out always go to 1e-10.
     max_iter : int, default=100
-        Most Newton steps.
+        Most Newton steps, for the same.
 
     Attributes
     ----------
@@ -109,7 +112,8 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     on; StackingClassifier does too but hands them to its final estimator unasked, which must accept them.
 
     Points are computed in float64 on the CPU by NumPy and SciPy; float32 in gives float32 out. Sparse points
-    stay sparse.
+    stay sparse. With scikit-learn's ``array_api_dispatch`` on, dense arrays of other libraries are taken, and
+    answered in their own kind; fitted attributes are NumPy arrays all the same.
 
     References
     ----------
@@ -183,6 +187,9 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
             )
+        X, y, sample_weight, teacher_proba, teacher_logits = map(
+            to_numpy, (X, y, sample_weight, teacher_proba, teacher_logits)
+        )
         X = validate_data(
             self, X, accept_sparse="csr", dtype=[np.float64, np.float32], accept_large_sparse=False
         )
@@ -206,6 +213,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         self.coef_, self.intercept_ = found.weights.astype(dtype), found.intercepts.astype(dtype)
         self.alpha_, self.alpha_path_, self.realisable_ = found.alpha, found.path, found.realisable
         self.n_iter_, self.gradient_ = found.iterations, found.gradient
+        self._asked = asked(points, labels) if self.alpha_ == 0 else None
         return self
 
     def _settings(self) -> Settings:
@@ -253,6 +261,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             are no linear teacher's: then there is no exact update; collect the rows and call `fit`.
         """
         self._check_parameters()
+        X, y, teacher_proba, teacher_logits = map(to_numpy, (X, y, teacher_proba, teacher_logits))
         first = not hasattr(self, "_triangle")
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=first)
         dtype = X.dtype if first else self.coef_.dtype
@@ -291,6 +300,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
                 "student cannot be updated row by row. Collect the rows and call fit. These rows were not added."
             )
         self._triangle, self.classes_ = triangle, named
+        self._asked = Asked(triangle[:, :width], triangle[:, width:])
         self.n_saturated_ = getattr(self, "n_saturated_", 0)
         theta = solved.weights
         self.coef_ = theta[: X.shape[1]].T.astype(dtype)
@@ -302,27 +312,65 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X):
         """Logits: of class 1, (n,), or of each class, (n, K)."""
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
-        F = X @ self.coef_.T + self.intercept_
-        return F[:, 0] if F.shape[1] == 1 else F
+        return like(self._logits(X), X)
 
     def predict_proba(self, X):
         """Probabilities (n, K)."""
-        return shares(self.decision_function(X))
+        return like(shares(self._logits(X)), X)
 
     def predict_log_proba(self, X):
         """Log-probabilities (n, K), exact where probabilities underflow."""
-        F = self.decision_function(X)
-        return np.column_stack([log_expit(-F), log_expit(F)]) if F.ndim == 1 else log_softmax(F, axis=1)
+        F = self._logits(X)
+        logs = np.column_stack([log_expit(-F), log_expit(F)]) if F.ndim == 1 else log_softmax(F, axis=1)
+        return like(logs, X)
 
     def predict(self, X):
         """Classes (n,); a logit of exactly 0 is class 1, as in the paper."""
-        return self.classes_[decided(self.decision_function(X))]
+        return like(self._decisions(X), X)
 
     def score(self, X, y, sample_weight=None):
         """Accuracy for hard y; for soft y, agreement with the teacher's decisions (1 - transfer risk)."""
-        return accuracy_score(decisions(y, self.classes_), self.predict(X), sample_weight=sample_weight)
+        said = decisions(to_numpy(y), self.classes_)
+        return accuracy_score(said, self._decisions(X), sample_weight=to_numpy(sample_weight))
+
+    def _logits(self, X) -> np.ndarray:
+        check_is_fitted(self)
+        X = validate_data(self, to_numpy(X), accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        F = X @ self.coef_.T + self.intercept_
+        return F[:, 0] if F.shape[1] == 1 else F
+
+    def _decisions(self, X) -> np.ndarray:
+        return self.classes_[decided(self._logits(X))]
+
+    def certify(self, X, *, teacher_norm: float) -> ProvedAnswers:
+        """Say which answers at X are proved to be the teacher's, before anybody asks it (`limbeck.theory.certify`).
+
+        Assumes a linear teacher in these features, with an intercept if the student has one, whose weights (w, b)
+        have norm at most ``teacher_norm``, and answers that are off by no more than the precision they were stored
+        in. Points learned from are kept for this only where they do not span the space, or the answers were rounded.
+
+        Parameters
+        ----------
+        X : array-like, shape (m, d)
+            Dense points.
+        teacher_norm : float
+            B >= |(w, b)| of the teacher; for K >= 3 classes, of the difference of any two classes' (w, b). The
+            student's own norm is a lower bound of it: try 1.5 and 2 times that where nothing better is known.
+
+        Returns
+        -------
+        ProvedAnswers
+            With the assumptions in words.
+
+        Raises
+        ------
+        ValueError
+            If the student is not the exact one (``alpha_`` is not 0), the teacher was seen not to be linear, or
+            ``teacher_norm`` is below what the answers show.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, to_numpy(X), dtype=[np.float64, np.float32], reset=False)
+        return prove(self, X, teacher_norm)
 
     def to_sklearn(self) -> LogisticRegression:
         """A fitted `LogisticRegression` with the same weights, for skops, ONNX and whatever wants one."""

@@ -73,6 +73,7 @@ class Distilled:
         student = copy(self.inner)
         if self.scaling is not None:
             student.coef_, student.intercept_ = self.scaling.fold(student.coef_, student.intercept_)
+            student._asked = None  # of the scaled points: `limbeck.students.evidence` proves with those
         return student
 
 

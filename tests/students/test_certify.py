@@ -1,0 +1,67 @@
+import pickle
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from limbeck import SoftLabelClassifier
+
+
+def decaying(n, d, rng):
+    return rng.standard_normal((n, d)) * np.arange(1, d + 1) ** -1.0
+
+
+@pytest.mark.parametrize("decimals", [None, 3])
+@pytest.mark.parametrize("n", [8, 21, 60])
+def test_proved_answers_are_the_teachers_intercept_and_rounding_included(n, decimals):
+    rng = np.random.default_rng(n)
+    P, w, b = decaying(500, 20, rng), 0.7 * rng.standard_normal(20), 0.3
+    z = P @ w + b
+    p = expit(z[:n]) if decimals is None else np.round(expit(z[:n]), decimals)
+    student = SoftLabelClassifier(alpha=0, decimals=decimals).fit(P[:n], p)
+    found = student.certify(P, teacher_norm=1.1 * float(np.hypot(np.linalg.norm(w), b)))
+    assert not np.any(found.proved & ((student.predict(P) == 1) != (z >= 0)))
+    assert found.share > 0.1
+    if n > 20 and decimals is None:
+        assert found.share == 1
+        assert student._asked.points is None  # they span the space: the weights say all
+    assert "with an intercept" in found.assumptions[0]
+    assert ("error stated" in found.assumptions[-1]) == (decimals is not None)
+
+
+def test_classes_batches_and_copies():
+    rng = np.random.default_rng(0)
+    P, W = decaying(400, 12, rng), rng.standard_normal((12, 3))
+    bound = max(np.linalg.norm(W[:, a] - W[:, b]) for a in range(3) for b in range(a))
+    student = SoftLabelClassifier(alpha=0, fit_intercept=False).fit(P[:8], teacher_logits=P[:8] @ W)
+    found = student.certify(P, teacher_norm=bound)
+    assert not np.any(found.proved & (student.predict(P) != np.argmax(P @ W, axis=1)))
+    assert 0 < found.share < 1
+    copied = pickle.loads(pickle.dumps(student)).certify(P, teacher_norm=bound)
+    assert np.array_equal(copied.proved, found.proved)
+    batches = SoftLabelClassifier(alpha=0, fit_intercept=False)
+    for rows in (slice(0, 3), slice(3, 8)):
+        batches.partial_fit(P[rows], teacher_logits=P[rows] @ W)
+    np.testing.assert_allclose(
+        batches.certify(P, teacher_norm=bound).largest_bound, found.largest_bound, rtol=1e-6
+    )
+
+
+def test_the_student_refuses_where_nothing_is_proved():
+    rng = np.random.default_rng(1)
+    P = decaying(60, 5, rng)
+    z = P @ rng.standard_normal(5)
+    cases = [
+        (SoftLabelClassifier(alpha=0.1).fit(P, expit(z)), "for the exact student only"),
+        (SoftLabelClassifier(stop_time=5.0).fit(P, expit(z)), "for the exact student only"),
+        (SoftLabelClassifier(alpha=0).fit(P, expit(z + np.sin(9 * z))), "not linear in these features"),
+        (SoftLabelClassifier(alpha=0).fit(P, expit(z)), "no linear teacher is left"),
+    ]
+    for student, said in cases:
+        with pytest.raises(ValueError, match=said):
+            student.certify(P, teacher_norm=1e-3)
+    from scipy.sparse import csr_array
+
+    sparse = SoftLabelClassifier(alpha=0).fit(csr_array(P[:4]), expit(z[:4]))
+    with pytest.raises(ValueError, match="were not kept"):
+        sparse.certify(P, teacher_norm=10.0)
