@@ -124,7 +124,7 @@ WIDTHS = np.array([16, 64, 256, np.inf])
         ("1111", "0000", "holds"),
         ("0011", "1000", "holds beyond width 64"),
         ("1011", "0000", "holds beyond width 64"),
-        ("0001", "1100", "holds in the limit only"),
+        ("0001", "1100", "holds in the limit"),
         ("1110", "0001", "fails"),
         ("1110", "0000", "undecided"),
         ("0000", "0000", "undecided"),
