@@ -595,6 +595,18 @@ def test_features_that_say_nothing(alpha, K):
     assert mean == pytest.approx(P.mean(axis=0)[-1] if K == 3 else P.mean())
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("form", [np.asarray, csr_array, pd.DataFrame])
+def test_a_number_that_is_not_finite_is_named(bad, form):
+    X, p, _ = curved_teacher(20, 3)
+    fitted = SoftLabelClassifier(alpha=0.1).fit(form(X), p)
+    X[7, 2] = bad
+    with pytest.raises(ValueError, match="row 7, column 2"):
+        SoftLabelClassifier().fit(form(X), p)
+    with pytest.raises(ValueError, match="row 7, column 2"):
+        fitted.predict(form(X))
+
+
 def test_ordinary_degeneracies():
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.standard_normal(30), np.ones(30), np.zeros(30)])  # constant features

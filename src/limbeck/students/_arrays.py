@@ -1,6 +1,7 @@
-"""Arrays of other libraries, through scikit-learn's array API dispatch: solved by NumPy, answered in their own kind.
+"""What comes in at the door: points, validated, and arrays of other libraries.
 
-LAPACK on the CPU does the solving: the standard has no least squares and no triangular solve.
+Arrays of other libraries come through scikit-learn's array API dispatch, are solved by NumPy and answered in kind:
+the standard has no least squares and no triangular solve, so that LAPACK on the CPU does the work.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
+from sklearn.utils.validation import validate_data
 
 
 def to_numpy(a: Any) -> Any:
@@ -25,3 +28,29 @@ def like(answer: np.ndarray, X: Any) -> Any:
         return answer
     xp, _, device = get_namespace_and_device(X)
     return xp.asarray(np.array(answer), device=device)  # a copy: answers may be views
+
+
+def validated(estimator: Any, X: Any, **options: Any) -> Any:
+    """scikit-learn's `validate_data` for float points; of numbers that are not finite it names the first.
+
+    Raises
+    ------
+    ValueError
+        scikit-learn's, with row and column where they can be told.
+    """
+    X = to_numpy(X)
+    try:
+        return validate_data(estimator, X, dtype=[np.float64, np.float32], **options)
+    except ValueError as error:
+        raise ValueError(f"{error}{_first_not_finite(X)}") from None
+
+
+def _first_not_finite(X: Any) -> str:
+    X = X.tocoo() if issparse(X) else np.asarray(X)
+    if X.dtype.kind != "f" or X.ndim != 2:
+        return ""
+    bad = np.flatnonzero(~np.isfinite(X.data)) if issparse(X) else np.argwhere(~np.isfinite(X))
+    if len(bad) == 0:
+        return ""
+    row, column = (X.row[bad[0]], X.col[bad[0]]) if issparse(X) else bad[0]
+    return f"\nThe first such number is in row {row}, column {column}."

@@ -16,10 +16,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
-    validate_data,
 )
 
-from limbeck.students._arrays import like, to_numpy
+from limbeck.students._arrays import like, to_numpy, validated
 from limbeck.students._certify import Asked, ProvedAnswers, asked, prove
 from limbeck.students._design import Points
 from limbeck.students._learn import Settings, learn
@@ -188,12 +187,10 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
             )
-        X, y, sample_weight, teacher_proba, teacher_logits = map(
-            to_numpy, (X, y, sample_weight, teacher_proba, teacher_logits)
+        y, sample_weight, teacher_proba, teacher_logits = map(
+            to_numpy, (y, sample_weight, teacher_proba, teacher_logits)
         )
-        X = validate_data(
-            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], accept_large_sparse=False
-        )
+        X = validated(self, X, accept_sparse="csr", accept_large_sparse=False)
         labels, classes = read_answers(
             X, y, teacher_proba, teacher_logits, classes=self.classes, decimals=self.decimals
         )
@@ -265,9 +262,9 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             are no linear teacher's: then there is no exact update; collect the rows and call `fit`.
         """
         self._check_parameters()
-        X, y, teacher_proba, teacher_logits = map(to_numpy, (X, y, teacher_proba, teacher_logits))
+        y, teacher_proba, teacher_logits = map(to_numpy, (y, teacher_proba, teacher_logits))
         first = not hasattr(self, "_triangle")
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=first)
+        X = validated(self, X, reset=first)
         dtype = X.dtype if first else self.coef_.dtype
         named = next(
             (
@@ -339,7 +336,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
 
     def _logits(self, X) -> np.ndarray:
         check_is_fitted(self)
-        X = validate_data(self, to_numpy(X), accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        X = validated(self, X, accept_sparse="csr", reset=False)
         _check.in_range(X.data if issparse(X) else X, "X")
         F = X @ self.coef_.T + self.intercept_
         return F[:, 0] if F.shape[1] == 1 else F
@@ -375,7 +372,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             ``teacher_norm`` is below what the answers show.
         """
         check_is_fitted(self)
-        X = validate_data(self, to_numpy(X), dtype=[np.float64, np.float32], reset=False)
+        X = validated(self, X, reset=False)
         return prove(self, X, teacher_norm)
 
     def to_sklearn(self) -> LogisticRegression:
