@@ -59,7 +59,8 @@ class Block:
         """Ids as text, (m,): the rows' numbers from 1 where they have none."""
         if self.ids is not None:
             return self.ids
-        return np.arange(self.first + 1, self.first + len(self) + 1).astype(str).astype(object)
+        numbers = range(self.first + 1, self.first + len(self) + 1)
+        return np.fromiter(map(str, numbers), dtype=object, count=len(self))
 
 
 class Source(Protocol):
