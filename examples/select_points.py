@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from limbeck.budget import SpanSelection, compare, geometry, mean_comparison
 from limbeck.data import load_digits
 from limbeck.displays import save
-from limbeck.displays.selection import residual_energy, scalings, strategies, tail
+from limbeck.displays.selection import residual_energy, scalings, strategies
+from limbeck.displays.tail import TailDisplay
 
 HERE, BUDGETS = Path(__file__).parent, (1, 2, 3, 5, 10, 20, 50)
 
@@ -61,7 +62,7 @@ print(
 given = shape.scalings[0]
 energy = {"selected": given.energy_selected, "random": given.energy_random}
 save(residual_energy(shape.budgets, energy), HERE / "select_energy")
-save(tail(given.tail.angles, band=given.tail.band(), name="MNIST 0 v 1"), HERE / "select_tail")
+save(TailDisplay(given.tail, name="MNIST 0 v 1").plot().figure_, HERE / "select_tail")
 expected = {curve.name: curve.expected_selected for curve in shape.scalings}
 risk = {curve.name: curve.risk_selected for curve in shape.scalings}
 save(scalings(shape.budgets, expected, risk), HERE / "select_scalings")

@@ -4,6 +4,7 @@ import pytest
 from limbeck.budget import geometry
 from limbeck.budget.geometry import SCALINGS, scaling
 from limbeck.displays import selection as displays
+from limbeck.displays.tail import TailDisplay
 from limbeck.theory import Span, disagreement, disagreement_probability
 
 
@@ -106,7 +107,7 @@ def test_figures_show_what_they_are_given():
     figures = [
         displays.strategies(found.budgets, curves, curves, curves, covers="95 % interval for x"),
         displays.residual_energy(found.budgets, curves),
-        displays.tail(given.tail.angles, band=given.tail.band()),
+        TailDisplay(given.tail).plot().figure_,
         displays.certified(
             found.budgets, [given.expected_selected], ["B = 1"], agreement=given.energy_random
         ),

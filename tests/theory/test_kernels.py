@@ -45,7 +45,7 @@ def test_rbf_and_polynomial_are_scikit_learns():
 
 
 def recursion(x, y, depth):
-    """theory.md's recursion in 40 digits."""
+    """The NTK's recursion, with arccosines, in 40 digits."""
     with mpmath.workdps(40):
         x, y = [mpmath.mpf(float(v)) for v in x], [mpmath.mpf(float(v)) for v in y]
         inner, size = mpmath.fdot(x, y), mpmath.sqrt(mpmath.fdot(x, x) * mpmath.fdot(y, y))

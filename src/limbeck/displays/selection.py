@@ -11,7 +11,6 @@ from matplotlib.ticker import FixedLocator, NullFormatter, ScalarFormatter
 
 from limbeck.displays.style import (
     BLACK,
-    BLUE,
     CYCLE,
     MARKERS,
     house_style,
@@ -93,39 +92,6 @@ def residual_energy(budgets: Array, energy: Mapping[str, Array], *, ax: Axes | N
         _labels_axis(ax, budgets)
         ax.set(ylabel="energy left outside the span", ylim=(0, None))
         ax.legend()
-        return _figure(ax)
-
-
-def tail(
-    angles: Array, *, band: float, confidence: float = 0.95, name: str = "pool", ax: Axes | None = None
-) -> Figure:
-    """p(theta): share of the points at an angle of at least theta to the teacher, with its one-sided upper band.
-
-    Parameters
-    ----------
-    angles : ndarray, shape (m,)
-        Of `limbeck.theory.EmpiricalTail`.
-    band : float
-        Its ``band(confidence)``.
-    confidence : float
-    name : str
-        For the legend.
-    ax : matplotlib Axes, optional
-    """
-    with house_style():
-        if ax is None:
-            _, (ax,) = new_figure()
-        theta = np.linspace(0, np.pi / 2, 400)
-        p = 1.0 - np.searchsorted(np.sort(angles), theta, side="left") / len(angles)
-        upper = np.minimum(p + band, 1.0)
-        ax.fill_between(
-            theta, p, upper, color=BLUE, alpha=0.25, lw=0, label=f"{confidence:.0%} upper band, all θ at once"
-        )
-        ax.plot(theta, p, color=BLUE, label=name)
-        ax.plot(theta, 1 - 2 * theta / np.pi, color=BLACK, ls=":", lw=1.0, label="κ = 1")
-        ax.set(xlim=(0, np.pi / 2), ylim=(0, 1.03), xlabel="angle θ to the teacher's line", ylabel="p(θ)")
-        ax.set_xticks(QUARTERS, QUARTER_NAMES)
-        ax.legend(loc="lower left")
         return _figure(ax)
 
 

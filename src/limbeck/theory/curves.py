@@ -7,6 +7,7 @@ the same product. Test points are taken a block at a time: memory does not grow 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,10 +93,7 @@ def data_curve(
         If the logits are not a linear teacher's (then the students of m and of m + 1 points share
         nothing: refit each), or the teacher's norm is below what its answers show.
     """
-    span = X if isinstance(X, Readings) else Span(X)
-    T = _check.points(T, "T")
-    if T.shape[1] != span.d:
-        raise ValueError(f"T has {T.shape[1]} features where the points have {span.d}.")
+    span, T = _arguments(X, T)
     says = _check.vector(teacher_logits, "teacher_logits", len(T)) >= 0
     c = span.teacher_coordinates(z)
     _refuse_inconsistent(span, c, np.asarray(z, dtype=np.float64))
@@ -107,12 +105,7 @@ def data_curve(
                 f"{name} = {given:.6g} is below {norms[-1]:.6g}, the norm of what was learned already."
             )
     wrong, proved = np.zeros((2, span.rank + 1))
-    size = block if block is not None else max(1, CELLS // (span.rank + 1))
-    for start in range(0, len(T), _check.count(size, "block")):
-        rows = slice(start, start + size)
-        C = span.coordinates(T[rows])
-        logits = np.zeros((len(C), span.rank + 1))
-        np.cumsum(C * c, axis=1, out=logits[:, 1:])
+    for rows, C, logits in _prefix_logits(span, T, c, block):
         wrong += np.sum((logits >= 0) != says[rows, None], axis=0)
         if bound is not None:
             proved += _proved(span, T[rows], C, logits, norms, bound)
@@ -184,10 +177,7 @@ def certified_shares(
     ValueError
         If the logits are not a linear teacher's, or a bound is below the norm they show.
     """
-    span = X if isinstance(X, Readings) else Span(X)
-    T = _check.points(T, "T")
-    if T.shape[1] != span.d:
-        raise ValueError(f"T has {T.shape[1]} features where the points have {span.d}.")
+    span, T = _arguments(X, T)
     c = span.teacher_coordinates(z)
     _refuse_inconsistent(span, c, np.asarray(z, dtype=np.float64))
     norms = np.sqrt(np.concatenate([[0.0], np.cumsum(np.square(c))]))
@@ -201,17 +191,33 @@ def certified_shares(
             f"norm_bounds holds {bounds[low][0]:.6g}, below {norms[-1]:.6g}, the norm of what was learned."
         )
     proved = np.zeros((len(bounds), span.rank + 1))
+    for rows, C, logits in _prefix_logits(span, T, c, block):
+        proved += [_proved(span, T[rows], C, logits, norms, float(bound)) for bound in bounds]
+    multiples = np.divide(bounds, norms[-1], out=np.full(len(bounds), np.nan), where=norms[-1] > 0)
+    return CertifiedShares(
+        np.arange(1, span.n + 1), bounds, multiples, proved[:, span.ranks] / len(T), len(T), (LINEAR, EXACT)
+    )
+
+
+def _arguments(X: ArrayLike | Readings, T: ArrayLike) -> tuple[Readings, Array]:
+    span = X if isinstance(X, Readings) else Span(X)
+    T = _check.points(T, "T")
+    if T.shape[1] != span.d:
+        raise ValueError(f"T has {T.shape[1]} features where the points have {span.d}.")
+    return span, T
+
+
+def _prefix_logits(
+    span: Readings, T: Array, c: Array, block: int | None
+) -> Iterator[tuple[slice, Array, Array]]:
+    """Rows of T, their coordinates (m, r), and logits (m, r + 1) of the students of 0, 1, ..., r directions."""
     size = block if block is not None else max(1, CELLS // (span.rank + 1))
     for start in range(0, len(T), _check.count(size, "block")):
         rows = slice(start, start + size)
         C = span.coordinates(T[rows])
         logits = np.zeros((len(C), span.rank + 1))
         np.cumsum(C * c, axis=1, out=logits[:, 1:])
-        proved += [_proved(span, T[rows], C, logits, norms, float(bound)) for bound in bounds]
-    multiples = np.divide(bounds, norms[-1], out=np.full(len(bounds), np.nan), where=norms[-1] > 0)
-    return CertifiedShares(
-        np.arange(1, span.n + 1), bounds, multiples, proved[:, span.ranks] / len(T), len(T), (LINEAR, EXACT)
-    )
+        yield rows, C, logits
 
 
 def _proved(span: Readings, T: Array, C: Array, logits: Array, norms: Array, bound: float) -> Array:
