@@ -76,7 +76,27 @@ def test_points_with_answers_are_not_chosen_again_and_their_answers_may_help(poo
     )
     assert code == 0, error
     assert not set(picked(folder / "by.csv")) & set(first)
-    assert "Chosen by the answers bought so far" in (folder / "by.html").read_text()
+    page = (folder / "by.html").read_text()
+    for part in (
+        "Chosen by the answers bought so far",
+        "How are the points aligned?",
+        "Proved, provided that the teacher",
+    ):
+        assert part in page, part
+
+
+def test_answers_of_no_linear_teacher_prove_nothing_and_the_page_says_so(pool, run):
+    folder, X = pool
+    rows = "".join(f"d{i},{np.sin(5 * X[i]).sum():.17g}\n" for i in range(30))
+    (folder / "bought.csv").write_text("doc,z\n" + rows)
+    code, _, error = run(
+        "select", "pool.parquet", "--embedding", "v", "--id", "doc", "--budget", 4, "--given", "bought.csv",
+        "--teacher-logit", "z", "--out", "p.csv", "--report", "p.html",
+    )  # fmt: skip
+    assert code == 0, error
+    page = (folder / "p.html").read_text()
+    assert "No linear teacher gave these logits" in page
+    assert "Proved, provided" not in page
 
 
 def test_more_picks_than_directions_are_said(pool, run):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from limbeck.budget import Ranking
     from limbeck.data.pool import Pool
     from limbeck.data.tables import Table
+    from limbeck.theory import CertifiedShares
 
 EPILOG = """Examples:
 
@@ -149,11 +150,30 @@ def _page(
 
     from limbeck.budget import geometry
     from limbeck.pages.select import Job, page
+    from limbeck.theory import Span
 
+    student = None if logits is None else Span(X[known]).weights(logits)
     with messages().status("measuring the geometry"):
-        seen = geometry(X, rng=np.random.default_rng(seed))
+        direction = student if student is not None and student.any() else None
+        seen = geometry(X, direction=direction, rng=np.random.default_rng(seed))
+        proved = None if logits is None else _proved(X, known, logits, seed)
     count = 0 if known is None else len(known)
-    return page(Job(ranking, seen, pool.ids, count, logits is not None, {**sources, "seed": str(seed)}))
+    return page(
+        Job(ranking, seen, pool.ids, count, logits is not None, proved, {**sources, "seed": str(seed)})
+    )
+
+
+def _proved(X: Any, known: Any, logits: Any, seed: int) -> CertifiedShares | str:
+    """Share of the pool's answers that is proved, in a random order of the points; or why nothing is."""
+    import numpy as np
+
+    from limbeck.theory import certified_shares
+
+    order = np.random.default_rng([seed, 1]).permutation(len(known))
+    try:
+        return certified_shares(X[known[order]], logits[order], X)
+    except ValueError as error:
+        return str(error)
 
 
 def _write(out: Path, pool: Pool, ranking: Ranking) -> None:

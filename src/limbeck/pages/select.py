@@ -9,8 +9,10 @@ import numpy as np
 
 from limbeck.budget import Geometry, Ranking
 from limbeck.displays import selection as drawings
+from limbeck.displays.tail import TailDisplay
 from limbeck.pages._words import picture, share
 from limbeck.report import Facts, Grid, Page, Section
+from limbeck.theory import CertifiedShares
 
 SHOWN = 50
 ROUNDING = 1e-12
@@ -30,6 +32,8 @@ class Job:
     """Points that had answers already."""
     by_answers: bool
     """Whether their answers helped to choose."""
+    proved: CertifiedShares | str | None
+    """Share of the pool's answers proved by those bought, or why nothing is; None where none were given."""
     sources: Mapping[str, str]
     """How it was run."""
 
@@ -46,6 +50,7 @@ def page(job: Job) -> Page:
             _coverage(job),
             _expected(job),
             _scalings(job),
+            *_answered(job),
             Section("How it was run", parts=[Facts(job.sources)]),
         ],
         footer="No answer was used unless the page says so. Points chosen by geometry are no random sample: estimate "
@@ -123,11 +128,15 @@ def _expected(job: Job) -> Section:
     return Section("What would so many answers be worth?", text=text, parts=[grid])
 
 
+def _energy(left: float) -> str:
+    return f"{left:.3g}" if left > ROUNDING else "nothing"
+
+
 def _scalings(job: Job) -> Section:
     seen = job.geometry
     at = [int(np.argmin(np.abs(seen.budgets - k))) for k in (10, 50)]
     rows = [
-        (c.name, f"{c.effective_rank:.3g}", *(f"{c.energy_selected[i]:.3g}" for i in at))
+        (c.name, f"{c.effective_rank:.3g}", *(_energy(c.energy_selected[i]) for i in at))
         for c in seen.scalings
     ]
     columns = ("features", "effective rank", *(f"energy left after {seen.budgets[i]}" for i in at))
@@ -137,3 +146,40 @@ def _scalings(job: Job) -> Section:
         "geometry away. Whether a scaling suits your teacher, limbeck distill --report shows once there are answers."
     ]
     return Section("What would scaling the features do?", text=text, parts=[Grid(columns, rows)])
+
+
+def _answered(job: Job) -> list[Section]:
+    """What only the answers bought so far can show."""
+    sections = []
+    tail, proved = job.geometry.scalings[0].tail, job.proved
+    if tail is not None:
+        caption = (
+            "p(θ): share of the pool at an angle of at least θ to the student of the answers so far, with a band "
+            "for all θ at once (Dvoretzky-Kiefer-Wolfowitz, 95 %)."
+        )
+        text = [
+            "The faster p(θ) falls, the fewer answers a linear teacher needs. The student stands in for the teacher: "
+            "from few answers it is a poor stand-in, whose own span flatters the angles of what it was asked."
+        ]
+        drawn = TailDisplay(tail, name="pool").plot().figure_
+        sections.append(Section("How are the points aligned?", text=text, parts=[picture(drawn, caption)]))
+    if isinstance(proved, str):
+        sections.append(Section("Which answers are proved?", "none", False, [proved]))
+    elif proved is not None:
+        sections.append(_proved(proved))
+    return sections
+
+
+def _proved(proved: CertifiedShares) -> Section:
+    names = [f"norm ≤ {m:.2g} of what was learned" for m in proved.multiples]
+    drawn = drawings.certified(proved.n, list(proved.shares), names)
+    caption = (
+        f"Share of the pool's {proved.points} answers that is proved after 1, 2, ... of the answers bought, in "
+        "a random order, for several bounds on the norm of the teacher's weights in this metric, intercept included."
+    )
+    text = [
+        f"Proved, provided that {' and '.join(proved.assumptions)}. The bound on the norm is seldom known: the "
+        "least it can be is the norm of what was learned, where the last answer proves everything by assumption."
+    ]
+    at = f"{share(float(proved.shares[-1, -1]))} at {proved.multiples[-1]:.2g} times the norm"
+    return Section("Which answers are proved?", at, text=text, parts=[picture(drawn, caption)])
