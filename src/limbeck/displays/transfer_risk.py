@@ -11,8 +11,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
-from sklearn.base import clone
-from sklearn.utils import _safe_indexing
 
 from limbeck.displays.style import BLUE, GREEN, ORANGE, PURPLE, SKY, house_style, new_figure
 from limbeck.labels import from_probabilities
@@ -87,6 +85,9 @@ class TransferRiskDisplay:
         confidence : float
             Of Wilson's interval for each student's risk.
         """
+        from sklearn.base import clone  # slow to import, needed here only
+        from sklearn.utils import _safe_indexing
+
         given = np.asarray(teacher_proba)
         sizes = np.asarray(_sizes(len(given)) if n is None else n)
         predictions = [

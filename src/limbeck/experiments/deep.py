@@ -23,7 +23,7 @@ class Deep(Experiment):
 
     name = "deep"
     title = "deep students: trajectories, the leak of the start, imbalance"
-    repeats, quick_repeats, block = 20, 4, 4
+    repeats, quick_repeats, block = 20, 2, 4
     defaults = {"d": 60, "n": 15, "start": 0.01}  # noqa: RUF012
 
     def check(self, settings: Settings) -> None:
