@@ -110,22 +110,29 @@ def distill(
     in_blocks = streamed.wanted(table, stream, memory)
     if scheduler != "local" and not in_blocks:
         raise UserError("--scheduler shares out a table that is read in blocks: give --stream too.")
+    if scheduler != "local" and answers is not None:
+        raise UserError(
+            "--scheduler cannot help with --answers: the answered points are learned from at once."
+        )
     if in_blocks and answers is None:
         if report is not None:
             raise UserError("--report draws curves from all rows at once: leave it out, or --at-once.")
+        if evidence:
+            raise UserError("--evidence keeps all points learned from: leave it out, or --at-once.")
         streamed.in_blocks(
             table, chosen, identifier, teacher, recipe, out=out, held_out=held_out, seed=seed,
             scheduler=scheduler, jobs=options.threads(jobs),
         )  # fmt: skip
         return
-    if in_blocks and answers is not None and identifier is not None:
-        pool = streamed.answered_only(table, chosen, identifier, answers)
-    else:
+    if answers is None or identifier is None:
         pool = read_pool(points, chosen, identifier, most_terms=vocabulary)
-    if answers is None:
         rows, replies = np.arange(len(pool.ids)), answers_in(said, teacher)
     else:
-        assert identifier is not None
+        pool = (
+            streamed.answered_only(table, chosen, identifier, answers)
+            if in_blocks
+            else read_pool(points, chosen, identifier, most_terms=vocabulary)
+        )
         answered = joined(pool, points, said, teacher, identifier)
         rows, replies = answered.rows, answered.answers
     learn, rate = _split(len(rows), held_out, seed)
@@ -141,12 +148,12 @@ def distill(
         rows=f"{len(pool.ids)} points, {len(rows)} answered",
         seed=str(seed),
     )
+    described = {"table": pool.features.to_json(), "scale": recipe.scale}
+    if evidence:  # refused, if it must be, before the curves are drawn
+        described["evidence"] = Evidence.of(made).to_json()
     page = None
     if report is not None:
         page = _page(pool, X, rows, replies, learn, rate, made, recipe, repeats, seed, sources)
-    described = {"table": pool.features.to_json(), "scale": recipe.scale}
-    if evidence:
-        described["evidence"] = Evidence.of(made).to_json()
     save(made.student(), out, provenance=sources, features=described)
     if report is not None and page is not None:
         from limbeck.report import write
