@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import owens_t
 
+from limbeck.budget._leading import TIED
 from limbeck.budget.pool import Pool
-from limbeck.budget.select import TIED, SpanSelection, rows_given
+from limbeck.budget.select import SpanSelection, rows_given
 from limbeck.theory import Span, _check
 from limbeck.theory._check import Array
 from limbeck.theory._factor import row_norms

@@ -196,6 +196,10 @@ class Points:
         for block in self._blocks:
             yield block.X
 
+    def groups(self) -> Iterator[Group]:
+        """Groups of blocks, in order: what one task works on."""
+        return self._blocks.groups()
+
     def rows(self, indices: np.ndarray) -> Matrix:
         """Points of these rows, (m, d), each from the block it is in."""
         size = self._blocks.size
@@ -217,6 +221,12 @@ class Group:
     """What to read from; None where the blocks are held."""
     held: tuple[Block, ...]
     """The blocks, where they are held."""
+
+    @property
+    def rows(self) -> slice:
+        """Which they are; past the last of the pool there are none."""
+        many = sum(map(len, self.held)) if self.blocks is None else GROUP * self.blocks.size
+        return slice(self.first, self.first + many)
 
     def __iter__(self) -> Iterator[Block]:
         if self.blocks is None:
@@ -314,9 +324,10 @@ def finite(X: Matrix, first: int, name: str) -> Matrix:
     if X.dtype.kind != "f" or X.dtype.itemsize not in (4, 8) or not X.dtype.isnative:
         X = X.astype(np.float32 if X.dtype == np.float16 else np.float64)
     values = X.data if issparse(X) else X
-    # One sum tells of any: only an overflow makes the second look at every number needed for nothing.
+    # The sums of the rows tell of any: only an overflow makes the second look at every number needed for nothing.
     with np.errstate(over="ignore", invalid="ignore"):
-        sound = np.isfinite(values.sum(dtype=np.float64))
+        sums = values if values.ndim == 1 else values @ np.ones(values.shape[1], dtype=values.dtype)
+        sound = np.isfinite(sums.sum(dtype=np.float64))
     if not sound and not (good := np.isfinite(values)).all():
         at = np.argwhere(~good)[0]
         row, column = (axis[at[0]] for axis in X.tocoo().coords) if issparse(X) else at
