@@ -21,6 +21,7 @@ from scipy.special import owens_t
 from limbeck.budget._leading import TIED
 from limbeck.budget.pool import Pool
 from limbeck.budget.select import SpanSelection, rows_given
+from limbeck.engine import Engine
 from limbeck.theory import Span, _check
 from limbeck.theory._check import Array
 from limbeck.theory._factor import row_norms
@@ -49,7 +50,9 @@ class AnswerSelection:
         self.reference = _check.count(reference, "reference")
         self.candidates = _check.count(candidates, "candidates", 2)
 
-    def query(self, X: Any, n: int, given: ArrayLike, logits: ArrayLike) -> np.ndarray:
+    def query(
+        self, X: Any, n: int, given: ArrayLike, logits: ArrayLike, *, at: Engine | None = None
+    ) -> np.ndarray:
         """Rows to label next, best first, (n,) of int.
 
         Parameters
@@ -62,6 +65,8 @@ class AnswerSelection:
             Rows that are labelled, at least one.
         logits : array_like, shape (k,)
             The teacher's answers there.
+        at : Engine, optional
+            As `SpanSelection.rank` has it.
 
         Returns
         -------
@@ -73,7 +78,7 @@ class AnswerSelection:
         ValueError
             As `SpanSelection.rank` does, or if there are no answers: use `SpanSelection` for the first.
         """
-        pool = Pool(X)
+        pool = Pool(X, at=at)
         given = rows_given(given, pool.n)
         if len(given) == 0:
             raise ValueError(
@@ -86,7 +91,7 @@ class AnswerSelection:
         rows = open_rows
         if len(open_rows) > self.candidates:
             half = self.candidates // 2
-            ranked = SpanSelection().query(X, max(n, half), given)
+            ranked = SpanSelection().query(X, max(n, half), given, at=at)
             rows = np.union1d(ranked[:half], rng.permutation(open_rows)[:half])
             rows = np.setdiff1d(rows, pool.zeros)
         reference = np.sort(rng.permutation(np.setdiff1d(np.arange(pool.n), pool.zeros))[: self.reference])
@@ -98,7 +103,7 @@ class AnswerSelection:
         if len(chosen) == n:
             return chosen
         known = np.concatenate([given, chosen])
-        return np.concatenate([chosen, SpanSelection().query(X, n - len(chosen), known)])
+        return np.concatenate([chosen, SpanSelection().query(X, n - len(chosen), known, at=at)])
 
 
 def _least(X: Array, z: Array, C: Array, T: Array, own: np.ndarray, n: int) -> list[int]:

@@ -22,6 +22,7 @@ from limbeck.budget._kernel_residuals import KernelResiduals
 from limbeck.budget._leading import NOISE, TIED, Floor, Leaders, tied
 from limbeck.budget._residuals import LinearResiduals, Residuals
 from limbeck.budget.pool import KernelPool, Pool
+from limbeck.engine import Engine
 from limbeck.theory import _check
 from limbeck.theory._check import Array
 
@@ -73,9 +74,12 @@ class SpanSelection:
     Notes
     -----
     The scores obey a rank-one recursion (`limbeck.budget._residuals`): a pick costs two matrix-vector products with
-    the pool in its own dtype, in one pass. The leading rows are scored afresh in float64 before one is picked; if
-    that disagrees with the recursion, or the energy fell so far that rounding would show, all scores are computed
-    afresh, which costs two products with a d x d matrix. Memory: some numbers a row and two d x d matrices.
+    the pool in its own dtype. An array takes one pass a pick. A pool that has to be read foresees the next picks among
+    a random sample and the rows that led lately, multiplies by all their directions in one pass, and takes those that
+    turn out to lead: the same ranking from some third of the passes. The leading rows are scored afresh in float64
+    before one is picked; if that disagrees with the recursion, or the energy fell so far that rounding would show, all
+    scores are computed afresh, which costs two products with a d x d matrix. Memory: some numbers a row and a few
+    d x d matrices.
 
     Gains equal to within 1e-9 are ties: of these the longest residual is taken, of those the lowest index. The order
     depends on nothing but the pool.
@@ -103,12 +107,20 @@ class SpanSelection:
         self.reference = _check.count(reference, "reference")
         self.tol = None if tol is None else _check.number(tol, "tol", above=0.0, below=1.0)
 
-    def query(self, X: Any, n: int, given: ArrayLike | None = None) -> np.ndarray:
+    def query(
+        self, X: Any, n: int, given: ArrayLike | None = None, *, at: Engine | None = None
+    ) -> np.ndarray:
         """Rows to label, best first, (n,) of int; see `rank`."""
-        return self.rank(X, n, given).indices
+        return self.rank(X, n, given, at=at).indices
 
     def rank(
-        self, X: Any, n: int, given: ArrayLike | None = None, *, weight: ArrayLike | None = None
+        self,
+        X: Any,
+        n: int,
+        given: ArrayLike | None = None,
+        *,
+        weight: ArrayLike | None = None,
+        at: Engine | None = None,
     ) -> Ranking:
         """Order the pool by what each label would add to those before it.
 
@@ -122,6 +134,8 @@ class SpanSelection:
             Rows that are labelled already: projected out first, and not picked.
         weight : array_like, shape (n_pool,), optional
             How much each row counts in the energy, >= 0. Default: all alike. See `undecided`.
+        at : Engine, optional
+            Where `limbeck.data.blocks.Points` are read and worked on. Default: this thread.
 
         Returns
         -------
@@ -133,7 +147,7 @@ class SpanSelection:
             If the pool cannot be used (row and column named), ``given`` is out of range or doubled, or more
             picks are asked for than there are rows left.
         """
-        pool = self._pool(X)
+        pool = self._pool(X, at)
         given = rows_given(given, pool.n)
         n = _check.count(n, "n")
         if n > pool.n - len(given):
@@ -149,9 +163,9 @@ class SpanSelection:
             order.take(_Round(left, order.open, self._tol(pool)))
         return order.ranking()
 
-    def _pool(self, X: Any) -> Pool | KernelPool:
+    def _pool(self, X: Any, at: Engine | None) -> Pool | KernelPool:
         if self.kernel is None:
-            return Pool(_narrow(X), unit=self.unit_rows)
+            return Pool(_narrow(X), unit=self.unit_rows, at=at)
         return KernelPool(X, self.kernel, unit=self.unit_rows, reference=self.reference)
 
     def _residuals(self, pool: Pool | KernelPool, weight: Array, given: np.ndarray) -> Residuals:
