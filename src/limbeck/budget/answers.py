@@ -42,7 +42,8 @@ class AnswerSelection:
     reference : int
         Rows on which disagreement is counted, drawn with a fixed seed.
     candidates : int
-        Rows that may be picked: the first half by `SpanSelection`, the others drawn with a fixed seed.
+        Rows that may be picked: as many as there are features, at most half, by `SpanSelection`; the others drawn
+        with a fixed seed.
         With all rows in both the cost is a pool x pool matrix of numbers a pick.
     """
 
@@ -91,8 +92,8 @@ class AnswerSelection:
         rows = open_rows
         if len(open_rows) > self.candidates:
             half = self.candidates // 2
-            ranked = SpanSelection().query(X, max(n, half), given, at=at)
-            rows = np.union1d(ranked[:half], rng.permutation(open_rows)[:half])
+            ranked = SpanSelection().query(X, max(n, min(half, pool.d)), given, at=at)[:half]
+            rows = np.union1d(ranked, rng.permutation(open_rows)[: self.candidates - len(ranked)])
             rows = np.setdiff1d(rows, pool.zeros)
         reference = np.sort(rng.permutation(np.setdiff1d(np.arange(pool.n), pool.zeros))[: self.reference])
         # Rows at unit length have answers over their length.
