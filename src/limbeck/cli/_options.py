@@ -77,6 +77,9 @@ Jobs = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
 Report = Annotated[Path | None, typer.Option(metavar="HTML", help="Write a report, one self-contained page.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Keep what a run that stopped had finished, and do the rest.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,7 @@ def distil_blocks(
     seed: int = 0,
     at: Engine | None = None,
     advance: Callable[[str], None] = lambda what: None,
+    kept: passes.Kept | None = None,
 ) -> Streamed:
     """Learn a student from rows that are read a block at a time, a few times over.
 
@@ -120,6 +122,8 @@ def distil_blocks(
         Where the work is done. Default: a thread of this process.
     advance : callable
         Told what is being done after every group of blocks.
+    kept : Journal, optional
+        Where the results of passes are kept, for a run that may be killed; see `limbeck.data.unfinished`.
 
     Returns
     -------
@@ -135,15 +139,20 @@ def distil_blocks(
     if at is None:
         with engine() as here:
             return distil_blocks(
-                blocks, teacher, recipe, held_out=held_out, seed=seed, at=here, advance=advance
+                blocks, teacher, recipe, held_out=held_out, seed=seed, at=here, advance=advance, kept=kept
             )
     _check_recipe(recipe, blocks, teacher)
     reading = passes.Reading(teacher, recipe.fit_intercept, None, held_out, seed)
-    work = _Work(blocks, reading, at, advance)
+    work = _Work(blocks, reading, at, advance, kept)
     if not blocks.sparse:
         work.passes += recipe.scale != "none"
         scaling = scaling_of(
-            blocks, recipe.scale, at, points=reading.points, advance=lambda: advance("scaling")
+            blocks,
+            recipe.scale,
+            at,
+            points=reading.points,
+            advance=lambda: advance("scaling"),
+            kept=kept,
         )
         work.reading = replace(reading, scaling=scaling)
     inner, n, solved = _learned(work, recipe)
@@ -156,9 +165,14 @@ class _Work:
     """Passes over the same rows, counted."""
 
     def __init__(
-        self, blocks: Blocks, reading: passes.Reading, at: Engine, advance: Callable[[str], None]
+        self,
+        blocks: Blocks,
+        reading: passes.Reading,
+        at: Engine,
+        advance: Callable[[str], None],
+        kept: passes.Kept | None,
     ) -> None:
-        self.blocks, self.reading, self.at, self.advance = blocks, reading, at, advance
+        self.blocks, self.reading, self.at, self.advance, self.kept = blocks, reading, at, advance, kept
         self.passes = 0
 
     def total(
@@ -171,6 +185,7 @@ class _Work:
             self.at,
             add=add,
             advance=lambda: self.advance(what),
+            kept=self.kept if rows is None else None,
         )
 
 
@@ -202,6 +217,7 @@ def scaling_of(
     *,
     points: Callable[[Block], Array] = passes.every_row,
     advance: Callable[[], None] = lambda: None,
+    kept: passes.Kept | None = None,
 ) -> Scaling:
     """`Scaling.of` all rows, block by block: one pass for a mean or second moment, none for ``none``.
 
@@ -215,16 +231,16 @@ def scaling_of(
         The rows of a block that count, in float64.
     advance : callable
         Told after every group of blocks.
+    kept : Journal, optional
+        As `distil_blocks` has it.
     """
     if kind == "none":
         return Scaling.of(np.ones((1, blocks.d)), "none")
-    if kind == "sharpen":
-        triangle = passes.total(blocks, passes.PointTriangle(points), at, add=passes.stacked, advance=advance)
-        return Scaling.of(triangle, "sharpen")  # it has the rows' second moment
+    total = partial(passes.total, blocks, engine=at, advance=advance, kept=kept)
+    if kind == "sharpen":  # a triangular factor of the rows has their second moment
+        return Scaling.of(total(passes.PointTriangle(points), add=passes.stacked), "sharpen")
     about = np.asarray(next(iter(blocks)).X[:256], dtype=np.float64).mean(axis=0)
-    n, first, second = passes.total(
-        blocks, passes.Moments(points, about), at, add=passes.added, advance=advance
-    )
+    n, first, second = total(passes.Moments(points, about), add=passes.added)
     spread = np.sqrt(np.maximum(second / n - np.square(first / n), 0.0))
     constant = spread <= 10 * np.finfo(np.float64).eps * np.maximum(np.abs(about), spread)
     return Scaling(kind, about + first / n, 1.0 / np.where(constant, 1.0, spread))
