@@ -49,8 +49,10 @@ class Unfinished:
                     f"The finished parts of {out} were made from another student or table: --overwrite starts anew."
                 )
             return
+        if self.folder.exists():  # parts without an origin: a kill came while they were being removed
+            shutil.rmtree(self.folder)
         with self.full_disk_named():
-            self.folder.mkdir(exist_ok=True)
+            self.folder.mkdir()
             write_json(manifest, dict(origin))
 
     def has(self, first: int) -> bool:
