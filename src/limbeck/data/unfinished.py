@@ -52,12 +52,14 @@ class Kept:
                     f"The finished parts of {out} were made from another student or table, or with other options: "
                     "--overwrite starts anew."
                 )
+        elif self.folder.exists():  # parts without an origin: a kill came while they were being removed
+            shutil.rmtree(self.folder)
 
     def _write(self, path: Path, data: bytes) -> None:
         """Put a file on disk, whole; the folder is there from the first one on."""
         with self._full_disk_named():
             if not self._manifest.exists():
-                self.folder.mkdir(exist_ok=True)
+                self.folder.mkdir()
                 write_json(self._manifest, self._origin)
             write_whole(path, data)
 
