@@ -84,17 +84,19 @@ def tried(
     except Hang:
         return [], f"no answer within {PATIENCE} s"
     except (ValueError, TypeError, ArithmeticError, UserError) as error:
-        return ["refused"], _not_meant(error) or _changed(before, call.arguments)
+        return ["refused"], _leaked(leaked) or _not_meant(error) or _changed(before, call.arguments)
     except Exception as error:
         return [], f"{type(error).__name__}: {error}"
-    if leaked:
-        return [], f"{leaked[0].category.__name__}: {leaked[0].message}"
-    wrong = _changed(before, call.arguments) or _not_numbers(result, call.undefined)
+    wrong = _leaked(leaked) or _changed(before, call.arguments) or _not_numbers(result, call.undefined)
     if wrong is None and call.wrong is not None:
         with np.errstate(all="ignore"):
             wrong = _compared(call, result)
         return ["answered", "checked"], wrong
     return ["answered"], wrong
+
+
+def _leaked(warned: list[warnings.WarningMessage]) -> str | None:
+    return f"{warned[0].category.__name__}: {warned[0].message}" if warned else None
 
 
 def _compared(call: Call, result: Any) -> str | None:

@@ -233,7 +233,14 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
             and first.itemsize < 8
         ):
             return {"teacher_proba": first[kept]}
-        return {"teacher_logits": logs[kept] / self.temperature}
+        with np.errstate(over="ignore"):
+            divided = logs[kept] / self.temperature
+        if np.isinf(divided[np.isfinite(logs[kept])]).any():
+            raise ValueError(
+                f"temperature = {self.temperature:g} takes the teacher's logits out of the range of floating point: "
+                "choose a larger one."
+            )
+        return {"teacher_logits": divided}
 
     def _split(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows to learn from and rows held out, each in order."""
