@@ -20,6 +20,7 @@ from limbeck.students import _teachers
 from limbeck.students.linearity import Linearity
 from limbeck.students.metrics import agreement_interval
 from limbeck.students.soft_label import SoftLabelClassifier
+from limbeck.theory import _check
 from limbeck.theory.risk import Interval
 
 ONLY = "teacher"
@@ -179,9 +180,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         return self
 
     def _check_parameters(self) -> None:
-        T = self.temperature
-        if not isinstance(T, Real) or isinstance(T, bool) or not 0 < T < np.inf:
-            raise ValueError(f"temperature must be a positive number, got {T!r}.")
+        _check.number(self.temperature, "temperature", above=0.0)
         if self.combine not in ("logits", "probabilities"):
             raise ValueError(f'combine must be "logits" or "probabilities", got {self.combine!r}.')
         if self.answers not in ("auto", *_teachers.METHODS):
