@@ -62,6 +62,15 @@ Scheduler = Annotated[
         metavar="ADDRESS", help="local, or a Dask scheduler: tcp://host:8786. The results are the same."
     ),
 ]
+Stream = Annotated[
+    bool | None,
+    typer.Option(
+        "--stream/--at-once", help="Read the table in blocks, a few times over.", show_default="by --memory"
+    ),
+]
+Memory = Annotated[
+    float, typer.Option(metavar="GIB", help="Stream if four copies of the table would not fit in this.")
+]
 Jobs = Annotated[
     int | None,
     typer.Option(min=1, help="Threads, where local; the results are the same.", show_default="all cores"),

@@ -1,4 +1,4 @@
-"""``limbeck distill`` for tables that do not fit memory: when, and how."""
+"""Tables that do not fit memory: when they are read in blocks, and ``limbeck distill`` from them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from limbeck.data.answers import Teacher
     from limbeck.data.features import Features
     from limbeck.data.pool import Pool
+    from limbeck.data.sources import StoredPool
+    from limbeck.data.tables import Table
     from limbeck.students.streaming import Streamed
     from limbeck.students.study import Recipe
 
@@ -34,6 +36,27 @@ def wanted(table: Path, stream: bool | None, memory: float) -> bool:
             raise UserError(f"{table} is a folder of tables, which is read in blocks: leave out --at-once.")
         return stream
     return table.is_dir() or COPIES * table.stat().st_size > memory * 2**30
+
+
+def check_scheduler(scheduler: str, stream: bool) -> None:
+    """Refuse a cluster that would have nothing to do."""
+    if scheduler != "local" and not stream:
+        raise UserError("--scheduler shares out a table that is read in blocks: give --stream too.")
+
+
+def opened(
+    path: Path, table: Table, chosen: Features, identifier: str | None, stream: bool, vocabulary: int
+) -> Pool | StoredPool:
+    """The points of a table: read now, or when they are asked for."""
+    if not stream:
+        from limbeck.data.pool import read_pool
+
+        return read_pool(table, chosen, identifier, most_terms=vocabulary)
+    from limbeck.data.sources import StoredPool
+
+    if chosen.text is not None:
+        raise UserError("--text makes sparse points, which are read at once: leave out --stream.")
+    return StoredPool(path.absolute(), chosen, identifier)
 
 
 def in_blocks(

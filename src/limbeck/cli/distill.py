@@ -69,17 +69,8 @@ def distill(
         ),
     ] = False,
     report: options.Report = None,
-    stream: Annotated[
-        bool | None,
-        typer.Option(
-            "--stream/--at-once",
-            help="Read the table in blocks, a few times over.",
-            show_default="by --memory",
-        ),
-    ] = None,
-    memory: Annotated[
-        float, typer.Option(metavar="GIB", help="Stream if four copies of the table would not fit in this.")
-    ] = 4.0,
+    stream: options.Stream = None,
+    memory: options.Memory = 4.0,
     scheduler: options.Scheduler = "local",
     jobs: options.Jobs = None,
     seed: options.Seed = 0,
@@ -108,8 +99,7 @@ def distill(
     taken = [*([] if identifier is None else [identifier]), *(teacher.columns if answers is None else ())]
     chosen = options.features_of(points, features, embedding, text, taken=taken)
     in_blocks = streamed.wanted(table, stream, memory)
-    if scheduler != "local" and not in_blocks:
-        raise UserError("--scheduler shares out a table that is read in blocks: give --stream too.")
+    streamed.check_scheduler(scheduler, in_blocks)
     if scheduler != "local" and answers is not None:
         raise UserError(
             "--scheduler cannot help with --answers: the answered points are learned from at once."

@@ -235,13 +235,31 @@ class CrossEntropy:
 class Moments:
     """n, sum and sum of squares of the features about a point near their mean; their largest size is no sum."""
 
-    reading: Reading
+    points: Callable[[Block], Array]
+    """Rows that count, in float64."""
     about: Array
 
     def __call__(self, block: Block) -> Sums:
         """Sums of one block."""
-        X = self.reading.points(block) - self.about
+        X = self.points(block) - self.about
         return len(X), X.sum(axis=0), np.square(X).sum(axis=0)
+
+
+@dataclass(frozen=True)
+class PointTriangle:
+    """Triangular factor of the features."""
+
+    points: Callable[[Block], Array]
+    """Rows that count, in float64."""
+
+    def __call__(self, block: Block) -> Array:
+        """Factor of one block."""
+        return _triangle(self.points(block))
+
+
+def every_row(block: Block) -> Array:
+    """The points of a block in float64."""
+    return np.asarray(block.X, dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from limbeck.data.answers import Teacher
-from limbeck.data.blocks import Blocks, block_rows
+from limbeck.data.blocks import Block, Blocks, block_rows
 from limbeck.engine import Engine, engine
 from limbeck.labels import Array
 from limbeck.records import UserError
@@ -140,7 +140,12 @@ def distil_blocks(
     _check_recipe(recipe, blocks, teacher)
     reading = passes.Reading(teacher, recipe.fit_intercept, None, held_out, seed)
     work = _Work(blocks, reading, at, advance)
-    work.reading = replace(reading, scaling=_scaling(work, recipe.scale))
+    if not blocks.sparse:
+        work.passes += recipe.scale != "none"
+        scaling = scaling_of(
+            blocks, recipe.scale, at, points=reading.points, advance=lambda: advance("scaling")
+        )
+        work.reading = replace(reading, scaling=scaling)
     inner, n, solved = _learned(work, recipe)
     made = Distilled(inner, work.reading.scaling)
     agreement, tail = _rated(work, made, n) if held_out else (None, None)
@@ -181,8 +186,6 @@ def _check_recipe(recipe: Recipe, blocks: Blocks, teacher: Teacher) -> None:
         raise UserError(
             "Hard labels that can be separated have no student at alpha = 0: give alpha a number above 0."
         )
-    if recipe.scale not in ("none", "standard"):
-        raise UserError(f"scale = {recipe.scale} needs all rows at once. Read in blocks: none or standard.")
     if recipe.scale != "none" and blocks.sparse:
         raise UserError("Sparse rows are taken as they are: scale = none.")
     if blocks.d > MOST_UNKNOWNS:
@@ -192,13 +195,36 @@ def _check_recipe(recipe: Recipe, blocks: Blocks, teacher: Teacher) -> None:
         )
 
 
-def _scaling(work: _Work, kind: str) -> Scaling | None:
-    if work.blocks.sparse:
-        return None
+def scaling_of(
+    blocks: Blocks,
+    kind: str,
+    at: Engine,
+    *,
+    points: Callable[[Block], Array] = passes.every_row,
+    advance: Callable[[], None] = lambda: None,
+) -> Scaling:
+    """`Scaling.of` all rows, block by block: one pass for a mean or second moment, none for ``none``.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        Dense points.
+    kind : {"none", "standard", "sharpen"}
+    at : Engine
+    points : callable
+        The rows of a block that count, in float64.
+    advance : callable
+        Told after every group of blocks.
+    """
     if kind == "none":
-        return Scaling.of(np.ones((1, work.blocks.d)), "none")
-    about = np.asarray(next(iter(work.blocks)).X[:256], dtype=np.float64).mean(axis=0)
-    n, first, second = work.total("scaling", passes.Moments(work.reading, about))
+        return Scaling.of(np.ones((1, blocks.d)), "none")
+    if kind == "sharpen":
+        triangle = passes.total(blocks, passes.PointTriangle(points), at, add=passes.stacked, advance=advance)
+        return Scaling.of(triangle, "sharpen")  # it has the rows' second moment
+    about = np.asarray(next(iter(blocks)).X[:256], dtype=np.float64).mean(axis=0)
+    n, first, second = passes.total(
+        blocks, passes.Moments(points, about), at, add=passes.added, advance=advance
+    )
     spread = np.sqrt(np.maximum(second / n - np.square(first / n), 0.0))
     constant = spread <= 10 * np.finfo(np.float64).eps * np.maximum(np.abs(about), spread)
     return Scaling(kind, about + first / n, 1.0 / np.where(constant, 1.0, spread))
