@@ -255,6 +255,8 @@ def _chosen(X: Any, student: SoftLabelClassifier, at: Engine | None) -> np.ndarr
 def _pilot(X: Any, answers: SoftLabels | ArrayLike, rows: ArrayLike | None, audit: ArrayLike | None) -> Pilot:
     labels = answers if isinstance(answers, SoftLabels) else from_logits(answers)
     at = np.arange(len(labels)) if rows is None else _indices(rows, "rows", X.shape[0])
+    if len(labels) > X.shape[0]:
+        raise ValueError(f"There are {len(labels)} answers and {X.shape[0]} rows in the pool.")
     if len(at) != len(labels):
         raise ValueError(f"rows names {len(at)} rows and there are {len(labels)} answers.")
     where = {row: position for position, row in enumerate(at.tolist())}
