@@ -2,9 +2,10 @@ r"""
 Where the paper slips
 =====================
 
-The paper's theorems hold when checked. These places do not, or say less than they seem to; limbeck computes the right thing
-and this page runs a counterexample to each, the same ones that ``limbeck reproduce theorems`` and the test suite run. The last
-number is by how much the printed claim fails; above zero refutes it.
+The paper's theorems hold when checked. These places do not, or say less than they seem to; limbeck computes
+the right thing and this page runs a counterexample to each, the same ones that ``limbeck reproduce
+theorems`` and the test suite run. The last number is by how much the printed claim fails; above zero
+refutes it.
 """
 
 import textwrap
@@ -12,7 +13,17 @@ import textwrap
 import numpy as np
 
 from limbeck.displays.style import BLUE, CYCLE, ORANGE, PURPLE, house_style, new_figure
-from limbeck.experiments import ERRATA
+from limbeck.experiments import ERRATA, three_clusters
+from limbeck.labels import from_probabilities
+from limbeck.theory import (
+    EmpiricalTail,
+    Span,
+    disagreement,
+    learning_curve,
+    polynomial_bound,
+    transfer_risk_bound,
+    unsigned_angle,
+)
 
 for erratum in ERRATA:
     cases, failure = erratum.counterexample(np.random.default_rng(0), 12)
@@ -23,12 +34,11 @@ for erratum in ERRATA:
 # Corollary 2 with a factor
 # -------------------------
 #
-# The paper allows :math:`p(\theta) \le c\,(1 - \tfrac{2}{\pi}\theta)^\kappa` and multiplies its bound by :math:`c`. Its proof (22)
-# sets :math:`c = 1` and drops :math:`c^n`, while :math:`p(0) = 1` forces :math:`c \ge 1`: only :math:`c = 1` is sound. Every point at
-# 80 degrees, :math:`d = 60`, :math:`\kappa = 50`, hence :math:`c = 9^{50}`:
+# The paper allows :math:`p(\theta) \le c\,(1 - \tfrac{2}{\pi}\theta)^\kappa` and multiplies its bound by
+# :math:`c`. Its proof (22) sets :math:`c = 1` and drops :math:`c^n`, while :math:`p(0) = 1` forces :math:`c
+# \ge 1`: only :math:`c = 1` is sound. Every point at 80 degrees, :math:`d = 60`, :math:`\kappa = 50`, hence
+# :math:`c = 9^{50}`:
 
-from limbeck.theory import EmpiricalTail, polynomial_bound, transfer_risk_bound  # noqa: E402
-from limbeck.theory.chain import learning_curve  # noqa: E402
 
 d, kappa, rng = 60, 50, np.random.default_rng(0)
 tail = EmpiricalTail(np.full(2, np.radians(80.0)))
@@ -45,18 +55,16 @@ with house_style():
     ax.legend(loc="lower left")
 
 # %%
-# An upper bound that the risk crosses is none. Theorem 3 itself holds, and says nothing here: at these angles one good teaching
-# point cannot be had.
+# An upper bound that the risk crosses is none. Theorem 3 itself holds, and says nothing here: at these
+# angles one good teaching point cannot be had.
 #
 # More data, more risk
 # --------------------
 #
-# "Training on more data never hurts" is Lemma 1 for the *angle*. The introduction says it of the expected risk, and three tight
-# clusters in :math:`R^3` are enough to refute that. The angle falls from each number of labels to the next; the risk rises from
-# none to a fifth.
+# "Training on more data never hurts" is Lemma 1 for the *angle*. The introduction says it of the expected
+# risk, and three tight clusters in :math:`R^3` are enough to refute that. The angle falls from each number
+# of labels to the next; the risk rises from none to a fifth.
 
-from limbeck.experiments import three_clusters  # noqa: E402
-from limbeck.theory import Span, disagreement, unsigned_angle  # noqa: E402
 
 w_star, rng = np.array([1.0, 0, 0]), np.random.default_rng(1)
 risks, angles = [], []
@@ -77,10 +85,9 @@ with house_style():
 # Theorem 1 with rounded answers
 # ------------------------------
 #
-# :math:`n \ge d` labels recover the teacher from *exact* logits. Real teachers print probabilities with a few decimals; then
-# :math:`n = d` is the most fragile point, and a few more labels mend it.
+# :math:`n \ge d` labels recover the teacher from *exact* logits. Real teachers print probabilities with a
+# few decimals; then :math:`n = d` is the most fragile point, and a few more labels mend it.
 
-from limbeck.labels import from_probabilities  # noqa: E402
 
 d, sizes, rng = 100, (60, 80, 90, 100, 110, 125, 150, 200), np.random.default_rng(2)
 with house_style():

@@ -2,8 +2,9 @@ r"""
 1. What the student learns (Theorem 1)
 ======================================
 
-*Section 4.1.* Train a linear student from zero by gradient descent on the teacher's soft labels. It does not end at just
-any minimiser of the loss: it ends at the part of the teacher that lies in the span of the points it has seen,
+*Section 4.1.* Train a linear student from zero by gradient descent on the teacher's soft labels. It does
+not end at just any minimiser of the loss: it ends at the part of the teacher that lies in the span of the
+points it has seen,
 
 .. math::
 
@@ -11,8 +12,8 @@ any minimiser of the loss: it ends at the part of the teacher that lies in the s
    \hat w = \begin{cases} w_* & n \ge d \\ X^\top (X X^\top)^{-1} X w_* & n < d \end{cases}
    \tag{5, 6}
 
-(rows are points). So :math:`d` soft labels are enough for *all* of the teacher, and every label before that adds one
-direction of it. Hard labels never do this, however many there are.
+(rows are points). So :math:`d` soft labels are enough for *all* of the teacher, and every label before that
+adds one direction of it. Hard labels never do this, however many there are.
 
 The function is :class:`limbeck.theory.Span`: it factorises the points once, ``weights`` is Theorem 1, and
 ``prefix_weights`` gives the students of the first 1, 2, ... points without refitting.
@@ -34,8 +35,8 @@ student = span.weights(z)
 print(f"rank {span.rank}; the student is the teacher up to {np.abs(student - w_star).max():.0e}")
 
 # %%
-# Is this what training does? Each dot is a student *trained* on the cross-entropy of Eq. 1 by an optimiser that has never
-# heard of the theorem; the line is the projection.
+# Is this what training does? Each dot is a student *trained* on the cross-entropy of Eq. 1 by an optimiser
+# that has never heard of the theorem; the line is the projection.
 
 sizes = np.arange(1, n + 1)
 students = span.prefix_weights(span.coordinates(w_star), sizes)
@@ -56,6 +57,7 @@ with house_style():
 # %%
 # The curve bends down to an exact zero at :math:`n = d`: there is no "in the limit of many labels" here.
 #
-# What it rests on: a linear teacher, and its answers exact. Both matter. Labels rounded to three decimals are not exact, and
-# :math:`n = d` is then the most fragile point of all; a teacher that is not linear in these features has no :math:`w_*` to
-# find. See :doc:`/generated/errata/plot_errata` and :doc:`/guides/not-linear`.
+# What it rests on: a linear teacher, and its answers exact. Both matter. Labels rounded to three decimals
+# are not exact, and :math:`n = d` is then the most fragile point of all; a teacher that is not linear in
+# these features has no :math:`w_*` to find. See :doc:`/generated/errata/plot_errata` and
+# :doc:`/guides/not-linear`.

@@ -2,10 +2,10 @@ r"""
 3. Deep linear students (Theorem 2)
 ===================================
 
-*Section 4.1.* Write the student as a product of layers, :math:`w^\top = W_N \cdots W_1`. It can express nothing new, but it
-has to start away from zero, where every gradient vanishes, and what it starts with outside the span of the points is now
-*amplified*. Theorem 2: from balanced layers and a start small enough, the end is within :math:`\epsilon` of the shallow
-student,
+*Section 4.1.* Write the student as a product of layers, :math:`w^\top = W_N \cdots W_1`. It can express
+nothing new, but it has to start away from zero, where every gradient vanishes, and what it starts with
+outside the span of the points is now *amplified*. Theorem 2: from balanced layers and a start small enough,
+the end is within :math:`\epsilon` of the shallow student,
 
 .. math::
 
@@ -13,9 +13,10 @@ student,
    \;\Longrightarrow\; \|w(t) - \hat w\| \le \epsilon \text{ for all large } t.
    \tag{11, 15}
 
-limbeck goes one step further. With :math:`\varphi` the angle between :math:`w` and the span, :math:`\|w\| \sin^N\varphi` never
-changes along the flow, which gives not a ball but the *point*: :func:`limbeck.theory.deep_limit_details`. Theorem 2's own
-radius is :func:`limbeck.theory.theorem_2_radius`. The derivation is in :doc:`/how-it-works`.
+limbeck goes one step further. With :math:`\varphi` the angle between :math:`w` and the span, :math:`\|w\|
+\sin^N\varphi` never changes along the flow, which gives not a ball but the *point*:
+:func:`limbeck.theory.deep_limit_details`. Theorem 2's own radius is
+:func:`limbeck.theory.theorem_2_radius`. The derivation is in :doc:`/how-it-works`.
 """
 
 import numpy as np
@@ -53,5 +54,6 @@ with house_style():
     ax.legend(ncols=2)
 
 # %%
-# The leak shrinks only like the :math:`N`-th root of the start. The paper says that conditions (11) to (13) "do not pose
-# problems in practice"; for two layers that is so, for five a start of one thousandth still ends visibly off.
+# The leak shrinks only like the :math:`N`-th root of the start. The paper says that conditions (11) to (13)
+# "do not pose problems in practice"; for two layers that is so, for five a start of one thousandth still
+# ends visibly off.

@@ -2,9 +2,9 @@ r"""
 4. Data geometry in one function: p(θ)  (Figure 1)
 ==================================================
 
-*Section 4.2.* How fast a student learns depends on how the points lie about the teacher, and on nothing else. What counts is
-the angle between a random point and the teacher's axis, signs ignored, and the share of points at an angle of at least
-:math:`\theta`:
+*Section 4.2.* How fast a student learns depends on how the points lie about the teacher, and on nothing
+else. What counts is the angle between a random point and the teacher's axis, signs ignored, and the share
+of points at an angle of at least :math:`\theta`:
 
 .. math::
 
@@ -12,9 +12,10 @@ the angle between a random point and the teacher's axis, signs ignored, and the 
    p(\theta) = P_x\big[\bar\alpha(w_*, x) \ge \theta\big], \quad \theta \in [0, \pi/2].
    \tag{16, 17}
 
-Where :math:`p` falls quickly, points are easy: they lie along the teacher and far from its boundary. The functions are
-:func:`limbeck.theory.unsigned_angle` and the tails: :class:`limbeck.theory.PolynomialTail`, :class:`limbeck.theory.MarginTail`,
-and :class:`limbeck.theory.EmpiricalTail` for points you have, with its confidence band.
+Where :math:`p` falls quickly, points are easy: they lie along the teacher and far from its boundary. The
+functions are :func:`limbeck.theory.unsigned_angle` and the tails: :class:`limbeck.theory.PolynomialTail`,
+:class:`limbeck.theory.MarginTail`, and :class:`limbeck.theory.EmpiricalTail` for points you have, with its
+confidence band.
 """
 
 import numpy as np
@@ -49,8 +50,8 @@ for task in tasks.values():
 figure = figure_1(list(tasks), clouds, tails)
 
 # %%
-# Above: circles are the teacher's class 1, crosses its class 0, the dotted line its boundary. Below: :math:`p(\theta)` of the
-# 500 points, and of the law they come from. In Task B no point comes near the boundary, so :math:`p` reaches zero early; in
-# Task C many do.
+# Above: circles are the teacher's class 1, crosses its class 0, the dotted line its boundary. Below:
+# :math:`p(\theta)` of the 500 points, and of the law they come from. In Task B no point comes near the
+# boundary, so :math:`p` reaches zero early; in Task C many do.
 #
 # For points and a linear model of your own: ``limbeck.displays.TailDisplay.from_estimator(model, X).plot()``.

@@ -2,8 +2,9 @@ r"""
 6. Two kinds of task (Corollaries 1 and 2, Figure 2)
 ====================================================
 
-*Section 4.2.* Theorem 3 for two shapes of :math:`p(\theta)`. With an **angular margin**, a wedge about the boundary that no
-point enters, the risk falls exponentially; with a **polynomial** tail it falls like a power:
+*Section 4.2.* Theorem 3 for two shapes of :math:`p(\theta)`. With an **angular margin**, a wedge about the
+boundary that no point enters, the risk falls exponentially; with a **polynomial** tail it falls like a
+power:
 
 .. math::
 
@@ -15,8 +16,9 @@ point enters, the risk falls exponentially; with a **polynomial** tail it falls 
    p(\theta) \le \big(1 - \tfrac{2}{\pi}\theta\big)^\kappa \;\Rightarrow\; E[R] \le \frac{1 + (\log n)^\kappa}{n^\kappa}
    \tag{21}
 
-The functions are :func:`limbeck.theory.margin_bound` and :func:`limbeck.theory.polynomial_bound`. The paper's (21) has a factor
-:math:`c` on both sides; with :math:`c > 1` it is false (:doc:`/generated/errata/plot_errata`), so the function has none.
+The functions are :func:`limbeck.theory.margin_bound` and :func:`limbeck.theory.polynomial_bound`. The
+paper's (21) has a factor :math:`c` on both sides; with :math:`c > 1` it is false
+(:doc:`/generated/errata/plot_errata`), so the function has none.
 """
 
 import numpy as np
@@ -35,7 +37,8 @@ plane = {
 figure = figure_2(list(plane), [task.sample(500, rng=rng).X[:, ::-1] for task in plane.values()])
 
 # %%
-# The same three tasks in a thousand dimensions: what the corollaries promise (dashed) and what happens (solid).
+# The same three tasks in a thousand dimensions: what the corollaries promise (dashed) and what happens
+# (solid).
 
 n, d = np.arange(1, 61), 1000
 margin = MarginTask(beta, d)
@@ -55,5 +58,5 @@ with house_style():
     ax.legend(ncols=3, fontsize=7.5, loc="lower left")
 
 # %%
-# With the margin the student is *perfect* after a few labels, long before the bound says so: once its angle to the teacher is
-# below the margin no point is left to err on.
+# With the margin the student is *perfect* after a few labels, long before the bound says so: once its angle
+# to the teacher is below the margin no point is left to err on.

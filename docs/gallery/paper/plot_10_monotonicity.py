@@ -2,8 +2,8 @@ r"""
 10. Third factor: strong monotonicity (Figure 5)
 ================================================
 
-*Section 5.3.* Lemma 1 says that one more soft label never worsens the distilled student's angle. For other learners, ask how
-*often* it improves: the monotonicity index
+*Section 5.3.* Lemma 1 says that one more soft label never worsens the distilled student's angle. For other
+learners, ask how *often* it improves: the monotonicity index
 
 .. math::
 
@@ -11,8 +11,9 @@ r"""
    \tag{34}
 
 and set it beside the risk. The functions are :func:`limbeck.theory.monotonicity` for (34) and
-:func:`limbeck.theory.biased_angles`, which gives the angles of section 5.2's learners before and after one more point without
-a single vector. The setting is the paper's: :math:`\kappa = 1`, :math:`d = 100`, :math:`n = 5`.
+:func:`limbeck.theory.biased_angles`, which gives the angles of section 5.2's learners before and after one
+more point without a single vector. The setting is the paper's: :math:`\kappa = 1`, :math:`d = 100`,
+:math:`n = 5`.
 """
 
 import numpy as np
@@ -51,8 +52,8 @@ for q in ("fresh", "shared"):
             keep("biased" if delta else "distillation", delta, q if delta else "", risk, monotonicity(*lines))
 
 # %%
-# The paper does not say what its hard-target learner is, and its answer depends on it: a number of gradient steps, or the
-# maximum-margin limit, which does not move at all for a point beyond its margin.
+# The paper does not say what its hard-target learner is, and its answer depends on it: a number of gradient
+# steps, or the maximum-margin limit, which does not move at all for a point beyond its margin.
 
 for name, learner in (("hard-target-steps", HardTargetSteps(1000)), ("hard-target-limit", HardTargetLimit())):
     students, tied = [], []
@@ -69,12 +70,14 @@ for name, learner in (("hard-target-steps", HardTargetSteps(1000)), ("hard-targe
 
 # %%
 names = ("learner", "delta", "q", "risk", "stderr", "monotonicity", "monotonicity_stderr")
-figure = figure_5({name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)})
+figure = figure_5(
+    {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+)
 
 # %%
-# Learners with a higher index have a lower risk. Two panels, because the paper does not say whether :math:`q` is drawn anew
-# when the point is added; and its caption lists :math:`\delta` "from left to right" the wrong way round. With 4,000 hard-target
-# sets: ``limbeck reproduce figure-5``.
+# Learners with a higher index have a lower risk. Two panels, because the paper does not say whether
+# :math:`q` is drawn anew when the point is added; and its caption lists :math:`\delta` "from left to right"
+# the wrong way round. With 4,000 hard-target sets: ``limbeck reproduce figure-5``.
 #
-# That was the paper. Where it slips: :doc:`/generated/errata/plot_errata`. Its open question, whether the three factors also
-# govern networks: :doc:`/nonlinear`. With answers of your own: :doc:`/guides/index`.
+# That was the paper. Where it slips: :doc:`/generated/errata/plot_errata`. Its open question, whether the
+# three factors also govern networks: :doc:`/nonlinear`. With answers of your own: :doc:`/guides/index`.
