@@ -58,7 +58,7 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
     n_iter_ : int
         Newton steps of the final fit.
     n_features_in_ : int
-    feature_names_in_ : ndarray, shape (n_features_in_,)
+    feature_names_in_ : ndarray, shape (d,)
 
     Notes
     -----

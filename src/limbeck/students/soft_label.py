@@ -105,7 +105,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     gradient_ : float
         Largest entry of the gradient where the fit ended, relative to the features' mean size.
     n_features_in_ : int
-    feature_names_in_ : ndarray, shape (n_features_in_,)
+    feature_names_in_ : ndarray, shape (d,)
 
     Notes
     -----
