@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from sphinx.ext import autosummary
 from sphinx_gallery.scrapers import figure_rst
 
 import limbeck
@@ -48,6 +49,7 @@ html_theme_options = {
 
 # -- the reference --------------------------------------------------------------------------------
 autosummary_generate = True
+autosummary.WELL_KNOWN_ABBREVIATIONS = (*autosummary.WELL_KNOWN_ABBREVIATIONS, "Eq.")  # end no sentence
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc sections say it, with shapes
 numpydoc_show_class_members = False
