@@ -54,7 +54,7 @@ toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc sections say it, with shapes
 numpydoc_show_class_members = False
-numpydoc_validation_checks = {"GL06", "GL07", "PR02", "PR03", "PR05", "PR06", "PR10", "RT02", "SS03", "SS04"}
+numpydoc_validation_checks = {"GL06", "GL07", "PR02", "PR05", "PR06", "PR10", "RT02", "SS03", "SS04"}
 
 
 def escape_bars(app, what, name, obj, options, lines):
