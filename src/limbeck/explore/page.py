@@ -35,7 +35,7 @@ def attach(server: Flask) -> Dash:
     """Put the page on a Flask server; everything is served from this machine."""
     app = Dash(
         "limbeck.explore",
-        server=server,
+        server=server,  # pyright: ignore[reportArgumentType]
         assets_folder=str(Path(__file__).with_name("assets")),
         title="limbeck explore",
         update_title="",
@@ -92,7 +92,7 @@ def _update(
             if f"{name}-slider" in moved:
                 parameter = PARAMETERS[name]
                 texts[name] = parameter.written(parameter.stops[int(stop)])
-        before = from_query(query).view
+        before = from_query(str(query)).view
         reading = read(law, texts, before)
     view = reading.view
     controls = [
@@ -151,7 +151,7 @@ def _layout() -> html.Div:
                     html.H1("limbeck explore"),
                     html.P(
                         "What a linear student learns from a linear teacher's soft labels. Move a number: geometry, "
-                        "bounds, exact risk and the deep student's path follow. Everything is computed here, on this machine."
+                        "bounds, exact risk and the deep student's path follow. All of it is computed on this machine."
                     ),
                 ]
             ),

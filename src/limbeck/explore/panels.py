@@ -275,10 +275,11 @@ def _risk(
 
 def _means(risks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Mean, standard error and interval of each row."""
+    scale = np.where(risks.any(axis=1), risks.max(axis=1), 1.0)[:, None]  # squares of 1e-170 would vanish
     intervals = [expected_risk_interval(row) for row in risks]
     return (
         risks.mean(axis=1),
-        risks.std(axis=1, ddof=1) / np.sqrt(risks.shape[1]),
+        scale[:, 0] * (risks / scale).std(axis=1, ddof=1) / np.sqrt(risks.shape[1]),
         np.array([interval.low for interval in intervals]),
         np.array([interval.high for interval in intervals]),
     )
