@@ -191,6 +191,14 @@ def test_the_command_to_share_opens_the_same_view(page):
     assert page.url.endswith(View(n=12, start=0.5).to_query())
 
 
+def test_the_risk_without_sampling_is_computed_on_request_and_not_kept_for_another_view(page):
+    page.click("#exact")
+    expect(page.locator("#exactly")).to_contain_text("without sampling")
+    page.fill("#n", "14")
+    wait_for(page, "n = 14")
+    expect(page.locator("#exactly")).to_be_empty()
+
+
 def test_a_script_in_the_address_is_text(page, address):
     page.goto(page.url.partition("?")[0] + "?kappa=<img src=x onerror=alert(1)>&<b>=1")
     page.wait_for_selector("#kappa[aria-invalid=true]")

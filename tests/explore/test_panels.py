@@ -8,7 +8,7 @@ import pytest
 from limbeck.explore.figures import draw
 from limbeck.explore.panels import compute
 from limbeck.explore.view import PARAMETERS, View
-from limbeck.explore.words import TITLES, numbers, sentence
+from limbeck.explore.words import TITLES, exactly, numbers, sentence
 from limbeck.theory import PolynomialTask, expected_risk, polynomial_bound, transfer_risk_bound
 
 CORNERS = [
@@ -73,6 +73,16 @@ def test_at_the_ends_of_every_range_the_figures_are_valid_and_everything_is_said
         json.dumps(columns.rows, allow_nan=False)
         assert "nan" not in sentence(panel, view, panels)
     assert all(value and "nan" not in value for _, value, _ in numbers(view, panels))
+
+
+def test_the_risk_without_sampling_is_given_where_there_is_one_and_refused_with_the_reason():
+    assert exactly(View(d=30, n=5)).startswith(
+        f"E[R] = {expected_risk(1.0, 30, 5).risk:.6g}, without sampling"
+    )
+    assert exactly(View(d=30, n=30)).startswith("E[R] = 0,")
+    assert "margin law is simulated" in exactly(View(law="margin"))
+    assert "beyond n = 60" in exactly(View(n=61))
+    assert "within 10 of d" in exactly(View(d=30, n=25))
 
 
 def test_the_table_says_how_each_number_is_known():

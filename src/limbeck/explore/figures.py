@@ -216,7 +216,7 @@ def deep(panel: DeepPanel) -> Figure:
         data,
         {"title": "weights across the teacher", "range": ranges[0]},
         {"title": "weights along the teacher", "range": ranges[1], "scaleanchor": "x"},
-        legend={"orientation": "h", "y": -0.14, "yanchor": "top", "x": 0, "font": {"size": 12}},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "font": {"size": 12}},
     )
 
 
@@ -274,7 +274,7 @@ def _filled(xy, colour: str, name: str, opacity: float) -> dict:
         "name": name,
         "fill": "toself",
         "fillcolor": _faint(colour, opacity),
-        "line": {"width": 0},
+        "line": {"width": 0, "simplify": False},
         "hoverinfo": "skip",
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from limbeck.explore.panels import SYMMETRIC, Panels
+from limbeck.explore.panels import SYMMETRIC, Panels, unsampled
 from limbeck.explore.view import View
 
 TITLES = {
@@ -80,6 +80,15 @@ def numbers(view: View, panels: Panels) -> list[tuple[str, str, str]]:
         rows.append(("Theorem 2's radius", promised, "upper bound on it (75, 76)"))
     rows.append(("Deep: ‖w‖ sin(φ)^N", _number(deep.conserved), "exact, conserved along the path (66)"))
     return rows
+
+
+def exactly(view: View) -> str:
+    """E[R] at the view's n without sampling, with its error, or why there is none."""
+    try:
+        found = unsampled(view)
+    except ValueError as why:
+        return str(why)
+    return f"E[R] = {found.risk:.6g}, without sampling; error about {found.error:.1g} (quadrature)."
 
 
 def _number(value: float) -> str:
