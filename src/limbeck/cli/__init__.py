@@ -10,6 +10,7 @@ import typer
 from limbeck import __version__
 from limbeck.cli import audit, distill, explore, label, plan, predict, reproduce, select
 from limbeck.cli._console import fail
+from limbeck.cli._options import HELD
 from limbeck.records import UserError
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -67,7 +68,8 @@ app.command("explore", short_help="A local page: move a number, see the theory."
 def main() -> None:
     """Run the command; errors the user can put right exit with 2."""
     try:
-        app()
+        with HELD:
+            app()
     except UserError as error:
         fail(str(error), 2)
     except OSError as error:

@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike
 from scipy.special import entr
 from sklearn import config_context
 from sklearn.metrics import make_scorer
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length
+from sklearn.utils.validation import check_consistent_length
 
 from limbeck.labels import Array, SoftLabels, cross_entropy, from_probabilities
+from limbeck.students._arrays import weights_of
 from limbeck.theory import angle
 from limbeck.theory.risk import Interval, wilson
 
@@ -194,5 +195,4 @@ def _entropy(labels: SoftLabels) -> Array:
 def _mean(each: Array, teacher: SoftLabels, sample_weight: Any) -> float:
     if sample_weight is None:
         return float(np.mean(each))
-    weight = _check_sample_weight(sample_weight, teacher.probabilities, ensure_non_negative=True)
-    return float(np.average(each, weights=weight))
+    return float(np.average(each, weights=weights_of(sample_weight, teacher.probabilities)))

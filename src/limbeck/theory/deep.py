@@ -28,6 +28,7 @@ from limbeck.theory.span import Span
 
 INCONSISTENT = 1e-9
 VANISHED = 1e-9
+FOLLOWED = 1e12
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ def deep_limit(X: ArrayLike | Span, z: ArrayLike, w0: ArrayLike, depth: int) -> 
     ValueError
         If w(0) = 0 with depth >= 2 (every gradient vanishes there), or if w starts inside the span and
         the flow runs into 0, where it stops.
+    ArithmeticError
+        If w starts inside the span so far out, with answers above 1e12, that the flow cannot be followed.
 
     See Also
     --------
@@ -202,15 +205,23 @@ def _refuse_if_it_dies(span: Span, z: Array, w0: Array, depth: int) -> None:
 
     While the loss is below that of w = 0 it cannot (12). Otherwise the flow is followed. Near 0 a
     deviation from the one direction that leads there grows like |w|^(-1/N): once w has shrunk by
-    1e-9 to the power N without turning, only the integrator's error could turn it.
+    1e-9 to the power N without turning, only the integrator's error could turn it. In units of the
+    longest point: the way into 0 does not depend on them, and no square leaves the range of floats.
     """
-    A = span.coordinates(span.X)
-    flow, state = Flow(A, z, depth), State.of(span.coordinates(w0))
+    A, start = span.coordinates(span.X), span.coordinates(w0)
+    unit = float(row_norms(A).max())
+    A, start = A / unit, start * unit
+    flow, state = Flow(A, z, depth), State.of(start)
     at_zero = pointwise_loss(np.zeros(span.n), z).mean()
     for _ in range(200):
         if pointwise_loss(A @ state.w, z).mean() < at_zero:
             return
-        if state.log_norm < np.log(row_norms(w0)) + depth * np.log(VANISHED):
+        if (reach := float(np.abs(A @ state.w).max())) > FOLLOWED:
+            raise ArithmeticError(
+                f"w(0) lies in the span of the points, and only following the flow tells whether it ends in 0; from answers "
+                f"of {reach:.2g} in size no digits are left for that (most: {FOLLOWED:g}). Start from a smaller w(0)."
+            )
+        if state.log_norm < np.log(row_norms(start)) + depth * np.log(VANISHED):
             raise ValueError(
                 "w(0) lies in the span of the points and the flow from it runs into w = 0, where every layer's "
                 "gradient vanishes: there is no limit to learn. Flip the sign of one layer, or start elsewhere."

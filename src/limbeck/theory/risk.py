@@ -51,7 +51,7 @@ def symmetric_risk(alpha: ArrayLike, tail: SymmetricTail, d: int) -> Array:
     if not np.all((alpha >= 0) & (alpha <= np.pi)):
         raise ValueError("alpha must lie in [0, pi] radians.")
     acute = np.minimum(alpha, np.pi - alpha)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         risk = symmetric_risk_at_cotangent(1.0 / np.tan(acute), tail, d)
     return np.where(alpha <= RIGHT, risk, 1.0 - risk)
 
