@@ -33,7 +33,7 @@ class Call:
 
 
 def _tail(g: Draws) -> Any:
-    kind = g.rng.integers(3)
+    kind = g.pick(range(3))
     if kind == 0:
         return lambda: theory.PolynomialTail(g_size), (g_size := g.size())
     if kind == 1:
@@ -43,14 +43,12 @@ def _tail(g: Draws) -> Any:
 
 
 def _layers(g: Draws) -> list[Any]:
-    h = int(g.rng.integers(1, 4))
+    h = g.pick((1, 2, 3))
     return [g.array(h, g.d), g.array(1, h)]
 
 
 def _balanced(g: Draws) -> list[Any]:
-    return list(
-        theory.random_balanced_layers(g.d, int(g.rng.integers(2, 4)), 0.1, rng=np.random.default_rng(g.n))
-    )
+    return list(theory.random_balanced_layers(g.d, g.pick((2, 3)), 0.1, rng=np.random.default_rng(g.n)))
 
 
 def _p(g: Draws, *shape: int) -> Any:
@@ -59,7 +57,7 @@ def _p(g: Draws, *shape: int) -> Any:
 
 
 def _codes(g: Draws, codes: np.ndarray) -> Any:
-    return codes if g.rng.random() > g.oddness else g.oddly(codes.astype(float))
+    return g.oddly(codes.astype(float)) if g.odd() else codes
 
 
 def _kernel(g: Draws) -> Callable[[], Any]:
@@ -68,7 +66,7 @@ def _kernel(g: Draws) -> Callable[[], Any]:
         kernels.Linear, lambda: kernels.Polynomial(b), lambda: kernels.RBF(a), kernels.ArcCosine,
         lambda: kernels.NTK(b), lambda: kernels.Normalised(kernels.Linear()),
     )  # fmt: skip
-    return kinds[g.rng.integers(len(kinds))]
+    return g.pick(kinds)
 
 
 def _whole_span(X: Any, z: Any, V: Any, w: Any, g: Any) -> Any:
@@ -137,7 +135,7 @@ SPANS: dict[str, Callable[[Draws], Call]] = {
     "HardTargetSteps": lambda g: Call(
         lambda X, z, s: theory.HardTargetSteps(s).weights(theory.Span(X), z), (g.X(), g.z(), g.whole())
     ),
-    "Scaling": lambda g: Call(lambda X, kind: Scaling.of(X, kind), (g.X(), str(g.rng.choice(KINDS)))),
+    "Scaling": lambda g: Call(lambda X, kind: Scaling.of(X, kind), (g.X(), g.pick(KINDS))),
 }
 
 FLOWS: dict[str, Callable[[Draws], Call]] = {
@@ -162,7 +160,9 @@ FLOWS: dict[str, Callable[[Draws], Call]] = {
     ),
     "flip_sign": lambda g: Call(theory.flip_sign, (_balanced(g), g.X(), g.z())),
     "limit_of_layers": lambda g: Call(theory.limit_of_layers, (_balanced(g), g.X(), g.z())),
-    "imbalance_effect": lambda g: Call(theory.imbalance_effect, (_layers(g), g.X(), g.z())),
+    "imbalance_effect": lambda g: Call(
+        theory.imbalance_effect, (_layers(g), g.X(), g.z()), undefined=("deviation",)
+    ),
     "descend_layers": lambda g: Call(
         lambda layers, X, z, s, step: theory.descend_layers(layers, X, z, s, step_size=step),
         (_layers(g), g.X(), g.z(), g.whole(), g.size()),
@@ -290,9 +290,7 @@ LABELS: dict[str, Callable[[Draws], Call]] = {
         (_codes(g, g.rng.integers(2, size=g.n)), g.whole(2, 4)),
         undefined=("least", "logits"),
     ),
-    "reorder": lambda g: Call(
-        labels.reorder, (_p(g, g.n, 2), g.rng.choice(["a", "b", "c"], 2).tolist(), ["b", "a"])
-    ),
+    "reorder": lambda g: Call(labels.reorder, (_p(g, g.n, 2), [g.pick("abc"), g.pick("abc")], ["b", "a"])),
     "cross_entropy": lambda g: Call(
         lambda p, z: labels.cross_entropy(labels.from_probabilities(p), z), (_p(g, g.n), g.z())
     ),

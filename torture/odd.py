@@ -1,8 +1,8 @@
-"""Odd arrays and numbers, drawn from a seed: a case is its number, and the number gives it back."""
+"""Odd arrays and numbers: what is odd about them is picked, what is plain drawn from a seed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -129,16 +129,30 @@ MEMORY: dict[str, Change] = {
 
 
 class Draws:
-    """Arguments of one case: sizes first, then each argument odd or plain."""
+    """Arguments of one case: sizes first, then each argument odd or plain.
 
-    def __init__(self, seed: tuple[int, ...]) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.d = int(self.rng.choice([1, 2, 3, 5, 8]))
-        self.n = int(self.rng.choice([0, 1, 2, 3, max(self.d - 1, 1), self.d, self.d + 1, 3 * self.d, 20]))
-        self.m = int(self.rng.choice([1, 2, 7]))
-        self.k = int(self.rng.choice([2, 3]))
-        self.oddness = float(self.rng.choice([0.1, 0.5]))
-        self.kinds: list[tuple[str, str]] = []
+    Parameters
+    ----------
+    pick : callable
+        Chooses one of a sequence: Hypothesis, whose shrinking prefers what stands first.
+    """
+
+    def __init__(self, pick: Callable[[Sequence[Any]], Any]) -> None:
+        self.pick = pick
+        self.rng = np.random.default_rng(pick(range(2**32)))
+        self.d = pick((3, 1, 2, 5, 8))
+        self.n = pick((2, 0, 1, 3, max(self.d - 1, 1), self.d, self.d + 1, 3 * self.d, 20))
+        self.m = pick((1, 2, 7))
+        self.k = pick((2, 3))
+        self._share = pick((1, 5))
+        self.kinds: list[str] = []
+
+    def __str__(self) -> str:
+        return f"n = {self.n}, d = {self.d}, m = {self.m}, k = {self.k}; " + "; ".join(self.kinds)
+
+    def odd(self) -> bool:
+        """Whether the next argument is to be odd: one in ten in some cases, one in two in others."""
+        return self.pick(range(10)) >= 10 - self._share
 
     def array(self, *shape: int, values: str = "", positive: bool = False) -> Any:
         """An array of this shape (or near it), with odd values in odd memory."""
@@ -147,9 +161,9 @@ class Draws:
 
     def oddly(self, a: np.ndarray) -> Any:
         """The array made odd, in values and then in memory, each with the case's probability."""
-        value = str(self.rng.choice(list(VALUES))) if self.rng.random() < self.oddness else "plain"
-        memory = str(self.rng.choice(list(MEMORY))) if self.rng.random() < self.oddness else "as it is"
-        self.kinds.append((value, memory))
+        value = self.pick(list(VALUES)) if self.odd() else "plain"
+        memory = self.pick(list(MEMORY)) if self.odd() else "as it is"
+        self.kinds.append(f"{value}, {memory}")
         with np.errstate(all="ignore"):
             return MEMORY[memory](self.rng, np.asarray(VALUES[value](self.rng, a), dtype=np.float64))
 
@@ -186,7 +200,6 @@ class Draws:
         return np.random.default_rng(int(self.rng.integers(2**32)))
 
     def _number(self, plain: Any) -> Any:
-        odd = self.rng.random() < self.oddness / 2
-        value = ODD_NUMBERS[self.rng.integers(len(ODD_NUMBERS))] if odd else plain
-        # A million repeats are no bad input, only a long one.
+        value = self.pick(ODD_NUMBERS) if self.odd() else plain
+        self.kinds.append(repr(value)[:20])
         return value

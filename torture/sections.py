@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 
-from torture import accuracy, calls, disks, inputs, jobs, kills, learners, odd
+from torture import accuracy, buying, calls, disks, inputs, jobs, kills, learners, odd, shown, tables
 
-CALLS = {**calls.SPANS, **calls.FLOWS, **calls.LAWS, **calls.LABELS, **learners.LEARNERS}
+CALLS = {
+    **calls.SPANS, **calls.FLOWS, **calls.LAWS, **calls.LABELS, **learners.LEARNERS, **buying.BUYING, **shown.SHOWN,
+    **tables.TABLES,
+}  # fmt: skip
 CASES = 20_000
 
 
 def bad_inputs(cases: int = CASES) -> str:
     """Odd arguments for every public function and estimator."""
     found = inputs.campaign(CALLS, cases)
-    total: Counter = sum(found.counts.values(), Counter())
-    wrong = "".join(f"- `{f.name}` case {f.number}: {f.what}\n" for f in found.findings) or "- none\n"
+    total = found.total
+    wrong = "".join(f"- `{f.name}`: {f.what} ({f.arguments})\n" for f in found.findings) or "- none\n"
     return (
         "## Bad input\n\n"
         "A call gets an answer that is right, or a `ValueError`, `TypeError`, `ArithmeticError` or `UserError` that "

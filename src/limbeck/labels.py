@@ -17,6 +17,7 @@ from scipy.special import expit, log_expit, log_softmax, logit, softmax
 
 Array = NDArray[np.floating]
 
+MOST_CLASSES = 10**6
 MOST_DECIMALS = 7
 SUM_TOLERANCE = 1e-6
 
@@ -220,6 +221,7 @@ def from_top_k(indices: ArrayLike, log_probabilities: ArrayLike, n_classes: int,
     """
     if tail not in ("uniform", "zero", "raise"):
         raise ValueError(f'tail must be "uniform", "zero" or "raise", got {tail!r}.')
+    _check_classes(n_classes, 3)
     logs = _floats(np.asarray(log_probabilities), "log-probabilities", axes=(2,), infinite=True)
     columns = np.asarray(indices)
     if columns.shape != logs.shape or columns.dtype.kind not in "iu":
@@ -234,6 +236,10 @@ def from_top_k(indices: ArrayLike, log_probabilities: ArrayLike, n_classes: int,
     if (twice := (order[:, 1:] == order[:, :-1]).any(axis=1)).any():
         raise ValueError(f"Row {int(np.argmax(twice))} of indices names a class twice.")
     p = np.exp(logs)
+    if tail == "zero" and (none := ~p.any(axis=1)).any():
+        raise ValueError(
+            f"Row {int(np.argmax(none))} names no class with a share above 0: there is no answer in it."
+        )
     missing = 1 - p.sum(axis=1)
     if (bad := missing < -SUM_TOLERANCE).any():
         raise ValueError(f"Row {int(np.argmax(bad))} sums to {1 - missing[np.argmax(bad)]:.6g}: more than 1.")
@@ -254,11 +260,10 @@ def from_hard(codes: ArrayLike, n_classes: int) -> SoftLabels:
     Raises
     ------
     ValueError
-        If ``n_classes`` is no whole number of at least 2, or a code (its row named) is none of the classes.
+        If ``n_classes`` is no whole number from 2 to a million, or a code (its row named) is none of the classes.
     """
     codes = np.asarray(codes)
-    if isinstance(n_classes, bool) or not isinstance(n_classes, Integral) or n_classes < 2:
-        raise ValueError(f"n_classes must be a whole number of at least 2, got {n_classes!r}.")
+    _check_classes(n_classes, 2)
     if codes.ndim != 1 or codes.dtype.kind not in "iub":
         raise ValueError(
             f"codes must be whole numbers along one axis, got {codes.dtype} of shape {codes.shape}."
@@ -273,7 +278,8 @@ def from_hard(codes: ArrayLike, n_classes: int) -> SoftLabels:
         infinite = np.where(codes == 1, np.inf, -np.inf)
         n = len(codes)
         return SoftLabels(p, infinite, np.full(n, np.inf), np.ones(n, dtype=bool), np.full(n, np.inf))
-    p = np.eye(n_classes)[codes]
+    p = np.zeros((len(codes), n_classes))
+    p[np.arange(len(codes)), codes] = 1.0
     return SoftLabels(
         p,
         np.full(p.shape, np.nan),
@@ -330,6 +336,14 @@ def _decimals(p: Array) -> int | None:
         if np.all(np.abs(scaled - np.round(scaled)) < 1e-6):
             return k
     return None
+
+
+def _check_classes(n_classes: int, least: int) -> None:
+    whole = isinstance(n_classes, Integral) and not isinstance(n_classes, bool)
+    if not whole or not least <= n_classes <= MOST_CLASSES:
+        raise ValueError(
+            f"n_classes must be a whole number from {least} to {MOST_CLASSES}, got {str(n_classes)[:20]}."
+        )
 
 
 def _eps(dtype: np.dtype) -> float:

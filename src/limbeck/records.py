@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
@@ -100,7 +100,7 @@ class Record:
     @classmethod
     def from_line(cls, line: str) -> Record:
         """Read a line back; ValueError or KeyError if it is not one."""
-        fields = json.loads(line, parse_constant=_refuse_constant)
+        fields = parsed(line)
         cell = Cell(
             str(fields["experiment"]),
             {k: _decoded(v) for k, v in fields["parameters"].items()},
@@ -192,7 +192,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                found.append(dict(json.loads(line, parse_constant=_refuse_constant)))
+                found.append(dict(parsed(line)))
             except (ValueError, TypeError, RecursionError) as error:
                 raise UserError(
                     f"{path}, line {number} is damaged ({error}). Repair it, or start anew in another folder."
@@ -276,7 +276,7 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read strict JSON; UserError naming the file if it is damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        return parsed(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path} is damaged ({error}). Start anew with --overwrite, or in another folder."
@@ -371,5 +371,18 @@ def _decoded(value: Any) -> Any:
     return float(value) if value in ("inf", "-inf") else value
 
 
-def _refuse_constant(name: str) -> Any:
+def parsed(text: str | bytes) -> Any:
+    """Strict JSON: ValueError for NaN, infinity or a key that stands twice, RecursionError where it is nested too deeply."""
+    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_no_duplicates)
+
+
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} stands twice")
+    return mapping

@@ -6,8 +6,8 @@ from scipy.special import owens_t
 
 import limbeck
 from limbeck.budget import AnswerSelection, SpanSelection, compare, mean_comparison
+from limbeck.budget._leading import TIED
 from limbeck.budget.answers import buy
-from limbeck.budget.select import TIED
 from limbeck.theory import KernelSpan, Span, disagreement
 from limbeck.theory.kernels import NTK, RBF, Linear, Normalised
 

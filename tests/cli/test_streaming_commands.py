@@ -176,3 +176,126 @@ def test_what_cannot_be_streamed_is_said_before_any_work(pool, run, arguments, s
     assert code == 2
     assert said in " ".join(error.split())
     assert not os.path.exists("s.json")
+
+
+DISTIL_DIES = """
+import os, signal, sys
+from limbeck.data import blocks, unfinished
+blocks.CELLS = 4 * 64
+keep, count = unfinished.Journal.keep, []
+def dying(self, sums, groups):
+    self._every = 0.0
+    keep(self, sums, groups)
+    count.append(groups)
+    if len(count) == DIES_AFTER:
+        os.kill(os.getpid(), signal.SIGKILL)
+unfinished.Journal.keep = dying
+from limbeck.cli import main
+main()
+"""
+
+
+def test_a_student_whose_distilling_is_killed_is_the_same_to_the_bit(pool, run, monkeypatch):
+    words = ["distill", "t.npz", "--stream", "--alpha", "1e-3", "--scale", "standard", "--jobs", "1"]
+    assert run(*words, "--out", "whole.json")[0] == 0
+    assert not os.path.exists(".whole.json.unfinished")
+    again = ["--resume"]
+    for after in (3, 12, 30):  # in the scaling, in the Gram matrix, in Newton's method
+        script = DISTIL_DIES.replace("DIES_AFTER", str(after))
+        command = [sys.executable, "-c", script, *words, "--out", "s.json", *again]
+        assert subprocess.run(command, capture_output=True, check=False).returncode == -9
+        assert not os.path.exists("s.json")
+        kept = sorted(os.listdir(".s.json.unfinished"))
+        assert kept[0] == "origin.json"
+    code, _, error = run(*words, "--out", "s.json")
+    assert code == 2
+    assert "--resume keeps" in error
+    code, _, error = run(*words[:4], "1e-2", "--out", "s.json", "--resume")
+    assert code == 2
+    assert "with other options" in error
+
+    from limbeck.students import _passes
+
+    read, of_group = [], _passes._of_group
+    monkeypatch.setattr(_passes, "_of_group", lambda *a: (read.append(a[-1].first), of_group(*a))[1])
+    assert run(*words, "--out", "s.json", "--resume")[0] == 0
+    assert not os.path.exists(".s.json.unfinished")
+    resumed = len(read)
+    assert run(*words, "--out", "anew.json")[0] == 0
+    assert resumed < (len(read) - resumed) - 30
+    a, b = (json.loads(Path(name).read_text()) for name in ("s.json", "whole.json"))
+    moving = {"provenance": 0, "digest": 0}  # they hold the time
+    assert {**a, **moving} == {**b, **moving}
+    assert a["provenance"]["rows"] == b["provenance"]["rows"]
+
+
+def test_a_distilling_that_is_refused_leaves_nothing_to_resume(pool, run):
+    assert (
+        run("distill", "t.npz", "--stream", "--alpha", "0", "--saturated", "bound", "--out", "s.json")[0] == 2
+    )
+    assert not os.path.exists(".s.json.unfinished")
+
+
+@pytest.fixture
+def unanswered(pool):
+    for i in range(3):
+        rows = slice(1000 * i, 1000 * (i + 1))
+        np.savez(f"parts/{i}.npz", X=X[rows], id=IDS[rows])
+    np.savez("pool.npz", X=X, id=IDS)
+    with open("pool.csv", "w") as file:
+        file.write("id,a,b,c,d\n")
+        file.writelines(
+            f"{name},{','.join(map(repr, row))}\n" for name, row in zip(IDS, X.tolist(), strict=True)
+        )
+    return pool
+
+
+@pytest.mark.parametrize("scale", ["none", "standard", "sharpen"])
+def test_selection_in_blocks_is_that_of_the_table_at_once(unanswered, run, scale):
+    words = ["--budget", "4", "--scale", scale, "--id", "id"]
+    assert run("select", "pool.npz", "--out", "whole.csv", *words)[0] == 0
+    for name, how in (("pool.npz", ["--stream", "--jobs", "2"]), ("parts", []), ("pool.csv", ["--stream"])):
+        columns = ["--features", "[abcd]"] if name.endswith("csv") else []
+        code, _, error = run("select", name, "--out", "b.csv", "--overwrite", *how, *columns, *words)
+        assert code == 0, error
+        rows, whole = (Path(f).read_text().splitlines() for f in ("b.csv", "whole.csv"))
+        for row, expected in zip(rows[1:], whole[1:], strict=True):
+            found, wanted = row.split(","), expected.split(",")
+            assert found[:2] == wanted[:2]
+            np.testing.assert_allclose(list(map(float, found[2:])), list(map(float, wanted[2:])), rtol=1e-9)
+
+
+def test_answers_help_to_select_in_blocks_and_the_page_proves_all_of_the_pool(unanswered, run):
+    np.savez("bought.npz", id=IDS[[7, 500, 2900]], z=Z[[7, 500, 2900]])
+    words = ["--budget", "2", "--given", "bought.npz", "--teacher-logit", "z", "--no-intercept"]
+    for name, how in (("a.csv", "--at-once"), ("b.csv", "--stream")):
+        page = name.replace("csv", "html")
+        code, _, error = run("select", "pool.npz", "--out", name, "--report", page, how, *words)
+        assert code == 0, error
+        assert f"Share of the pool&#39;s {N} answers that is proved" in Path(page).read_text()
+    assert Path("a.csv").read_text().split("\n")[0] == Path("b.csv").read_text().split("\n")[0]
+    ids = [[line.split(",")[1] for line in Path(f).read_text().splitlines()] for f in ("a.csv", "b.csv")]
+    assert ids[0] == ids[1]
+
+
+def test_a_plan_in_blocks_is_that_of_the_table_at_once(unanswered, run):
+    noisy = Z + np.random.default_rng(1).standard_normal(N)
+    drawn = np.random.default_rng(2).permutation(N)[:60]
+    np.savez("pilot.npz", id=IDS[drawn], z=noisy[drawn])
+    for answers in ([], ["--answers", "pilot.npz", "--teacher-logit", "z", "--id", "id"]):
+        said = [
+            run("plan", name, "--target-risk", "0.1", "--orders", "5", *how, *answers)
+            for name, how in (("pool.npz", ["--at-once"]), ("pool.npz", ["--stream"]), ("parts", []))
+        ]
+        assert said[0][0] == 0, said[0][2]
+        assert said[0][1] == said[1][1] == said[2][1]
+
+
+def test_an_id_that_is_twice_in_a_stored_pool_is_named(unanswered, run):
+    np.savez("parts/2.npz", X=X[2000:], id=IDS[1000:2000])
+    np.savez("bought.npz", id=IDS[1500:1503])
+    code, _, error = run(
+        "select", "parts", "--budget", "2", "--given", "bought.npz", "--out", "x.csv", "--id", "id"
+    )
+    assert code == 2
+    assert "'r1500' (column 'id') occurs in rows 1501 and 2501" in " ".join(error.split())

@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import owens_t
 
+from limbeck.budget._leading import TIED
 from limbeck.budget.pool import Pool
-from limbeck.budget.select import TIED, SpanSelection, rows_given
+from limbeck.budget.select import SpanSelection, rows_given
+from limbeck.engine import Engine
 from limbeck.theory import Span, _check
 from limbeck.theory._check import Array
 from limbeck.theory._factor import row_norms
@@ -40,7 +42,8 @@ class AnswerSelection:
     reference : int
         Rows on which disagreement is counted, drawn with a fixed seed.
     candidates : int
-        Rows that may be picked: the first half by `SpanSelection`, the others drawn with a fixed seed.
+        Rows that may be picked: as many as there are features, at most half, by `SpanSelection`; the others drawn
+        with a fixed seed.
         With all rows in both the cost is a pool x pool matrix of numbers a pick.
     """
 
@@ -48,7 +51,9 @@ class AnswerSelection:
         self.reference = _check.count(reference, "reference")
         self.candidates = _check.count(candidates, "candidates", 2)
 
-    def query(self, X: Any, n: int, given: ArrayLike, logits: ArrayLike) -> np.ndarray:
+    def query(
+        self, X: Any, n: int, given: ArrayLike, logits: ArrayLike, *, at: Engine | None = None
+    ) -> np.ndarray:
         """Rows to label next, best first, (n,) of int.
 
         Parameters
@@ -61,6 +66,8 @@ class AnswerSelection:
             Rows that are labelled, at least one.
         logits : array_like, shape (k,)
             The teacher's answers there.
+        at : Engine, optional
+            As `SpanSelection.rank` has it.
 
         Returns
         -------
@@ -72,7 +79,7 @@ class AnswerSelection:
         ValueError
             As `SpanSelection.rank` does, or if there are no answers: use `SpanSelection` for the first.
         """
-        pool = Pool(X)
+        pool = Pool(X, at=at)
         given = rows_given(given, pool.n)
         if len(given) == 0:
             raise ValueError(
@@ -85,8 +92,8 @@ class AnswerSelection:
         rows = open_rows
         if len(open_rows) > self.candidates:
             half = self.candidates // 2
-            ranked = SpanSelection().query(X, max(n, half), given)
-            rows = np.union1d(ranked[:half], rng.permutation(open_rows)[:half])
+            ranked = SpanSelection().query(X, max(n, min(half, pool.d)), given, at=at)[:half]
+            rows = np.union1d(ranked, rng.permutation(open_rows)[: self.candidates - len(ranked)])
             rows = np.setdiff1d(rows, pool.zeros)
         reference = np.sort(rng.permutation(np.setdiff1d(np.arange(pool.n), pool.zeros))[: self.reference])
         # Rows at unit length have answers over their length.
@@ -97,7 +104,7 @@ class AnswerSelection:
         if len(chosen) == n:
             return chosen
         known = np.concatenate([given, chosen])
-        return np.concatenate([chosen, SpanSelection().query(X, n - len(chosen), known)])
+        return np.concatenate([chosen, SpanSelection().query(X, n - len(chosen), known, at=at)])
 
 
 def _least(X: Array, z: Array, C: Array, T: Array, own: np.ndarray, n: int) -> list[int]:

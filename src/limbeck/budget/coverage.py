@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
+from scipy.linalg import qr
 from scipy.sparse import issparse
 
 from limbeck.budget.geometry import effective_rank
+from limbeck.budget.pool import Pool
+from limbeck.data.blocks import Points
+from limbeck.engine import Engine
 from limbeck.labels import Array
-from limbeck.students._design import with_ones
+from limbeck.students._design import AsSeen, with_ones
 from limbeck.theory import Span
 from limbeck.theory._factor import row_norms
 
@@ -38,65 +44,124 @@ class Coverage:
     """The same for k points in random order, (s,)."""
 
 
-def coverage(X: Any, *, intercept: bool, chosen: np.ndarray, rng: np.random.Generator) -> Coverage:
+def coverage(
+    X: Any, *, intercept: bool, chosen: np.ndarray, rng: np.random.Generator, at: Engine | None = None
+) -> Coverage:
     """Measure a pool.
 
     Parameters
     ----------
-    X : array or sparse matrix, shape (n, d)
+    X : array, sparse matrix or Points, shape (n, d)
     intercept : bool
         Whether the student has one.
     chosen : ndarray of int
         Rows in the order they would be asked.
     rng : numpy.random.Generator
         For the random order.
+    at : Engine, optional
+        Where Points are read and worked on.
 
     Raises
     ------
     ValueError
         If sparse points are too large to factorise.
     """
-    X1 = with_ones(X) if intercept else X
+    X1 = as_seen(X, intercept)
     if issparse(X1) and min(X1.shape) > MOST_FACTORISED:
         raise ValueError(
             f"The rank of sparse points of shape {X1.shape} needs a dense factor of {min(X1.shape)} rows: reduce the "
             f"features (TruncatedSVD, fewer --vocabulary words) to at most {MOST_FACTORISED}."
         )
-    unit, spectrum = _unit(X1)
-    rank = int(np.sum(spectrum > 1e-13 * spectrum[-1])) if issparse(X1) else Span(X1).rank
     chosen = chosen[:MOST_CHOSEN]
-    sizes = np.unique(np.geomspace(1, min(len(chosen), rank), 12).round().astype(int))
+    drawn = rng.permutation(X1.shape[0])[: len(chosen)]
+    seen = _of_points(X1, at) if isinstance(X1, Points) else _of_matrix(X1)
+    sizes = np.unique(np.geomspace(1, min(len(chosen), seen.rank), 12).round().astype(int))
     return Coverage(
         points=X1.shape[0],
         features=X1.shape[1],
-        rank=rank,
-        effective_rank=effective_rank(spectrum),
+        rank=seen.rank,
+        effective_rank=effective_rank(seen.spectrum),
         sizes=sizes,
-        residual=_residual(unit, chosen, sizes),
-        residual_random=_residual(unit, rng.permutation(X1.shape[0])[: len(chosen)], sizes),
+        residual=_residual(seen, X1[chosen], sizes),
+        residual_random=_residual(seen, X1[drawn], sizes),
     )
 
 
-def _unit(X: Any) -> tuple[Any, Array]:
-    """Rows of length one (zero rows stay), and the eigenvalues of their smaller Gram matrix."""
-    if issparse(X):
-        norms = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
-        unit = X.multiply(1.0 / np.where(norms > 0, norms, 1.0)[:, None]).tocsr()
-        gram = unit @ unit.T if X.shape[0] <= X.shape[1] else unit.T @ unit
-        return unit, np.maximum(np.linalg.eigvalsh(gram.toarray()), 0.0)
-    X = np.asarray(X, dtype=np.float64)
-    norms = row_norms(X)
-    unit = X / np.where(norms > 0, norms, 1.0)[:, None]
+def as_seen(X: Any, intercept: bool) -> Any:
+    """Points with a column of ones where the student has an intercept."""
+    if isinstance(X, Points):
+        return X.mapped(AsSeen(None, intercept))
+    if intercept:
+        return with_ones(X)
+    return X if issparse(X) else np.asarray(X, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What all rows, taken at unit length, add up to."""
+
+    rank: int
+    spectrum: Array
+    """Eigenvalues of their second moment (or Gram matrix, where smaller)."""
+    inside: Callable[[Array], Array]
+    """Sum over rows of the squared part along each row of a basis (k, d)."""
+    total: float
+    """Sum of their squares: how many are not zero."""
+    n: int
+
+
+def _of_matrix(X: Any) -> _Seen:
+    norms = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel()) if issparse(X) else row_norms(X)
+    factors = (1.0 / np.where(norms > 0, norms, 1.0))[:, None]
+    unit = X.multiply(factors).tocsr() if issparse(X) else X * factors
     gram = unit @ unit.T if X.shape[0] <= X.shape[1] else unit.T @ unit
-    return unit, np.maximum(np.linalg.eigvalsh(gram), 0.0)
+    spectrum = np.maximum(np.linalg.eigvalsh(gram.toarray() if issparse(gram) else gram), 0.0)
+    return _Seen(
+        rank=int(np.sum(spectrum > 1e-13 * spectrum[-1])) if issparse(X) else Span(X).rank,
+        spectrum=spectrum,
+        inside=lambda basis: np.asarray(np.square(unit @ basis.T)).sum(axis=0),
+        total=float(np.sum(norms > 0)),
+        n=X.shape[0],
+    )
 
 
-def _residual(unit: Any, order: np.ndarray, sizes: np.ndarray) -> Array:
-    """Mean squared length outside the span of the first k rows of the order, for each k, from one factorisation."""
-    rows = unit[order]
+def _of_points(X: Points, at: Engine | None) -> _Seen:
+    pool = Pool(X, at=at)
+    gram, triangle = np.zeros((pool.d, pool.d)), np.empty((0, pool.d))
+    for _, (moment, factor) in pool.each(_Moment(), pool.factors):
+        gram += moment
+        triangle = _triangle([triangle, factor])
+    return _Seen(
+        rank=Span(triangle).rank,  # its rows span what the pool's do
+        spectrum=np.maximum(np.linalg.eigvalsh(gram), 0.0),
+        inside=lambda basis: np.einsum("kd,kd->k", basis @ gram, basis),
+        total=float(np.sum(pool.norms > 0)),
+        n=pool.n,
+    )
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """Second moment of the unit rows, and their triangular factor, which knows the rank."""
+
+    def __call__(self, first: int, X: Array, factors: Array) -> tuple[Array, Array]:
+        del first
+        unit = X * factors[:, None]
+        return unit.T @ unit, _triangle([unit])
+
+    def joined(self, parts: list[Any]) -> tuple[Array, Array]:
+        return reduce(np.add, (moment for moment, _ in parts)), _triangle([factor for _, factor in parts])
+
+
+def _triangle(parts: list[Array]) -> Array:
+    R = np.concatenate(parts)
+    return qr(R, mode="r", check_finite=False)[0][: R.shape[1]]
+
+
+def _residual(seen: _Seen, rows: Any, sizes: np.ndarray) -> Array:
+    """Mean squared length outside the span of the first k rows, for each k, from one factorisation."""
     span = Span(rows.toarray() if issparse(rows) else rows)
-    inside = np.asarray(np.square(unit @ span.basis.T)).sum(axis=0) if span.rank else np.zeros(0)
-    total = float(unit.multiply(unit).sum() if issparse(unit) else np.square(unit).sum())
+    inside = seen.inside(span.basis) if span.rank else np.zeros(0)
     running = np.concatenate([[0.0], np.cumsum(inside)])
     at = np.concatenate([[0], span.ranks])[np.minimum(sizes, span.n)]
-    return np.maximum(total - running[at], 0.0) / unit.shape[0]
+    return np.maximum(seen.total - running[at], 0.0) / seen.n

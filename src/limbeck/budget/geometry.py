@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from limbeck.budget.select import SpanSelection
 from limbeck.budget.strategies import random_order
+from limbeck.data.blocks import Points
 from limbeck.theory import EmpiricalTail, Span, _check, disagreement, mean_interval
 from limbeck.theory._check import Array
 from limbeck.theory._factor import row_norms
@@ -81,7 +82,7 @@ class Geometry:
 
 
 def geometry(
-    X: ArrayLike,
+    X: ArrayLike | Points,
     *,
     budgets: ArrayLike | None = None,
     direction: ArrayLike | None = None,
@@ -93,7 +94,7 @@ def geometry(
 
     Parameters
     ----------
-    X : array_like, shape (n, d)
+    X : array_like, shape (n, d), or Points
         The pool.
     budgets : array_like of int, optional
         Numbers of labels. Default: 1, 2, 3, 5, 10, ... up to the rank.
@@ -120,8 +121,8 @@ def geometry(
     ``expected_*`` of different scalings assume different teachers and are not comparable with each other as risks:
     each says how fast its own geometry fills. ``risk_*`` are of one teacher and are comparable.
     """
-    X = _check.points(X)
-    rows = np.sort(rng.permutation(len(X))[: _check.count(sample, "sample")])
+    X = X if isinstance(X, Points) else _check.points(X)
+    rows = np.sort(rng.permutation(X.shape[0])[: _check.count(sample, "sample")])
     P = np.asarray(X[rows], dtype=np.float64)
     alive = np.abs(P).max(axis=1) > 0
     if not alive.any():
@@ -134,7 +135,7 @@ def geometry(
     orders = [random_order(unit, int(sizes.max()), rng=rng) for _ in range(_check.count(draws, "draws", 2))]
     curves = tuple(_curve(name, P[alive], w, sizes, orders) for name in SCALINGS)
     return Geometry(
-        n=len(X),
+        n=X.shape[0],
         d=X.shape[1],
         used=len(P),
         rank=rank,

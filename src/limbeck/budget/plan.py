@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
-from limbeck.budget.coverage import MOST_CHOSEN, Coverage, coverage
+from limbeck.budget.coverage import MOST_CHOSEN, Coverage, as_seen, coverage
 from limbeck.budget.curve import Pilot, PilotCurve, measure
 from limbeck.budget.forecast import Posterior
 from limbeck.budget.select import SpanSelection
 from limbeck.budget.stopping import StoppingRule, exact_upper
+from limbeck.data.blocks import Points
+from limbeck.engine import Engine
 from limbeck.labels import Array, SoftLabels, from_logits
 from limbeck.students import SoftLabelClassifier
-from limbeck.students._design import with_ones
 from limbeck.students.linearity import NEGLIGIBLE, Linearity, linearity
 from limbeck.theory import (
     EmpiricalTail,
@@ -161,12 +162,13 @@ def plan_budget(
     chosen: ArrayLike | None = None,
     orders: int = 20,
     rng: np.random.Generator,
+    at: Engine | None = None,
 ) -> BudgetPlan:
     """Say how many answers of the teacher a target disagreement takes.
 
     Parameters
     ----------
-    X : array or sparse matrix, shape (n, d)
+    X : array, sparse matrix or Points, shape (n, d)
         The pool: every point that could be sent to the teacher.
     answers : SoftLabels, or array of logits (m,) or (m, K), optional
         What the teacher said of a pilot.
@@ -189,6 +191,8 @@ def plan_budget(
     orders : int
         Random orders behind the curve.
     rng : numpy.random.Generator
+    at : Engine, optional
+        Where `limbeck.data.blocks.Points` are read and worked on. Default: this thread.
 
     Returns
     -------
@@ -211,9 +215,9 @@ def plan_budget(
     if price is not None:
         price = _check.number(price, "price", above=0.0)
     student = SoftLabelClassifier() if student is None else student
-    X = X if issparse(X) else _check.points(X)
-    order = _chosen(X, student) if chosen is None else _indices(chosen, "chosen", X.shape[0])
-    geometry = coverage(X, intercept=student.fit_intercept, chosen=order, rng=rng)
+    X = X if issparse(X) or isinstance(X, Points) else _check.points(X)
+    order = _chosen(X, student, at) if chosen is None else _indices(chosen, "chosen", X.shape[0])
+    geometry = coverage(X, intercept=student.fit_intercept, chosen=order, rng=rng, at=at)
     pilot = None if answers is None else _pilot(X, answers, rows, audit)
     reading = None
     if pilot is not None:
@@ -240,17 +244,19 @@ def plan_budget(
     )
 
 
-def _chosen(X: Any, student: SoftLabelClassifier) -> np.ndarray:
+def _chosen(X: Any, student: SoftLabelClassifier, at: Engine | None) -> np.ndarray:
     """Rows best first; in the order of the table where the points are sparse, which are not ranked."""
     n = min(X.shape[0], MOST_CHOSEN, min(X.shape) + 1)
     if issparse(X):
         return np.arange(n)
-    return SpanSelection().query(with_ones(X) if student.fit_intercept else X, n)
+    return SpanSelection().query(as_seen(X, student.fit_intercept), n, at=at)
 
 
 def _pilot(X: Any, answers: SoftLabels | ArrayLike, rows: ArrayLike | None, audit: ArrayLike | None) -> Pilot:
     labels = answers if isinstance(answers, SoftLabels) else from_logits(answers)
     at = np.arange(len(labels)) if rows is None else _indices(rows, "rows", X.shape[0])
+    if len(labels) > X.shape[0]:
+        raise ValueError(f"There are {len(labels)} answers and {X.shape[0]} rows in the pool.")
     if len(at) != len(labels):
         raise ValueError(f"rows names {len(at)} rows and there are {len(labels)} answers.")
     where = {row: position for position, row in enumerate(at.tolist())}
@@ -331,7 +337,7 @@ def _tails(
     """P(theta) of the audit points for teachers of several norms: |z| = B |x| cos(theta)."""
     if pilot.labels.n_classes > 2 or pilot.labels.saturated.any() or issparse(pilot.X) or confidence < 0.5:
         return ()
-    X = with_ones(pilot.X) if student.fit_intercept else np.asarray(pilot.X, dtype=np.float64)
+    X = as_seen(pilot.X, student.fit_intercept)
     z, norms = np.abs(pilot.labels.logits), row_norms(X)
     kept = norms > 0
     least = max(float(row_norms(Span(X).weights(pilot.labels.logits))), float(np.max(z[kept] / norms[kept])))
@@ -388,20 +394,23 @@ def _enough(
     orders: int = 40,
 ) -> int | None:
     """Answers after which students of this teacher stay within the target, from the pool itself."""
-    X1 = with_ones(X) if student.fit_intercept else np.asarray(X, dtype=np.float64)
     known = ~pilot.labels.saturated
-    P1 = with_ones(pilot.X[known]) if student.fit_intercept else np.asarray(pilot.X[known], dtype=np.float64)
-    span = Span(P1)
+    span = Span(as_seen(pilot.X[known], student.fit_intercept))
     w = span.weights(pilot.labels.logits[known])
-    held = X1[rng.permutation(len(X1))[:MOST_HELD_OUT]]
-    taken = min(len(X1), 2 * span.rank + 20)
+    n = X.shape[0]
+    taken = min(n, 2 * span.rank + 20)
+    held = rng.permutation(n)[:MOST_HELD_OUT]
+    drawn = [rng.permutation(n)[:taken] for _ in range(orders)]
+    # All rows that any order needs, read once.
+    needed, where = np.unique(np.concatenate([held, *drawn]), return_inverse=True)
+    P = as_seen(X[needed], student.fit_intercept)
+    T, *sets = np.split(where, len(held) + taken * np.arange(orders))
     last = np.zeros(orders, dtype=int)
-    for i in range(orders):
-        rows = X1[rng.permutation(len(X1))[:taken]]
-        over = data_curve(rows, rows @ w, held, held @ w).disagreement > target
+    for i, rows in enumerate(sets):
+        over = data_curve(P[rows], P[rows] @ w, P[T], P[T] @ w).disagreement > target
         last[i] = np.flatnonzero(over)[-1] + 2 if over.any() else 1
-    n = int(np.quantile(last, confidence, method="higher"))
-    return n if n <= taken else None
+    enough = int(np.quantile(last, confidence, method="higher"))
+    return enough if enough <= taken else None
 
 
 def _decide(reading: Reading, geometry: Coverage, target: float, confidence: float) -> tuple[str, int, str]:

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 
+from limbeck.data.blocks import Group, Points
+from limbeck.engine import Engine
 from limbeck.theory import _check
 from limbeck.theory._check import Array
 from limbeck.theory._factor import row_norms
 
-CELLS = 1 << 19
+CELLS = 1 << 20
+
+
+class Statistic(Protocol):
+    """What one pass over the rows finds."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Of a block: its first row's number, its rows as stored, and the columns beside them."""
+        ...
+
+    def joined(self, parts: list[Any]) -> Any:
+        """Of consecutive blocks, from what was found of each."""
+        ...
 
 
 class Pool:
@@ -24,6 +40,8 @@ class Pool:
         is iterated over. If it also has ``rows(indices)``, single rows are read through that.
     unit : bool
         Whether rows are taken at unit length. A row of zeros stays zero.
+    at : Engine, optional
+        Where `limbeck.data.blocks.Points` are read and worked on. Anything else is this process's work.
 
     Raises
     ------
@@ -34,30 +52,43 @@ class Pool:
         If it is sparse.
     """
 
-    def __init__(self, X: Any, *, unit: bool = True) -> None:
-        self._X = _source(X)
-        norms = []
-        for start, block in self._raw():
-            block = _checked(block, start)
-            norms.append(row_norms(block.astype(np.float64)))
-            self.d, self.dtype = block.shape[1], block.dtype
-        if not norms:
+    def __init__(self, X: Any, *, unit: bool = True, at: Engine | None = None) -> None:
+        self._X, self._at = _source(X), at
+        self.n = 0
+        found = [part for _, (_, part) in self._parts(_Norms(), ())]
+        if not found:
             raise ValueError("The pool is empty: it yielded no block.")
-        self.norms = np.concatenate(norms)
-        self.unit = unit
-        largest = float(self.norms.max())
-        lengths = self.norms if unit else np.full(self.n, largest)
-        self.factors = np.divide(1.0, lengths, out=np.zeros(self.n), where=self.norms > 0)
+        norms, self.d, self.dtype = _Norms().joined(found)
+        self.norms, self.n, self.unit = norms, len(norms), unit
+        lengths = norms if unit else np.full(self.n, float(norms.max()))
+        self.factors = np.divide(1.0, lengths, out=np.zeros(self.n), where=norms > 0)
 
     @property
-    def n(self) -> int:
-        """Number of rows."""
-        return len(self.norms)
+    def in_memory(self) -> bool:
+        """Whether reading costs nothing."""
+        return isinstance(self._X, np.ndarray)
 
     @property
     def zeros(self) -> np.ndarray:
         """Indices of the rows of zeros, which no label can make useful."""
         return np.flatnonzero(self.norms == 0)
+
+    def each(self, statistic: Statistic, *columns: Array) -> Iterator[tuple[slice, Any]]:
+        """What a pass finds, part by part in the order of the rows, and the rows of the part.
+
+        Every column (n,) travels with its rows. The order does not depend on who worked on what.
+        """
+        for first, (size, part) in self._parts(statistic, columns):
+            yield slice(first, first + size), part
+
+    def _parts(self, statistic: Statistic, columns: tuple[Array, ...]) -> Iterator[tuple[int, Any]]:
+        if isinstance(self._X, Points) and self._at is not None:
+            groups = ((group, tuple(c[group.rows] for c in columns)) for group in self._X.groups())
+            yield from self._at.ordered(partial(_of_group, statistic), groups)
+            return
+        for first, X in self._raw():
+            beside = (c[first : first + len(X)] for c in columns)
+            yield first, (len(X), statistic(first, X, *beside))
 
     def _raw(self) -> Iterator[tuple[int, np.ndarray]]:
         if isinstance(self._X, np.ndarray):
@@ -76,22 +107,6 @@ class Pool:
             yield start, block
             start, width = start + len(block), block.shape[1]
 
-    def products(self, V: Array) -> Array:
-        """Scaled rows times the columns of V (d, k), (n, k): one pass, in the arithmetic of the pool's dtype."""
-        out = np.empty((self.n, V.shape[1]))
-        V = np.asfortranarray(V, dtype=self.dtype)
-        for start, block in self._raw():
-            for j in range(V.shape[1]):
-                out[start : start + len(block), j] = block @ V[:, j]
-        out *= self.factors[:, None]
-        return out
-
-    def scaled(self) -> Iterator[tuple[slice, Array]]:
-        """Blocks of scaled rows in float64, with the rows they are."""
-        for start, block in self._raw():
-            rows = slice(start, start + len(block))
-            yield rows, block * self.factors[rows, None]
-
     def rows(self, indices: np.ndarray) -> Array:
         """Scaled rows at these indices, float64."""
         if isinstance(self._X, np.ndarray):
@@ -104,6 +119,32 @@ class Pool:
                 here = (indices >= start) & (indices < start + len(block))
                 found[here] = block[indices[here] - start]
         return found * self.factors[indices, None]
+
+
+def _of_group(
+    statistic: Statistic, work: tuple[Group, tuple[np.ndarray, ...]]
+) -> tuple[int, tuple[int, Any]]:
+    group, columns = work
+    parts, size = [], 0
+    for block in group:
+        rows = slice(size, size + len(block))
+        parts.append(statistic(block.first, block.X, *(column[rows] for column in columns)))
+        size += len(block)
+    return group.first, (size, statistic.joined(parts))
+
+
+@dataclass(frozen=True)
+class _Norms:
+    """Lengths of the rows, their width and dtype; the pool's first reading, which finds what cannot be used."""
+
+    def __call__(self, first: int, X: np.ndarray) -> tuple[Array, int, np.dtype]:
+        X = _checked(X, first)
+        return row_norms(X.astype(np.float64)), X.shape[1], X.dtype
+
+    def joined(self, parts: list[Any]) -> tuple[Array, int, np.dtype]:
+        """Those of blocks one after the other."""
+        norms = np.concatenate([norms for norms, _, _ in parts])
+        return norms, parts[-1][1], parts[-1][2]
 
 
 class KernelPool:

@@ -10,6 +10,7 @@ then project it out. One run orders all budgets: every prefix of the ranking is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,16 +18,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import qr
 
-from limbeck.budget._residuals import KernelResiduals, LinearResiduals, Residuals
+from limbeck.budget._kernel_residuals import KernelResiduals
+from limbeck.budget._leading import NOISE, TIED, Floor, Leaders, tied
+from limbeck.budget._residuals import LinearResiduals, Residuals
 from limbeck.budget.pool import KernelPool, Pool
+from limbeck.engine import Engine
 from limbeck.theory import _check
 from limbeck.theory._check import Array
 
 EPS = float(np.finfo(np.float64).eps)
-TIED = 1e-9  # gains this close are equal to rounding: the lower index is taken
 WANING = 30.0  # times sqrt(eps): fall of the energy after which all scores are computed afresh
-CANDIDATES = 16  # rows whose scores are computed afresh before one is picked
-NOISE = 64.0  # a residual is trusted above this many rounding errors
 WORN = 0.01  # disagreement of running and fresh scores that asks for all of them afresh
 
 
@@ -73,9 +74,12 @@ class SpanSelection:
     Notes
     -----
     The scores obey a rank-one recursion (`limbeck.budget._residuals`): a pick costs two matrix-vector products with
-    the pool in its own dtype, in one pass. The leading rows are scored afresh in float64 before one is picked; if
-    that disagrees with the recursion, or the energy fell so far that rounding would show, all scores are computed
-    afresh, which costs two products with a d x d matrix. Memory: some numbers a row and two d x d matrices.
+    the pool in its own dtype. An array takes one pass a pick. A pool that has to be read foresees the next picks among
+    a random sample and the rows that led lately, multiplies by all their directions in one pass, and takes those that
+    turn out to lead: the same ranking from some third of the passes. The leading rows are scored afresh in float64
+    before one is picked; if that disagrees with the recursion, or the energy fell so far that rounding would show, all
+    scores are computed afresh, which costs two products with a d x d matrix. Memory: some numbers a row and a few
+    d x d matrices.
 
     Gains equal to within 1e-9 are ties: of these the longest residual is taken, of those the lowest index. The order
     depends on nothing but the pool.
@@ -103,12 +107,20 @@ class SpanSelection:
         self.reference = _check.count(reference, "reference")
         self.tol = None if tol is None else _check.number(tol, "tol", above=0.0, below=1.0)
 
-    def query(self, X: Any, n: int, given: ArrayLike | None = None) -> np.ndarray:
+    def query(
+        self, X: Any, n: int, given: ArrayLike | None = None, *, at: Engine | None = None
+    ) -> np.ndarray:
         """Rows to label, best first, (n,) of int; see `rank`."""
-        return self.rank(X, n, given).indices
+        return self.rank(X, n, given, at=at).indices
 
     def rank(
-        self, X: Any, n: int, given: ArrayLike | None = None, *, weight: ArrayLike | None = None
+        self,
+        X: Any,
+        n: int,
+        given: ArrayLike | None = None,
+        *,
+        weight: ArrayLike | None = None,
+        at: Engine | None = None,
     ) -> Ranking:
         """Order the pool by what each label would add to those before it.
 
@@ -122,6 +134,8 @@ class SpanSelection:
             Rows that are labelled already: projected out first, and not picked.
         weight : array_like, shape (n_pool,), optional
             How much each row counts in the energy, >= 0. Default: all alike. See `undecided`.
+        at : Engine, optional
+            Where `limbeck.data.blocks.Points` are read and worked on. Default: this thread.
 
         Returns
         -------
@@ -133,7 +147,7 @@ class SpanSelection:
             If the pool cannot be used (row and column named), ``given`` is out of range or doubled, or more
             picks are asked for than there are rows left.
         """
-        pool = self._pool(X)
+        pool = self._pool(X, at)
         given = rows_given(given, pool.n)
         n = _check.count(n, "n")
         if n > pool.n - len(given):
@@ -149,9 +163,9 @@ class SpanSelection:
             order.take(_Round(left, order.open, self._tol(pool)))
         return order.ranking()
 
-    def _pool(self, X: Any) -> Pool | KernelPool:
+    def _pool(self, X: Any, at: Engine | None) -> Pool | KernelPool:
         if self.kernel is None:
-            return Pool(_narrow(X), unit=self.unit_rows)
+            return Pool(_narrow(X), unit=self.unit_rows, at=at)
         return KernelPool(X, self.kernel, unit=self.unit_rows, reference=self.reference)
 
     def _residuals(self, pool: Pool | KernelPool, weight: Array, given: np.ndarray) -> Residuals:
@@ -169,63 +183,44 @@ class _Round:
     """Picks that each add a direction, until none is left."""
 
     def __init__(self, left: Residuals, open_rows: np.ndarray, tol: float) -> None:
-        self.left, self.open = left, open_rows.copy()
-        self.least = tol**2 * left.sizes
-        self.refresh()
+        self.left, self.open, self.least = left, open_rows.copy(), tol**2
 
-    def refresh(self) -> None:
-        """Compute all scores afresh."""
-        self.a, self.b = self.left.scores()
-        self.energy = self.left.energy
-        self.trusted = NOISE * self.left.eps * np.sqrt(np.maximum(self.b, 0.0))
-        self.fresh = True
+    def picks(self, wanted: int) -> Iterator[tuple[int, float]]:
+        """At most so many rows, each the one that explains most of what is left, and what it explains."""
+        left = self.left
+        while wanted:
+            waned = WANING * np.sqrt(left.eps) * left.refreshed
+            if not left.fresh and left.energy <= waned:
+                left.refresh()
+                waned = WANING * np.sqrt(left.eps) * left.refreshed
+            later = Floor(self.least, NOISE * left.eps * left.refreshed, max(TIED, NOISE * left.eps))
+            now = Floor(self.least, 0.0, TIED) if left.fresh else later
+            closed = np.flatnonzero(~self.open)
+            path = left.foreseen(closed, wanted - 1, waned)
+            found = left.surveyed(path, closed, now, later)
+            for leaders, foreseen in zip(found, [*path.rows, None], strict=True):
+                row, sound = self._best(leaders)
+                if not sound and not left.fresh:
+                    left.refresh()
+                    break
+                if row is None:
+                    return
+                explained = left.take(row)
+                self.open[row] = False
+                wanted -= 1
+                yield row, explained
+                if row != foreseen:
+                    break
 
-    def next(self) -> int | None:
-        """The row that explains most of what is left, or None where every row lies in the span."""
-        row, sound = self._best()
-        if not sound and not self.fresh:
-            self.refresh()
-            row, _ = self._best()
-        return row
-
-    def _best(self) -> tuple[int | None, bool]:
-        """The best row, and whether the running scores can be trusted to have found it."""
-        left = self.left.energy
-        if not self.fresh and left <= WANING * np.sqrt(self.left.eps) * self.energy:
-            return None, False
-        floor = self.least if self.fresh else np.maximum(self.least, self.trusted * self.energy / left)
-        able = self.open & (self.b > floor)
-        if not able.any():
-            return None, self.fresh
-        gains = np.divide(self.a, self.b, out=np.full(len(self.b), -1.0), where=able)
-        rows = _leading(gains, self.b, TIED if self.fresh else max(TIED, NOISE * self.left.eps))
-        a, b = self.left.scores_of(rows)
-        exact = np.divide(a, b, out=np.full(len(b), -1.0), where=b > self.least[rows])
-        best = float(exact.max())
-        off = float(np.abs(exact - gains[rows]).max())
-        return int(rows[_tied(exact, b, TIED)].min()), off <= WORN * abs(best)
-
-    def take(self, row: int) -> float:
-        """Project a row out of all others; return what it explained."""
-        along, towards, explained = self.left.deflate(row)
-        self.a += along * (along * explained - 2 * towards)
-        self.b -= np.square(along)
-        self.open[row] = self.fresh = False
-        return explained
-
-
-def _tied(gains: Array, b: Array, within: float) -> np.ndarray:
-    """Where the gain equals the largest, and of those the residual the longest: it suffers least from errors."""
-    best = float(gains.max())
-    ties = np.flatnonzero(gains >= best - within * abs(best))
-    return ties[b[ties] >= b[ties].max() * (1 - within)]
-
-
-def _leading(gains: Array, b: Array, within: float) -> np.ndarray:
-    """Rows with the largest gains, and the first of those that tie with the largest."""
-    some = min(CANDIDATES, len(gains))
-    largest = np.argpartition(gains, len(gains) - some)[len(gains) - some :]
-    return np.union1d(largest[gains[largest] >= 0], _tied(gains, b, within)[:CANDIDATES])
+    def _best(self, leaders: Leaders) -> tuple[int | None, bool]:
+        """The best row, or None where every row lies in the span; and whether the scores that found it are sound."""
+        if len(leaders.rows) == 0:
+            return None, self.left.fresh
+        a, b = self.left.scores_of(leaders.rows)
+        floor = self.least * self.left.sizes[leaders.rows]
+        exact = np.divide(a, b, out=np.full(len(b), -1.0), where=b > floor)
+        off = float(np.abs(exact - leaders.gains).max())
+        return int(leaders.rows[tied(exact, b, TIED)].min()), off <= WORN * abs(float(exact.max()))
 
 
 class _Order:
@@ -253,8 +248,8 @@ class _Order:
         left = picks.left.energy / total if total > 0 else 0.0
         if self.round == 1:
             self.energy_given = left
-        while self.wanted and (row := picks.next()) is not None:
-            explained = picks.take(row) / total if total > 0 else 0.0
+        for row, gain in picks.picks(self.wanted):
+            explained = gain / total if total > 0 else 0.0
             left = max(0.0, min(left, picks.left.energy / total)) if total > 0 else 0.0
             self.rows.append(row)
             self.rounds.append(self.round)

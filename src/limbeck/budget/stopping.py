@@ -15,6 +15,8 @@ from scipy.special import betaincinv
 
 from limbeck.theory import _check
 
+MOST = 1e15
+
 
 @dataclass(frozen=True)
 class Look:
@@ -90,7 +92,12 @@ class StoppingRule:
             Default: the last look, or the tenth where their number is not known.
         """
         number = number if number is not None else (self.looks or 10)
-        size = wrong + max(1, math.ceil(math.log(self.spent(number)) / math.log1p(-self.target_risk)))
+        least = math.log(self.spent(number)) / math.log1p(-self.target_risk)
+        if not least < MOST:
+            raise ValueError(
+                f"target_risk = {self.target_risk:g} takes more than {MOST:g} audit points: no sample shows that little."
+            )
+        size = wrong + max(1, math.ceil(least))
         while exact_upper(wrong, size, 1 - self.spent(number)) > self.target_risk:
             size += max(1, size // 200)
         while size > wrong + 1 and (exact_upper(wrong, size - 1, 1 - self.spent(number)) <= self.target_risk):

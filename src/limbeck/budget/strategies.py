@@ -24,9 +24,18 @@ Rows = Callable[[int], np.ndarray]
 """From a number of labels to the rows to label."""
 
 
+def _wanted(n: int, rows: int) -> int:
+    """How many picks, at most the rows of the pool."""
+    n = _check.count(n, "n")
+    if n > rows:
+        raise ValueError(f"n = {n} picks from {rows} rows: ask for at most that many.")
+    return n
+
+
 def random_order(X: ArrayLike, n: int, *, rng: np.random.Generator) -> np.ndarray:
     """n rows drawn without replacement."""
-    return rng.permutation(len(np.asarray(X)))[:n]
+    rows = len(np.asarray(X))
+    return rng.permutation(rows)[: _wanted(n, rows)]
 
 
 def farthest_first(X: ArrayLike, n: int) -> np.ndarray:
@@ -35,6 +44,7 @@ def farthest_first(X: ArrayLike, n: int) -> np.ndarray:
     Within a factor 2 of the smallest radius with which n balls cover the pool.
     """
     X = np.asarray(_check.points(X), dtype=np.float64)
+    n = _wanted(n, len(X))
     taken = [int(np.argmin(row_norms(X - X.mean(axis=0))))]
     far = row_norms(X - X[taken[0]])
     far[taken[0]] = -1.0
@@ -48,6 +58,7 @@ def farthest_first(X: ArrayLike, n: int) -> np.ndarray:
 def k_means_plus_plus(X: ArrayLike, n: int, *, rng: np.random.Generator) -> np.ndarray:
     """Rows drawn with probability proportional to the squared distance from those taken (scikit-learn's)."""
     X = np.asarray(_check.points(X), dtype=np.float64)
+    n = _wanted(n, len(X))
     _, rows = kmeans_plusplus(X, n, random_state=int(rng.integers(2**31)))
     rows = np.array(list(dict.fromkeys(int(row) for row in rows)))  # repeated once nothing is left to cover
     return np.concatenate([rows, rng.permutation(np.setdiff1d(np.arange(len(X)), rows))])[:n]
@@ -57,7 +68,7 @@ def largest_residual(X: ArrayLike, n: int) -> np.ndarray:
     """Always the row with the longest residual: QR with column pivoting of the transpose."""
     X = np.asarray(_check.points(X), dtype=np.float64)
     _, order = qr(X.T, mode="r", pivoting=True, check_finite=False)
-    return order[:n].astype(int)
+    return order[: _wanted(n, len(X))].astype(int)
 
 
 def matching_pursuit(X: ArrayLike, n: int, w_star: ArrayLike) -> np.ndarray:
@@ -67,6 +78,7 @@ def matching_pursuit(X: ArrayLike, n: int, w_star: ArrayLike) -> np.ndarray:
     Once the teacher is met, rows in their order.
     """
     X = np.asarray(_check.points(X), dtype=np.float64)
+    n = _wanted(n, len(X))
     w = np.asarray(_check.vector(w_star, "w_star", X.shape[1]), dtype=np.float64)
     lengths = row_norms(X)
     unit = X / np.where(lengths > 0, lengths, 1.0)[:, None]

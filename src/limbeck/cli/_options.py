@@ -63,12 +63,24 @@ Scheduler = Annotated[
         metavar="ADDRESS", help="local, or a Dask scheduler: tcp://host:8786. The results are the same."
     ),
 ]
+Stream = Annotated[
+    bool | None,
+    typer.Option(
+        "--stream/--at-once", help="Read the table in blocks, a few times over.", show_default="by --memory"
+    ),
+]
+Memory = Annotated[
+    float, typer.Option(metavar="GIB", help="Stream if four copies of the table would not fit in this.")
+]
 Jobs = Annotated[
     int | None,
     typer.Option(min=1, help="Threads, where local; the results are the same.", show_default="all cores"),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
 Report = Annotated[Path | None, typer.Option(metavar="HTML", help="Write a report, one self-contained page.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Keep what a run that stopped had finished, and do the rest.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
 
 HELD = ExitStack()

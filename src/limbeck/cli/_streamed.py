@@ -1,8 +1,8 @@
-"""``limbeck distill`` for tables that do not fit memory: when, and how."""
+"""Tables that do not fit memory: when they are read in blocks, and ``limbeck distill`` from them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from limbeck.data.answers import Teacher
     from limbeck.data.features import Features
     from limbeck.data.pool import Pool
+    from limbeck.data.sources import StoredPool
+    from limbeck.data.tables import Table
     from limbeck.students.streaming import Streamed
     from limbeck.students.study import Recipe
 
@@ -36,6 +38,27 @@ def wanted(table: Path, stream: bool | None, memory: float) -> bool:
     return table.is_dir() or COPIES * table.stat().st_size > memory * 2**30
 
 
+def check_scheduler(scheduler: str, stream: bool) -> None:
+    """Refuse a cluster that would have nothing to do."""
+    if scheduler != "local" and not stream:
+        raise UserError("--scheduler shares out a table that is read in blocks: give --stream too.")
+
+
+def opened(
+    path: Path, table: Table, chosen: Features, identifier: str | None, stream: bool, vocabulary: int
+) -> Pool | StoredPool:
+    """The points of a table: read now, or when they are asked for."""
+    if not stream:
+        from limbeck.data.pool import read_pool
+
+        return read_pool(table, chosen, identifier, most_terms=vocabulary)
+    from limbeck.data.sources import StoredPool
+
+    if chosen.text is not None:
+        raise UserError("--text makes sparse points, which are read at once: leave out --stream.")
+    return StoredPool(path.absolute(), chosen, identifier)
+
+
 def in_blocks(
     table: Path,
     chosen: Features,
@@ -48,11 +71,14 @@ def in_blocks(
     seed: int,
     scheduler: str,
     jobs: int,
+    resume: bool,
+    overwrite: bool,
 ) -> None:
     """Distil in a few passes over the table, save the student, and say what it is worth."""
     from limbeck.data.blocks import Blocks
     from limbeck.data.sources import TableSource, files_of
-    from limbeck.engine import engine
+    from limbeck.data.unfinished import Journal
+    from limbeck.engine import engine, versions
     from limbeck.students.saving import save
     from limbeck.students.streaming import distil_blocks
 
@@ -62,11 +88,21 @@ def in_blocks(
         raise UserError("Labels that are read in blocks need their names: --classes A,B,...")
     blocks = Blocks(TableSource(table.absolute(), chosen, identifier, teacher))
     chosen = replace(chosen, width=0 if chosen.embedding is None else blocks.d - len(chosen.columns))
+    origin = {
+        "tables": [state_of(path) for path in files_of(table)],
+        "features": chosen.to_json(),
+        "teacher": [teacher.kind, *teacher.columns],
+        "recipe": asdict(recipe),
+        "held_out": held_out,
+        "seed": seed,
+        "made by": versions(),
+    }
     with engine(scheduler, jobs) as at, messages().status("reading") as status:
+        kept = Journal(out, origin, resume=resume, overwrite=overwrite)
         try:
             found = distil_blocks(
                 blocks, teacher, recipe, held_out=held_out, seed=seed, at=at,
-                advance=_told(status.update, blocks.group_count),
+                advance=_told(status.update, blocks.group_count), kept=kept,
             )  # fmt: skip
         except (ValueError, ArithmeticError) as error:
             raise UserError(str(error)) from error
@@ -81,7 +117,13 @@ def in_blocks(
         provenance=sources,
         features={"table": chosen.to_json(), "scale": recipe.scale},
     )
+    kept.remove()
     _tell(found, out)
+
+
+def state_of(path: Path) -> list[str | int]:
+    """What tells a file from its changed self."""
+    return [str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns]
 
 
 def _told(say, groups: int | None):

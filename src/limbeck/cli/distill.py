@@ -69,20 +69,12 @@ def distill(
         ),
     ] = False,
     report: options.Report = None,
-    stream: Annotated[
-        bool | None,
-        typer.Option(
-            "--stream/--at-once",
-            help="Read the table in blocks, a few times over.",
-            show_default="by --memory",
-        ),
-    ] = None,
-    memory: Annotated[
-        float, typer.Option(metavar="GIB", help="Stream if four copies of the table would not fit in this.")
-    ] = 4.0,
+    stream: options.Stream = None,
+    memory: options.Memory = 4.0,
     scheduler: options.Scheduler = "local",
     jobs: options.Jobs = None,
     seed: options.Seed = 0,
+    resume: options.Resume = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Distil a table of a teacher's answers into a linear student, and say how often it agrees."""
@@ -108,8 +100,7 @@ def distill(
     taken = [*([] if identifier is None else [identifier]), *(teacher.columns if answers is None else ())]
     chosen = options.features_of(points, features, embedding, text, taken=taken)
     in_blocks = streamed.wanted(table, stream, memory)
-    if scheduler != "local" and not in_blocks:
-        raise UserError("--scheduler shares out a table that is read in blocks: give --stream too.")
+    streamed.check_scheduler(scheduler, in_blocks)
     if scheduler != "local" and answers is not None:
         raise UserError(
             "--scheduler cannot help with --answers: the answered points are learned from at once."
@@ -121,7 +112,7 @@ def distill(
             raise UserError("--evidence keeps all points learned from: leave it out, or --at-once.")
         streamed.in_blocks(
             table, chosen, identifier, teacher, recipe, out=out, held_out=held_out, seed=seed,
-            scheduler=scheduler, jobs=options.threads(jobs),
+            scheduler=scheduler, jobs=options.threads(jobs), resume=resume, overwrite=overwrite,
         )  # fmt: skip
         return
     if answers is None or identifier is None:

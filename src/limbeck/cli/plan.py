@@ -10,11 +10,16 @@ from rich.text import Text as Words
 
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
+from limbeck.cli import _streamed as streamed
 from limbeck.cli._console import messages, results
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from limbeck.budget.plan import BudgetPlan
+    from limbeck.data.pool import Named
+    from limbeck.data.tables import Table
     from limbeck.students import SoftLabelClassifier
 
 EPILOG = """Examples:
@@ -65,6 +70,10 @@ def plan(
     alpha: Ridge = "loo",
     intercept: Annotated[bool, typer.Option(help="Whether to learn an intercept.")] = True,
     orders: Annotated[int, typer.Option(min=2, help="Random orders behind the curve.")] = 20,
+    stream: options.Stream = None,
+    memory: options.Memory = 4.0,
+    scheduler: options.Scheduler = "local",
+    jobs: options.Jobs = None,
     seed: options.Seed = 0,
     report: options.Report = None,
     overwrite: options.Overwrite = False,
@@ -76,9 +85,10 @@ def plan(
     import numpy as np
 
     from limbeck.budget.plan import plan_budget
-    from limbeck.data.pool import joined, read_pool
+    from limbeck.data.pool import joined
+    from limbeck.engine import engine
 
-    points = options.open_points(table)
+    points = options.open_head(table)
     said = None if answers is None else options.open_points(answers)
     identifier = options.identifier_of(points, identifier, needed_for="" if said is None else "--answers")
     teacher = None
@@ -87,14 +97,16 @@ def plan(
     elif any((probability, logit, log_probability, label, audit)):
         raise UserError("Columns of the teacher are given without --answers: name the table that holds them.")
     chosen = options.features_of(points, features, embedding, text, taken=[identifier] if identifier else [])
-    pool = read_pool(points, chosen, identifier, most_terms=vocabulary)
+    in_blocks = streamed.wanted(table, stream, memory)
+    streamed.check_scheduler(scheduler, in_blocks)
+    pool = streamed.opened(table, points, chosen, identifier, in_blocks, vocabulary)
     rows = replies = random = None
     if said is not None and teacher is not None and identifier is not None:
         answered = joined(pool, points, said, teacher, identifier)
         rows, replies = answered.rows, answered.answers.labels
-        random = None if audit is None else _random_rows(said, audit, identifier, pool.ids)
+        random = None if audit is None else _random_rows(said, audit, identifier, pool)
     try:
-        with messages().status("planning"):
+        with engine(scheduler, options.threads(jobs)) as at, messages().status("planning"):
             made = plan_budget(
                 pool.X,
                 replies,
@@ -106,6 +118,7 @@ def plan(
                 student=student,
                 orders=orders,
                 rng=np.random.default_rng(seed),
+                at=at,
             )
     except (ValueError, ArithmeticError) as error:
         raise UserError(str(error)) from error
@@ -144,7 +157,7 @@ def check_wishes(target_risk: float, confidence: float, price: float | None) -> 
         raise UserError(f"--price {price:g}: the price of one answer must be positive.")
 
 
-def _random_rows(table, name: str, identifier: str, ids):
+def _random_rows(table: Table, name: str, identifier: str, pool: Named) -> np.ndarray:
     """Rows of the pool whose answers were drawn at random."""
     import numpy as np
 
@@ -152,7 +165,7 @@ def _random_rows(table, name: str, identifier: str, ids):
     from limbeck.data.pool import ids_of
     from limbeck.data.tables import read
 
-    row_of, rows = {name: row for row, name in enumerate(ids)}, []
+    drawn = []
     for chunk in read(table, [identifier, name]):
         flags = numbers(chunk.columns[name], name, chunk.first)
         for at, (key, flag) in enumerate(zip(ids_of(chunk, identifier), flags, strict=True)):
@@ -160,12 +173,13 @@ def _random_rows(table, name: str, identifier: str, ids):
                 raise UserError(
                     f"Row {chunk.first + at + 1}, column {name!r} holds {flag:g}: 0 or 1 is needed."
                 )
-            rows += [row_of[key]] if flag else []
-    if not rows:
+            drawn += [key] if flag else []
+    if not drawn:
         raise UserError(
             f"Column {name!r} marks no row as drawn at random: nothing can be measured without some."
         )
-    return np.array(rows)
+    row_of = pool.rows_of(drawn)
+    return np.array([row_of[key] for key in drawn])
 
 
 def _tell(made: BudgetPlan, report: Path | None) -> None:
@@ -182,10 +196,11 @@ def _tell(made: BudgetPlan, report: Path | None) -> None:
         last = made.pilot.curve
         console.print(
             Words(
-                f"measured  {last.disagreement[-1]:.2%} from {last.sizes[-1]} answers (± {1.96 * last.stderr[-1]:.2%})"
+                f"measured  a student of {last.sizes[-1]} answers disagrees on {last.disagreement[-1]:.2%} "
+                f"(± {1.96 * last.stderr[-1]:.2%})"
             )
         )
-    cost = "" if made.cost is None else f", at most {made.cost:,.2f}"
+    cost = "" if not made.cost else f", for at most {made.cost:,.2f}"
     console.print(Words(f"decision  {made.verdict}{cost}"))
     console.print(Words(f"          {made.reason}"))
     if report is not None:

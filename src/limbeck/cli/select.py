@@ -10,6 +10,7 @@ from rich.text import Text as Words
 
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
+from limbeck.cli import _streamed as streamed
 from limbeck.cli._console import messages, results
 from limbeck.records import UserError
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
     from limbeck.budget import Ranking
     from limbeck.data.pool import Pool
+    from limbeck.data.sources import StoredPool
     from limbeck.data.tables import Table
+    from limbeck.engine import Engine
     from limbeck.theory import CertifiedShares
 
 EPILOG = """Examples:
@@ -58,6 +61,10 @@ def select(
     ] = "none",
     intercept: Annotated[bool, typer.Option(help="Whether the student will have an intercept.")] = True,
     report: options.Report = None,
+    stream: options.Stream = None,
+    memory: options.Memory = 4.0,
+    scheduler: options.Scheduler = "local",
+    jobs: options.Jobs = None,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -68,26 +75,29 @@ def select(
         raise UserError("--teacher-logit names a column of --given, which was not given.")
     options.check_output(out, overwrite, [".csv", ".jsonl", ".parquet"])
     options.check_output(report, overwrite, [".html"])
-    from limbeck.data.pool import read_pool
+    from limbeck.engine import engine
 
-    points = options.open_points(table)
+    points = options.open_head(table)
     identifier = options.identifier_of(points, identifier, needed_for="" if given is None else "--given")
     taken = [] if identifier is None else [identifier]
     chosen = options.features_of(points, features, embedding, text, taken=taken)
-    pool = read_pool(points, chosen, identifier, most_terms=vocabulary)
+    in_blocks = streamed.wanted(table, stream, memory)
+    streamed.check_scheduler(scheduler, in_blocks)
+    pool = streamed.opened(table, points, chosen, identifier, in_blocks, vocabulary)
     known, logits = (None, None) if given is None else _known(pool, points, given, identifier, logit)
-    X = _metric(pool.X, scale, intercept)
-    with messages().status("ranking"):
+    with engine(scheduler, options.threads(jobs)) as at, messages().status("ranking") as status:
         try:
-            ranking = _ranked(X, budget, known, logits)
+            X = _metric(pool.X, scale, intercept, at)
+            ranking = _ranked(X, budget, known, logits, at)
+            ids = pool.names(ranking.indices)
+            page = None
+            if report is not None:
+                status.update("measuring the geometry")
+                sources = provenance.sources({"points": table, "given": given}, seed=str(seed))
+                page = _page(ids, X, ranking, known, logits, seed, sources, at)
         except (ValueError, TypeError) as error:
             raise UserError(str(error)) from error
-    page = None
-    if report is not None:
-        page = _page(
-            pool, X, ranking, known, logits, seed, provenance.sources({"points": table, "given": given})
-        )
-    _write(out, pool, ranking)
+    _write(out, ids, ranking)
     if page is not None and report is not None:
         from limbeck.report import write
 
@@ -96,7 +106,7 @@ def select(
 
 
 def _known(
-    pool: Pool, points: Table, given: Path, identifier: str | None, logit: str | None
+    pool: Pool | StoredPool, points: Table, given: Path, identifier: str | None, logit: str | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows of the pool that have answers, and their logits if those shall help to choose."""
     import numpy as np
@@ -112,15 +122,17 @@ def _known(
     logits = answered.answers.labels.logits
     if not np.all(np.isfinite(logits)):
         row = int(np.argmin(np.isfinite(logits)))
-        raise UserError(f"{given}: the logit of {pool.ids[answered.rows[row]]!r} is not finite.")
+        raise UserError(f"{given}: the logit of {pool.names(answered.rows[[row]])[0]!r} is not finite.")
     return answered.rows, logits
 
 
-def _metric(X: Any, scale: str, intercept: bool) -> Any:
+def _metric(X: Any, scale: str, intercept: bool, at: Engine) -> Any:
     """The points as the student will see them."""
-    import numpy as np
     from scipy.sparse import issparse
 
+    from limbeck.data.blocks import Points
+    from limbeck.students._design import AsSeen
+    from limbeck.students.streaming import scaling_of
     from limbeck.theory.scaling import Scaling
 
     if issparse(X):
@@ -128,24 +140,26 @@ def _metric(X: Any, scale: str, intercept: bool) -> Any:
             "Selection keeps a dense features-by-features matrix, and a text's words are sparse: use --embedding, or "
             "reduce the words first (TruncatedSVD)."
         )
-    scaled = Scaling.of(X, scale).apply(X)
-    return np.hstack([scaled, np.ones((len(scaled), 1), dtype=scaled.dtype)]) if intercept else scaled
+    if isinstance(X, Points):
+        return X.mapped(AsSeen(scaling_of(X.blocks, scale, at), intercept))
+    return AsSeen(Scaling.of(X, scale), intercept)(X)
 
 
-def _ranked(X: Any, budget: int, known: Any, logits: Any) -> Ranking:
+def _ranked(X: Any, budget: int, known: Any, logits: Any, at: Engine) -> Ranking:
     from dataclasses import replace
 
     from limbeck.budget import AnswerSelection, SpanSelection
 
-    ranking = SpanSelection().rank(X, budget, known)
+    ranking = SpanSelection().rank(X, budget, known, at=at)
     if logits is None:
         return ranking
-    return replace(ranking, indices=AnswerSelection().query(X, budget, known, logits))
+    return replace(ranking, indices=AnswerSelection().query(X, budget, known, logits, at=at))
 
 
 def _page(
-    pool: Pool, X: Any, ranking: Ranking, known: Any, logits: Any, seed: int, sources: dict[str, str]
-) -> Any:
+    ids: np.ndarray, X: Any, ranking: Ranking, known: Any, logits: Any, seed: int, sources: dict[str, str],
+    at: Engine,
+) -> Any:  # fmt: skip
     import numpy as np
 
     from limbeck.budget import geometry
@@ -153,37 +167,34 @@ def _page(
     from limbeck.theory import Span
 
     student = None if logits is None else Span(X[known]).weights(logits)
-    with messages().status("measuring the geometry"):
-        direction = student if student is not None and student.any() else None
-        seen = geometry(X, direction=direction, rng=np.random.default_rng(seed))
-        proved = None if logits is None else _proved(X, known, logits, seed)
+    direction = student if student is not None and student.any() else None
+    seen = geometry(X, direction=direction, rng=np.random.default_rng(seed))
+    proved = None if logits is None else _proved(X, known, logits, seed, at)
     count = 0 if known is None else len(known)
-    return page(
-        Job(ranking, seen, pool.ids, count, logits is not None, proved, {**sources, "seed": str(seed)})
-    )
+    return page(Job(ranking, seen, ids, count, logits is not None, proved, sources))
 
 
-def _proved(X: Any, known: Any, logits: Any, seed: int) -> CertifiedShares | str:
+def _proved(X: Any, known: Any, logits: Any, seed: int, at: Engine) -> CertifiedShares | str:
     """Share of the pool's answers that is proved, in a random order of the points; or why nothing is."""
     import numpy as np
 
-    from limbeck.theory import certified_shares
+    from limbeck.budget.proved import proved_shares
 
     order = np.random.default_rng([seed, 1]).permutation(len(known))
     try:
-        return certified_shares(X[known[order]], logits[order], X)
+        return proved_shares(X[known[order]], logits[order], X, at)
     except ValueError as error:
         return str(error)
 
 
-def _write(out: Path, pool: Pool, ranking: Ranking) -> None:
+def _write(out: Path, ids: np.ndarray, ranking: Ranking) -> None:
     from limbeck.data.results import Results
 
     with Results(out) as file:
         file.write(
             {
                 "rank": list(range(1, len(ranking.indices) + 1)),
-                "id": [pool.ids[row] for row in ranking.indices],
+                "id": list(ids),
                 "gain": ranking.gains.tolist(),
                 "energy_left": ranking.energy.tolist(),
                 "adds_direction": [int(k < ranking.useful) for k in range(len(ranking.indices))],

@@ -8,9 +8,10 @@ To add a kind of source, write a class with `name`, `rows`, `pieces` and `part`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -187,23 +188,41 @@ class Blocks:
 
 
 class Points:
-    """The points of blocks, iterated over as often as needed, and single rows."""
+    """The points of blocks (n, d), iterated over as often as needed, and single rows."""
 
     def __init__(self, blocks: Blocks) -> None:
-        self._blocks = blocks
+        self.blocks = blocks
+
+    @cached_property
+    def shape(self) -> tuple[int, int]:
+        """(n, d); one pass where only reading tells n."""
+        n = self.blocks.n
+        return sum(map(len, self.blocks)) if n is None else n, self.blocks.d
+
+    def mapped(self, function: Callable[[Matrix], Matrix]) -> Points:
+        """The same rows, changed block by block."""
+        return Points(Blocks(MappedSource(self.blocks.source, function)))
+
+    def __getitem__(self, indices: np.ndarray) -> Matrix:
+        return self.rows(indices)
 
     def __iter__(self) -> Iterator[Matrix]:
-        for block in self._blocks:
+        for block in self.blocks:
             yield block.X
 
+    def groups(self) -> Iterator[Group]:
+        """Groups of blocks, in order: what one task works on."""
+        return self.blocks.groups()
+
     def rows(self, indices: np.ndarray) -> Matrix:
-        """Points of these rows, (m, d), each from the block it is in."""
-        size = self._blocks.size
-        found = np.empty((len(indices), self._blocks.d), self._blocks.dtype)
-        for start in np.unique(np.asarray(indices) // size) * size:
-            block = next(self._blocks.read(int(start)))
-            here = (indices >= start) & (indices < start + size)
-            found[here] = block.X[indices[here] - start]
+        """Points of these rows, (m, d), each from the block it is in; in one pass where reading starts at row 1."""
+        size, indices = self.blocks.size, np.asarray(indices)
+        found = np.empty((len(indices), self.blocks.d), self.blocks.dtype)
+        starts = np.unique(indices // size) * size
+        every = self.blocks if self.blocks.n is None else (next(self.blocks.read(int(s))) for s in starts)
+        for block in every:
+            here = (indices >= block.first) & (indices < block.first + len(block))
+            found[here] = block.X[indices[here] - block.first]
         return found
 
 
@@ -217,6 +236,12 @@ class Group:
     """What to read from; None where the blocks are held."""
     held: tuple[Block, ...]
     """The blocks, where they are held."""
+
+    @property
+    def rows(self) -> slice:
+        """Which they are; past the last of the pool there are none."""
+        many = sum(map(len, self.held)) if self.blocks is None else GROUP * self.blocks.size
+        return slice(self.first, self.first + many)
 
     def __iter__(self) -> Iterator[Block]:
         if self.blocks is None:
@@ -309,14 +334,49 @@ class ArraySource:
             )
 
 
+class MappedSource:
+    """A source whose points are changed as they are read.
+
+    Parameters
+    ----------
+    source : Source
+    function : callable
+        Of points (m, d) to points (m, k), the same whatever rows come together; plain data, for other processes.
+    """
+
+    def __init__(self, source: Source, function: Callable[[Matrix], Matrix]) -> None:
+        self._source, self._function = source, function
+
+    @property
+    def name(self) -> str:
+        """Of the source."""
+        return self._source.name
+
+    @property
+    def rows(self) -> int | None:
+        """Of the source."""
+        return self._source.rows
+
+    def part(self, start: int, stop: int) -> MappedSource | None:
+        """Of the source's part."""
+        part = self._source.part(start, stop)
+        return None if part is None else MappedSource(part, self._function)
+
+    def pieces(self, start: int = 0) -> Iterator[Block]:
+        """Yield the source's pieces, their points changed."""
+        for piece in self._source.pieces(start):
+            yield replace(piece, X=self._function(piece.X))
+
+
 def finite(X: Matrix, first: int, name: str) -> Matrix:
     """X as float32 or float64, or a UserError naming the row and column of a number that is not finite."""
     if X.dtype.kind != "f" or X.dtype.itemsize not in (4, 8) or not X.dtype.isnative:
         X = X.astype(np.float32 if X.dtype == np.float16 else np.float64)
     values = X.data if issparse(X) else X
-    # One sum tells of any: only an overflow makes the second look at every number needed for nothing.
+    # The sums of the rows tell of any: only an overflow makes the second look at every number needed for nothing.
     with np.errstate(over="ignore", invalid="ignore"):
-        sound = np.isfinite(values.sum(dtype=np.float64))
+        sums = values if values.ndim == 1 else values @ np.ones(values.shape[1], dtype=values.dtype)
+        sound = np.isfinite(sums.sum(dtype=np.float64))
     if not sound and not (good := np.isfinite(values)).all():
         at = np.argwhere(~good)[0]
         row, column = (axis[at[0]] for axis in X.tocoo().coords) if issparse(X) else at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from scipy.sparse import issparse, vstack
@@ -25,6 +26,27 @@ class Pool:
     """Features, (n, d); sparse where a text is among them."""
     features: Features
     """How they were made."""
+
+    def names(self, rows: np.ndarray) -> np.ndarray:
+        """Ids of these rows."""
+        return self.ids[rows]
+
+    def rows_of(self, names: Sequence[str]) -> dict[str, int]:
+        """Rows of those ids that there are."""
+        row_of = {name: row for row, name in enumerate(self.ids)}
+        return {name: row_of[name] for name in names if name in row_of}
+
+
+class Named(Protocol):
+    """Points known by their ids: a `Pool`, or one that is read when asked."""
+
+    def names(self, rows: np.ndarray) -> np.ndarray:
+        """Ids of these rows."""
+        ...
+
+    def rows_of(self, names: Sequence[str]) -> dict[str, int]:
+        """Rows of those ids that there are."""
+        ...
 
 
 def read_pool(table: Table, features: Features, identifier: str | None, *, most_terms: int = 4000) -> Pool:
@@ -89,7 +111,7 @@ def answers_in(table: Table, teacher: Teacher) -> Answers:
     return read_answers(teacher, list(read(table, teacher.columns)))
 
 
-def joined(pool: Pool, pool_table: Table, table: Table, teacher: Teacher, identifier: str) -> Answered:
+def joined(pool: Named, pool_table: Table, table: Table, teacher: Teacher, identifier: str) -> Answered:
     """Answers of another table, joined by id.
 
     Raises
@@ -104,22 +126,22 @@ def joined(pool: Pool, pool_table: Table, table: Table, teacher: Teacher, identi
     return Answered(rows[order], answers[order])
 
 
-def located(pool: Pool, pool_table: Table, table: Table, identifier: str) -> np.ndarray:
+def located(pool: Named, pool_table: Table, table: Table, identifier: str) -> np.ndarray:
     """Rows of the pool, increasing, that another table names; errors as `joined`."""
     return np.sort(_rows_of(list(read(table, [identifier])), pool, pool_table, table, identifier))
 
 
 def _rows_of(
-    chunks: Sequence[Chunk], pool: Pool, pool_table: Table, table: Table, identifier: str
+    chunks: Sequence[Chunk], pool: Named, pool_table: Table, table: Table, identifier: str
 ) -> np.ndarray:
     ids = [name for chunk in chunks for name in ids_of(chunk, identifier)]
-    row_of = {name: row for row, name in enumerate(pool.ids)}
     unique_ids(ids, table, identifier)
+    row_of = pool.rows_of(ids)
     strangers = [name for name in ids if name not in row_of]
     if len(strangers) == len(ids):
         raise UserError(
             f"{table.path} and {pool_table.path} have no id in common (column {identifier!r}): {ids[0]!r} in one, "
-            f"{pool.ids[0]!r} in the other."
+            f"{pool.names(np.array([0]))[0]!r} in the other."
         )
     if strangers:
         raise UserError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from limbeck.data.answers import Teacher, values_of
-from limbeck.data.blocks import Block, finite
+from limbeck.data.blocks import Block, Blocks, finite
 from limbeck.data.features import Features
 from limbeck.data.pool import ids_of
 from limbeck.data.tables import FORMATS, Table, open_table, read
@@ -80,6 +80,53 @@ class TableSource:
             answers = None if self.teacher is None else values_of(self.teacher, chunk)
             block = Block(before + chunk.first, self.features.matrix(chunk), ids, answers)
             yield block[max(start - chunk.first, 0) :]
+
+
+class StoredPool:
+    """Points of a table that are read when asked for, known by their ids.
+
+    Parameters
+    ----------
+    path : Path
+        The table, or a folder of tables.
+    features : Features
+    identifier : str, optional
+        Column of ids; without one, rows are numbered from 1.
+    """
+
+    def __init__(self, path: Path, features: Features, identifier: str | None) -> None:
+        self.path, self.features, self.identifier = path, features, identifier
+        self.X = Blocks(TableSource(path, features)).points()
+
+    def names(self, rows: np.ndarray) -> np.ndarray:
+        """Ids of these rows; one pass over their column."""
+        if self.identifier is None:
+            return np.array([str(row + 1) for row in rows], dtype=object)
+        found = np.empty(len(rows), dtype=object)
+        for first, ids in self._ids(self.identifier):
+            here = (rows >= first) & (rows < first + len(ids))
+            found[here] = np.array(ids, dtype=object)[rows[here] - first]
+        return found
+
+    def rows_of(self, names: Sequence[str]) -> dict[str, int]:
+        """Rows of those ids that there are; UserError if one is there twice."""
+        wanted, found = set(names), dict[str, int]()
+        for first, ids in self._ids(self.identifier):
+            for row, name in enumerate(ids, start=first):
+                if name in wanted and found.setdefault(name, row) != row:
+                    raise UserError(
+                        f"{self.path}: the id {name!r} (column {self.identifier!r}) occurs in rows "
+                        f"{found[name] + 1} and {row + 1}. Every point needs an id of its own."
+                    )
+        return found
+
+    def _ids(self, identifier: str | None) -> Iterator[tuple[int, list[str]]]:
+        before = 0
+        for path in files_of(self.path):
+            for chunk in read(open_table(path), [] if identifier is None else [identifier]):
+                ids = ids_of(chunk, identifier)
+                yield before, ids
+                before += len(ids)
 
 
 def files_of(path: Path) -> list[Path]:

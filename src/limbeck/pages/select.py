@@ -27,7 +27,7 @@ class Job:
     geometry: Geometry
     """Of the pool, as the student sees it."""
     ids: np.ndarray
-    """Ids of the pool."""
+    """Ids of the points chosen, in their order."""
     known: int
     """Points that had answers already."""
     by_answers: bool
@@ -69,8 +69,8 @@ def _ranking(job: Job) -> Section:
         "points' residuals, rows taken at unit length. Every prefix is the choice for that budget."
     )
     rows = [
-        (str(k + 1), str(job.ids[row]), f"{found.gains[k]:.4g}", f"{found.energy[k]:.4g}")
-        for k, row in enumerate(found.indices[:SHOWN])
+        (str(k + 1), str(job.ids[k]), f"{found.gains[k]:.4g}", f"{found.energy[k]:.4g}")
+        for k in range(min(SHOWN, len(found.indices)))
     ]
     caption = f"The first {len(rows)} of {len(found.indices)}; the file has all"
     text = [how, *([found.reason] if found.reason else [])]

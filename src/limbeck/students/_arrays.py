@@ -40,7 +40,8 @@ def validated(estimator: Any, X: Any, **options: Any) -> Any:
     """
     X = to_numpy(X)
     try:
-        return validate_data(estimator, X, dtype=[np.float64, np.float32], **options)
+        with np.errstate(over="ignore", invalid="ignore"):  # of the sum by which NaN and inf are looked for
+            return validate_data(estimator, X, dtype=[np.float64, np.float32], **options)
     except ValueError as error:
         raise ValueError(f"{error}{_first_not_finite(X)}") from None
 

@@ -12,6 +12,7 @@ from scipy.sparse import issparse
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.theory import MinimumNorm, Span
+from limbeck.theory.scaling import Scaling
 
 LARGEST_GRAM = 8000
 SWALLOWED = 1e-11
@@ -107,6 +108,20 @@ def reduced(points: Points) -> Design:
         A = with_ones(A)
         penalised = np.append(penalised, 0.0)
     return Design(A, penalised, basis, intercept)
+
+
+@dataclass(frozen=True)
+class AsSeen:
+    """Points as a student sees them: in its metric, with a column of ones where it has an intercept."""
+
+    scaling: Scaling | None
+    """None for points as given."""
+    intercept: bool
+
+    def __call__(self, X: Array) -> Array:
+        """Points (m, d + 1), (m, d) without intercept."""
+        X = X if self.scaling is None else self.scaling.apply(X)
+        return np.hstack([X, np.ones((len(X), 1), dtype=X.dtype)]) if self.intercept else X
 
 
 def with_ones(X: Matrix) -> Matrix:

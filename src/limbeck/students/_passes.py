@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial, reduce
-from typing import Protocol, TypeVar
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from scipy.linalg import qr
@@ -48,6 +49,18 @@ class First:
         yield self.group
 
 
+class Kept(Protocol):
+    """Where the results of passes are kept for a run that may be killed: `limbeck.data.unfinished.Journal`."""
+
+    def begin(self) -> tuple[Any, int]:
+        """What is known of the next pass, or None, and of how many groups; -1 for all."""
+        ...
+
+    def keep(self, sums: Any, groups: int) -> None:
+        """What is known after so many groups; -1 for all."""
+        ...
+
+
 def total(
     blocks: Grouped,
     statistic: Callable[[Block], Value],
@@ -55,16 +68,27 @@ def total(
     *,
     add: Callable[[Value, Value], Value],
     advance: Callable[[], None] = lambda: None,
+    kept: Kept | None = None,
 ) -> Value:
     """The statistic of all blocks: added up in order inside each group, then over the groups in order.
 
-    The order is fixed, so the bits do not depend on who computed what.
+    The order is fixed, so the bits do not depend on who computed what, nor on where a run was killed and resumed.
     """
-    found: list[Value] = []
-    for part in engine.ordered(partial(_of_group, statistic, add), blocks.groups()):
-        found = [add(found[0], part) if found else part]
+    sums: Any = None
+    done = 0
+    if kept is not None:
+        sums, done = kept.begin()
+    if done < 0:
+        return sums
+    left = islice(blocks.groups(), done, None)
+    for count, part in enumerate(engine.ordered(partial(_of_group, statistic, add), left), start=done + 1):
+        sums = part if sums is None else add(sums, part)
+        if kept is not None:
+            kept.keep(sums, count)
         advance()
-    return found[0]
+    if kept is not None:
+        kept.keep(sums, -1)
+    return sums
 
 
 def _of_group(
@@ -235,13 +259,31 @@ class CrossEntropy:
 class Moments:
     """n, sum and sum of squares of the features about a point near their mean; their largest size is no sum."""
 
-    reading: Reading
+    points: Callable[[Block], Array]
+    """Rows that count, in float64."""
     about: Array
 
     def __call__(self, block: Block) -> Sums:
         """Sums of one block."""
-        X = self.reading.points(block) - self.about
+        X = self.points(block) - self.about
         return len(X), X.sum(axis=0), np.square(X).sum(axis=0)
+
+
+@dataclass(frozen=True)
+class PointTriangle:
+    """Triangular factor of the features."""
+
+    points: Callable[[Block], Array]
+    """Rows that count, in float64."""
+
+    def __call__(self, block: Block) -> Array:
+        """Factor of one block."""
+        return _triangle(self.points(block))
+
+
+def every_row(block: Block) -> Array:
+    """The points of a block in float64."""
+    return np.asarray(block.X, dtype=np.float64)
 
 
 @dataclass(frozen=True)

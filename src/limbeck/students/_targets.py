@@ -83,7 +83,8 @@ def _read_y(X: Any, y: Any, classes: Any, decimals: int | None) -> Answers:
                 "nor a probability in [0, 1]. Logits are given as teacher_logits=."
             )
         return from_probabilities(y, decimals=decimals), _named(2, classes)
-    check_classification_targets(y)
+    with np.errstate(invalid="ignore"):  # of the cast by which whole numbers are told
+        check_classification_targets(y)
     return _read_hard(y, classes)
 
 

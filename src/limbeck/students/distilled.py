@@ -20,6 +20,7 @@ from limbeck.students import _teachers
 from limbeck.students.linearity import Linearity
 from limbeck.students.metrics import agreement_interval
 from limbeck.students.soft_label import SoftLabelClassifier
+from limbeck.theory import _check
 from limbeck.theory.risk import Interval
 
 ONLY = "teacher"
@@ -80,7 +81,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
     agreement_ : Interval or None
         Share of held-out rows on which student and teacher decide alike, with Wilson's 95 % interval.
     n_features_in_ : int
-    feature_names_in_ : ndarray, shape (n_features_in_,)
+    feature_names_in_ : ndarray, shape (d,)
 
     Notes
     -----
@@ -179,9 +180,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         return self
 
     def _check_parameters(self) -> None:
-        T = self.temperature
-        if not isinstance(T, Real) or isinstance(T, bool) or not 0 < T < np.inf:
-            raise ValueError(f"temperature must be a positive number, got {T!r}.")
+        _check.number(self.temperature, "temperature", above=0.0)
         if self.combine not in ("logits", "probabilities"):
             raise ValueError(f'combine must be "logits" or "probabilities", got {self.combine!r}.')
         if self.answers not in ("auto", *_teachers.METHODS):
@@ -233,7 +232,14 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
             and first.itemsize < 8
         ):
             return {"teacher_proba": first[kept]}
-        return {"teacher_logits": logs[kept] / self.temperature}
+        with np.errstate(over="ignore"):
+            divided = logs[kept] / self.temperature
+        if np.isinf(divided[np.isfinite(logs[kept])]).any():
+            raise ValueError(
+                f"temperature = {self.temperature:g} takes the teacher's logits out of the range of floating point: "
+                "choose a larger one."
+            )
+        return {"teacher_logits": divided}
 
     def _split(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows to learn from and rows held out, each in order."""

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from limbeck.students._arrays import weights_of
+from limbeck.students._arrays import validated, weights_of
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.theory import KernelSpan, _check
 from limbeck.theory.kernels import NTK, Kernel
@@ -58,7 +58,7 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
     n_iter_ : int
         Newton steps of the final fit.
     n_features_in_ : int
-    feature_names_in_ : ndarray, shape (n_features_in_,)
+    feature_names_in_ : ndarray, shape (d,)
 
     Notes
     -----
@@ -118,7 +118,7 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"kernel must be an object of limbeck.theory.kernels, such as RBF(length=2.0), got {self.kernel!r}."
             )
-        X = _check.in_range(validate_data(self, X, dtype=[np.float64, np.float32]), "X")
+        X = _check.in_range(validated(self, X), "X")
         weight = weights_of(sample_weight, X)
         self.span_ = KernelSpan(
             X[self._landmarks(np.flatnonzero(weight > 0))], self.kernel, semidefinite=True
@@ -153,7 +153,7 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
         return self.student_
 
     def _coordinates(self, X) -> np.ndarray:
-        return self.span_.coordinates(validate_data(self, X, dtype=[np.float64, np.float32], reset=False))
+        return self.span_.coordinates(validated(self, X, reset=False))
 
     def decision_function(self, X):
         """Logits: of class 1, (n,), or of each class, (n, K)."""

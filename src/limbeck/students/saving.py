@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from sklearn.utils.validation import check_is_fitted
 
 import limbeck
-from limbeck.records import UserError, write_whole
+from limbeck.records import UserError, parsed, write_whole
 from limbeck.students._described import described, fitted
 from limbeck.students.soft_label import SoftLabelClassifier
 
@@ -131,9 +131,7 @@ def _content(path: Path) -> dict[str, Any]:
     """The file's mapping, of a known format and version, with the digest it should have."""
     data = _bytes(path)
     try:
-        content = json.loads(
-            data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_duplicates
-        )
+        content = parsed(data.decode("utf-8"))
         found = _digest({k: v for k, v in content.items() if k != "digest"})
     except (ValueError, AttributeError, RecursionError) as error:
         what = "a pickle or another binary file" if data[:1] in (b"\x80", b"P") else "not a student's JSON"
@@ -173,18 +171,6 @@ def _digest(content: Json) -> str:
     """SHA-256 of the content written canonically: spaces and the order of keys do not matter, all else does."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} stands twice")
-    return mapping
 
 
 def _plain(value: Any, at: str, depth: int = 0) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +25,15 @@ from limbeck.students.linearity import Linearity, judge
 from limbeck.theory import Span, _check
 
 
+def _is_number(value: object, *, above: float | None = 0.0, least: float | None = None) -> bool:
+    """Whether it is a finite number in the range."""
+    try:
+        _check.number(value, "value", above=above if least is None else None, least=least)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_exact(student: SoftLabelClassifier) -> bool:
     """Whether `partial_fit` exists: scikit-learn's duck typing asks before it calls."""
     if student.alpha != 0 or student.stop_time is not None:
@@ -36,6 +45,7 @@ def _is_exact(student: SoftLabelClassifier) -> bool:
 
 
 CONSISTENT = 1e-8
+LONGEST = 10**9
 
 
 class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
@@ -95,7 +105,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     gradient_ : float
         Largest entry of the gradient where the fit ended, relative to the features' mean size.
     n_features_in_ : int
-    feature_names_in_ : ndarray, shape (n_features_in_,)
+    feature_names_in_ : ndarray, shape (d,)
 
     Notes
     -----
@@ -216,21 +226,16 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         return Settings(self.alpha, self.saturated, self.stop_time, self.tol, self.max_iter)
 
     def _check_parameters(self) -> None:
-        ridge = self.alpha
-        if ridge != "loo" and (
-            not isinstance(ridge, Real) or isinstance(ridge, (bool, str)) or not 0 <= ridge < np.inf
-        ):
+        if not ((isinstance(self.alpha, str) and self.alpha == "loo") or _is_number(self.alpha, least=0.0)):
             raise ValueError(f'alpha must be "loo" or a number >= 0, got {self.alpha!r}.')
         if self.saturated not in ("raise", "drop", "bound"):
             raise ValueError(f'saturated must be "raise", "drop" or "bound", got {self.saturated!r}.')
-        if self.stop_time is not None and not (
-            isinstance(self.stop_time, Real) and 0 < self.stop_time < np.inf
-        ):
+        if self.stop_time is not None and not _is_number(self.stop_time):
             raise ValueError(f"stop_time must be a positive number, got {self.stop_time!r}.")
-        if not (isinstance(self.tol, Real) and self.tol > 0):
+        if not _is_number(self.tol):
             raise ValueError(f"tol must be positive, got {self.tol!r}.")
-        if not (isinstance(self.max_iter, Integral) and self.max_iter >= 1):
-            raise ValueError(f"max_iter must be a whole number of at least 1, got {self.max_iter!r}.")
+        if not (isinstance(self.max_iter, Integral) and 1 <= self.max_iter <= LONGEST):
+            raise ValueError(f"max_iter must be a whole number from 1 to {LONGEST}, got {self.max_iter!r}.")
 
     @available_if(_is_exact)
     def partial_fit(self, X, y=None, classes=None, *, teacher_proba=None, teacher_logits=None):

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
 from limbeck.data.answers import Teacher
-from limbeck.data.blocks import Blocks, block_rows
+from limbeck.data.blocks import Block, Blocks, block_rows
 from limbeck.engine import Engine, engine
 from limbeck.labels import Array
 from limbeck.records import UserError
@@ -101,6 +102,7 @@ def distil_blocks(
     seed: int = 0,
     at: Engine | None = None,
     advance: Callable[[str], None] = lambda what: None,
+    kept: passes.Kept | None = None,
 ) -> Streamed:
     """Learn a student from rows that are read a block at a time, a few times over.
 
@@ -120,6 +122,8 @@ def distil_blocks(
         Where the work is done. Default: a thread of this process.
     advance : callable
         Told what is being done after every group of blocks.
+    kept : Journal, optional
+        Where the results of passes are kept, for a run that may be killed; see `limbeck.data.unfinished`.
 
     Returns
     -------
@@ -135,12 +139,22 @@ def distil_blocks(
     if at is None:
         with engine() as here:
             return distil_blocks(
-                blocks, teacher, recipe, held_out=held_out, seed=seed, at=here, advance=advance
+                blocks, teacher, recipe, held_out=held_out, seed=seed, at=here, advance=advance, kept=kept
             )
     _check_recipe(recipe, blocks, teacher)
     reading = passes.Reading(teacher, recipe.fit_intercept, None, held_out, seed)
-    work = _Work(blocks, reading, at, advance)
-    work.reading = replace(reading, scaling=_scaling(work, recipe.scale))
+    work = _Work(blocks, reading, at, advance, kept)
+    if not blocks.sparse:
+        work.passes += recipe.scale != "none"
+        scaling = scaling_of(
+            blocks,
+            recipe.scale,
+            at,
+            points=reading.points,
+            advance=lambda: advance("scaling"),
+            kept=kept,
+        )
+        work.reading = replace(reading, scaling=scaling)
     inner, n, solved = _learned(work, recipe)
     made = Distilled(inner, work.reading.scaling)
     agreement, tail = _rated(work, made, n) if held_out else (None, None)
@@ -151,9 +165,14 @@ class _Work:
     """Passes over the same rows, counted."""
 
     def __init__(
-        self, blocks: Blocks, reading: passes.Reading, at: Engine, advance: Callable[[str], None]
+        self,
+        blocks: Blocks,
+        reading: passes.Reading,
+        at: Engine,
+        advance: Callable[[str], None],
+        kept: passes.Kept | None,
     ) -> None:
-        self.blocks, self.reading, self.at, self.advance = blocks, reading, at, advance
+        self.blocks, self.reading, self.at, self.advance, self.kept = blocks, reading, at, advance, kept
         self.passes = 0
 
     def total(
@@ -166,6 +185,7 @@ class _Work:
             self.at,
             add=add,
             advance=lambda: self.advance(what),
+            kept=self.kept if rows is None else None,
         )
 
 
@@ -181,8 +201,6 @@ def _check_recipe(recipe: Recipe, blocks: Blocks, teacher: Teacher) -> None:
         raise UserError(
             "Hard labels that can be separated have no student at alpha = 0: give alpha a number above 0."
         )
-    if recipe.scale not in ("none", "standard"):
-        raise UserError(f"scale = {recipe.scale} needs all rows at once. Read in blocks: none or standard.")
     if recipe.scale != "none" and blocks.sparse:
         raise UserError("Sparse rows are taken as they are: scale = none.")
     if blocks.d > MOST_UNKNOWNS:
@@ -192,13 +210,37 @@ def _check_recipe(recipe: Recipe, blocks: Blocks, teacher: Teacher) -> None:
         )
 
 
-def _scaling(work: _Work, kind: str) -> Scaling | None:
-    if work.blocks.sparse:
-        return None
+def scaling_of(
+    blocks: Blocks,
+    kind: str,
+    at: Engine,
+    *,
+    points: Callable[[Block], Array] = passes.every_row,
+    advance: Callable[[], None] = lambda: None,
+    kept: passes.Kept | None = None,
+) -> Scaling:
+    """`Scaling.of` all rows, block by block: one pass for a mean or second moment, none for ``none``.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        Dense points.
+    kind : {"none", "standard", "sharpen"}
+    at : Engine
+    points : callable
+        The rows of a block that count, in float64.
+    advance : callable
+        Told after every group of blocks.
+    kept : Journal, optional
+        As `distil_blocks` has it.
+    """
     if kind == "none":
-        return Scaling.of(np.ones((1, work.blocks.d)), "none")
-    about = np.asarray(next(iter(work.blocks)).X[:256], dtype=np.float64).mean(axis=0)
-    n, first, second = work.total("scaling", passes.Moments(work.reading, about))
+        return Scaling.of(np.ones((1, blocks.d)), "none")
+    total = partial(passes.total, blocks, engine=at, advance=advance, kept=kept)
+    if kind == "sharpen":  # a triangular factor of the rows has their second moment
+        return Scaling.of(total(passes.PointTriangle(points), add=passes.stacked), "sharpen")
+    about = np.asarray(next(iter(blocks)).X[:256], dtype=np.float64).mean(axis=0)
+    n, first, second = total(passes.Moments(points, about), add=passes.added)
     spread = np.sqrt(np.maximum(second / n - np.square(first / n), 0.0))
     constant = spread <= 10 * np.finfo(np.float64).eps * np.maximum(np.abs(about), spread)
     return Scaling(kind, about + first / n, 1.0 / np.where(constant, 1.0, spread))

@@ -121,7 +121,8 @@ class PolynomialTail:
     def cotangents(self, size: int | tuple[int, ...], *, rng: np.random.Generator) -> Array:
         """Sample cot(angle) = tan((pi/2) u^(1/kappa)); the angle itself would lose every digit at small kappa."""
         # log u = -Exp(1): never exactly 0 or 1, unlike rng.random().
-        return np.tan(RIGHT * np.exp(-rng.standard_exponential(size) / self.kappa))
+        with np.errstate(over="ignore"):  # a tiny kappa puts every angle at pi/2
+            return np.tan(RIGHT * np.exp(-rng.standard_exponential(size) / self.kappa))
 
     @property
     def kinks(self) -> Array:

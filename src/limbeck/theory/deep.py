@@ -28,6 +28,7 @@ from limbeck.theory.span import Span
 
 INCONSISTENT = 1e-9
 VANISHED = 1e-9
+FOLLOWED = 1e12
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ def deep_limit(X: ArrayLike | Span, z: ArrayLike, w0: ArrayLike, depth: int) -> 
     ValueError
         If w(0) = 0 with depth >= 2 (every gradient vanishes there), or if w starts inside the span and
         the flow runs into 0, where it stops.
+    ArithmeticError
+        If w starts inside the span so far out, with answers above 1e12, that the flow cannot be followed.
 
     See Also
     --------
@@ -144,6 +147,53 @@ def _log_tangent(log_k: float, depth: int) -> float:
     )
 
 
+def path_from_one_point(x: ArrayLike, z: float, w0: ArrayLike, depth: int, points: int = 200) -> Array:
+    """Where the flow of Lemma C.1 passes when a single point is learned from, without integrating it.
+
+    The span is a line, so w stays in the plane of that line and w(0), and the conserved |w| sin(phi)^N leaves one
+    curve of that plane: w = |w| (cos(phi), sin(phi)), with phi in (0, pi) from its start to its limit.
+
+    Parameters
+    ----------
+    x : array_like, shape (d,)
+        The point.
+    z : float
+        The teacher's logit there.
+    w0 : array_like, shape (d,)
+        Product of the balanced layers at the start.
+    depth : int
+        Number of layers N.
+    points : int
+        Number of weights returned.
+
+    Returns
+    -------
+    ndarray, shape (points, d)
+        From w(0) to the limit.
+
+    Raises
+    ------
+    ValueError
+        As `deep_limit`.
+    """
+    x = _check.nonzero(_check.vector(x, "x"), "x")
+    span, z_, w0, depth = _arguments(x[None, :], [z], w0, depth)
+    end = deep_limit_details(span, z_, w0, depth)
+    e = x / row_norms(x)
+    beyond = span.residual(w0) if span.d > 1 else np.zeros(1)
+    if end.leak == 0.0 or not beyond.any():  # on the span's own line
+        return np.linspace(w0, end.weights, points)
+    u = beyond / row_norms(beyond)
+    # log tan(phi / 2) is unbounded on both sides, and even steps of it resolve both ends of the curve.
+    start, stop = (np.arcsinh(-float(w @ e) / float(w @ u)) for w in (w0, end.weights))
+    t = np.linspace(start, stop, points)
+    sine, cosine = 1.0 / np.cosh(t), -np.tanh(t)
+    norm = np.exp(np.log(end.conserved) - depth * np.log(sine))
+    path = (norm * cosine)[:, None] * e + (norm * sine)[:, None] * u
+    path[0], path[-1] = w0, end.weights
+    return path
+
+
 def minimiser(span: Span, z: Array) -> Array:
     """w_hat, the limit of gradient descent from zero: least squares on consistent logits, else argmin (1)."""
     answer = span.solve(z)
@@ -155,15 +205,23 @@ def _refuse_if_it_dies(span: Span, z: Array, w0: Array, depth: int) -> None:
 
     While the loss is below that of w = 0 it cannot (12). Otherwise the flow is followed. Near 0 a
     deviation from the one direction that leads there grows like |w|^(-1/N): once w has shrunk by
-    1e-9 to the power N without turning, only the integrator's error could turn it.
+    1e-9 to the power N without turning, only the integrator's error could turn it. In units of the
+    longest point: the way into 0 does not depend on them, and no square leaves the range of floats.
     """
-    A = span.coordinates(span.X)
-    flow, state = Flow(A, z, depth), State.of(span.coordinates(w0))
+    A, start = span.coordinates(span.X), span.coordinates(w0)
+    unit = float(row_norms(A).max())
+    A, start = A / unit, start * unit
+    flow, state = Flow(A, z, depth), State.of(start)
     at_zero = pointwise_loss(np.zeros(span.n), z).mean()
     for _ in range(200):
         if pointwise_loss(A @ state.w, z).mean() < at_zero:
             return
-        if state.log_norm < np.log(row_norms(w0)) + depth * np.log(VANISHED):
+        if (reach := float(np.abs(A @ state.w).max())) > FOLLOWED:
+            raise ArithmeticError(
+                f"w(0) lies in the span of the points, and only following the flow tells whether it ends in 0; from answers "
+                f"of {reach:.2g} in size no digits are left for that (most: {FOLLOWED:g}). Start from a smaller w(0)."
+            )
+        if state.log_norm < np.log(row_norms(start)) + depth * np.log(VANISHED):
             raise ValueError(
                 "w(0) lies in the span of the points and the flow from it runs into w = 0, where every layer's "
                 "gradient vanishes: there is no limit to learn. Flip the sign of one layer, or start elsewhere."

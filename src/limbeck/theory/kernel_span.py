@@ -113,7 +113,12 @@ class KernelSpan(Readings):
     def coordinates(self, V: ArrayLike) -> Array:
         """L^-1 k(X, V): coordinates (m, r) of points V (m, d)."""
         V, rows = self._points(V), self.independent
-        across = self.kernel(self.X[rows], V) / self._triangle.scale[rows, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            across = self.kernel(self.X[rows], V) / self._triangle.scale[rows, None]
+        if not (finite := np.isfinite(across).all(axis=0)).all():
+            raise ValueError(
+                f"The kernel of V's row {int(np.argmin(finite))} leaves the range of floating point: scale the features."
+            )
         return solve_triangular(self._triangle.L, across, lower=True, check_finite=False).T
 
     def lengths(self, V: Array) -> Array:
@@ -136,8 +141,8 @@ class KernelSpan(Readings):
         return self._triangle.scale[:, None] * self._factor.own
 
     def _points(self, V: ArrayLike) -> Array:
-        V = np.asarray(V, dtype=np.float64)
-        if V.ndim != 2 or V.shape[1] != self.d:
+        V = np.asarray(_check.points(V, "V"), dtype=np.float64)
+        if V.shape[1] != self.d:
             raise ValueError(f"Points of {self.d} features are needed, as rows, got shape {V.shape}.")
         return V
 

@@ -248,21 +248,27 @@ class Span(Readings):
         Raises
         ------
         ValueError
-            If ``z`` has the wrong length or holds a non-finite number.
+            If ``z`` has the wrong length or holds a non-finite number, or the answer leaves the range of floats.
         """
         z = self._logits(z)
         columns = z.reshape(self.n, -1)
-        w = self._factor.solve(self.X, columns)
-        rest = columns - self.X @ w
-        for _ in range(REFINEMENTS):
-            step = self._factor.solve(self.X, rest)
-            better = columns - self.X @ (w + step)
-            # Refinement has done its work once the residual no longer halves.
-            finished = not np.linalg.norm(better) <= 0.5 * np.linalg.norm(rest)
-            if np.linalg.norm(better) <= np.linalg.norm(rest):
-                w, rest = w + step, better
-            if finished:
-                break
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below
+            w = self._factor.solve(self.X, columns)
+            rest = columns - self.X @ w
+            for _ in range(REFINEMENTS):
+                step = self._factor.solve(self.X, rest)
+                better = columns - self.X @ (w + step)
+                before, after = row_norms(np.stack([rest.ravel(), better.ravel()]))
+                if after <= before:
+                    w, rest = w + step, better
+                # Refinement has done its work once the residual no longer halves.
+                if not after <= 0.5 * before:
+                    break
+        if not (np.isfinite(w).all() and np.isfinite(rest).all()):
+            raise ValueError(
+                "The student's weights, or its answers, leave the range of floating point: the points' lengths are too "
+                "far apart for these logits. Rescale the points."
+            )
         return MinimumNorm(
             weights=w.reshape((self.d, *z.shape[1:])),
             residual=rest.reshape(z.shape),

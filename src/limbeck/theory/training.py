@@ -212,7 +212,7 @@ class ImbalanceEffect:
     predicted_leak: float
     """The leak of balanced layers with the same product."""
     deviation: float
-    """|w(inf) - exact balanced limit| / |w_hat|."""
+    """|w(inf) - exact balanced limit| / |w_hat|; NaN where w_hat = 0, for there is nothing to compare with."""
     converged: bool
     """Whether the flow reached its end."""
 
@@ -231,6 +231,6 @@ def imbalance_effect(layers: Sequence[ArrayLike], X: ArrayLike, z: ArrayLike) ->
         balance_error=balance_error(layers),
         leak=float(np.linalg.norm(end - exact.student)),
         predicted_leak=exact.leak,
-        deviation=float(np.linalg.norm(end - exact.weights)) / size,
+        deviation=float(np.linalg.norm(end - exact.weights)) / size if size > 0 else np.nan,
         converged=reached.converged,
     )
