@@ -160,7 +160,6 @@ def test_a_full_disk_keeps_what_is_finished_and_parts_of_another_table_are_not_m
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["distill", "t.npz", "--stream"], "give alpha a number"),
         (["distill", "t.npz", "--stream", "--alpha", "0", "--report", "r.html"], "--report draws curves"),
         (["distill", "t.npz", "--stream", "--alpha", "0", "--evidence"], "--evidence keeps all points"),
         (["distill", "parts", "--at-once"], "leave out --at-once"),

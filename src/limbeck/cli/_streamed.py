@@ -164,7 +164,8 @@ def answered_only(table: Path, chosen: Features, identifier: str, answers: Path)
 def _tell(found: Streamed, out: Path) -> None:
     student, console = found.made.inner, results()
     console.print(Words(f"teacher   {student.linearity_.verdict} here: {student.linearity_.reason}"))
-    console.print(Words(f"ridge     alpha = {student.alpha_:.3g}"))
+    chosen = "" if found.sampled is None else f", by leave-one-out on {found.sampled} rows drawn at random"
+    console.print(Words(f"ridge     alpha = {student.alpha_:.3g}{chosen}"))
     if found.solved is not None:
         solved = found.solved
         console.print(

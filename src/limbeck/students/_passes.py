@@ -169,6 +169,21 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Some of the rows to learn from, each as likely as any other, and how many there are."""
+
+    reading: Reading
+    share: float
+    """Of them that is drawn."""
+
+    def __call__(self, block: Block) -> tuple[int, list[Block]]:
+        """Number of one block's rows, and those drawn."""
+        _, _, rows = self.reading(block)  # names answers that cannot be read
+        drawn = np.random.default_rng([self.reading.seed, 2, block.first]).random(len(rows)) < self.share
+        return len(rows), [block.take(rows[drawn] - block.first)] if drawn.any() else []
+
+
+@dataclass(frozen=True)
 class Logits:
     """Rows with finite logits: those that a linear teacher's weights can be solved from."""
 
@@ -235,12 +250,14 @@ class Triangle:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Sums over rows of the soft cross-entropy, its gradient and Hessian in theta, of |A_ij|, and of 1."""
+    """Sums over rows of the soft cross-entropy, its gradient in theta, its Hessian, of |A_ij|, and of 1."""
 
     reading: Reading
     theta: Array
     drop: bool
     """Whether rows with a probability of 0 or 1 are left out."""
+    curvature: bool
+    """Whether the Hessian and |A_ij|, which cost most, are wanted; else they are 0."""
 
     def __call__(self, block: Block) -> Sums:
         """Sums of one block."""
@@ -252,7 +269,13 @@ class CrossEntropy:
         F = here.logits(self.theta)
         zero = np.zeros_like(self.theta)
         size = np.asarray(abs(A).sum(axis=0)).ravel()
-        return here.value(zero, F), here.gradient(zero, F), here.hessian(F), size, len(labels)
+        return (
+            here.value(zero, F),
+            here.gradient(zero, F),
+            here.hessian(F) if self.curvature else 0.0,
+            size,
+            len(labels),
+        )
 
 
 @dataclass(frozen=True)
