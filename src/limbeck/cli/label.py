@@ -125,8 +125,13 @@ def label(
             )
         out.mkdir(parents=True, exist_ok=True)
         bought = buy.run(pool.X, folder=out, ids=list(pool.ids), columns=columns, watch=_watch)
-    except (ValueError, ArithmeticError, OSError) as error:
+    except (ValueError, ArithmeticError) as error:
         raise UserError(f"{error} What was bought is kept in {out}.") from error
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or out}: {error.strerror or error}. What was bought is kept in {out}; once that is put "
+            "right, the same command goes on."
+        ) from error
     except KeyboardInterrupt:
         fail(f"Interrupted. What was bought is kept in {out}; the same command goes on.", 130)
     facts = provenance.sources({"points": table}, teacher=teacher_command, seed=str(seed))
