@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from limbeck.data.results import Results
-from limbeck.records import UserError, write_json, write_whole
+from limbeck.records import UserError, read_json, write_json, write_whole
 
 
 class Unfinished:
@@ -44,7 +43,7 @@ class Unfinished:
                 raise UserError(
                     f"An earlier run for {out} stopped half-way. --resume keeps what it finished, --overwrite does not."
                 )
-            if json.loads(manifest.read_text(encoding="utf-8")) != dict(origin):
+            if read_json(manifest) != dict(origin):
                 raise UserError(
                     f"The finished parts of {out} were made from another student or table: --overwrite starts anew."
                 )
@@ -71,8 +70,14 @@ class Unfinished:
         rows = 0
         with self.full_disk_named(), Results(self._out) as results:
             for path in sorted(self.folder.glob("*.arrow")):
-                with pa.OSFile(str(path)) as file:
-                    part = pa.ipc.open_file(file).read_all()
+                try:
+                    with pa.OSFile(str(path)) as file:
+                        part = pa.ipc.open_file(file).read_all()
+                    part.validate(full=True)
+                except (pa.ArrowException, OSError) as error:
+                    raise UserError(
+                        f"{path} is damaged ({error}). Delete it and --resume, or start anew with --overwrite."
+                    ) from error
                 results.write(dict(zip(part.column_names, part.columns, strict=True)))
                 rows += part.num_rows
         shutil.rmtree(self.folder)
