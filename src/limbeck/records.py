@@ -372,7 +372,7 @@ def _decoded(value: Any) -> Any:
 
 
 def parsed(text: str | bytes) -> Any:
-    """Strict JSON: ValueError for NaN, infinity or a key that stands twice, RecursionError where it is nested too deeply."""
+    """Strict JSON: ValueError for NaN, infinity or a key that stands twice, RecursionError if nested too deeply."""
     return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_no_duplicates)
 
 

@@ -85,8 +85,14 @@ class Ledger:
         self.classes = None if classes is None else tuple(classes)
         self.decimals: int | None = 0
         self._read = 0
-        for event in read_lines(self.asked_path):
-            self._count(event)
+        for number, event in enumerate(read_lines(self.asked_path), start=1):
+            try:
+                self._count(event)
+            except (KeyError, TypeError) as error:
+                raise UserError(
+                    f"{self.asked_path}, line {number} is no question that was noted ({error!r}). Repair it, or start "
+                    "anew in another folder."
+                ) from error
         self.asked_path.touch()
         self.replies_path.touch()
         self._file = self.asked_path.open("ab")

@@ -106,6 +106,7 @@ def _model(path: Path) -> tuple[ScoringModel, Features | None]:
         raise UserError(f"{path}: no such file.")
     try:
         if path.suffix.lower() == ".npz":
+            options.open_points(path)  # refuses archives that would unpack to more than a table may
             with np.load(path, allow_pickle=False) as arrays:
                 return from_arrays({name: arrays[name] for name in arrays.files}), None
         if path.suffix.lower() == ".json":

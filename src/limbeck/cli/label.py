@@ -167,6 +167,7 @@ def _columns(table, names: list[str]) -> list[dict[str, Any]]:
 
 def _keep(bought: Bought, buy: BudgetedDistillation, pool: Pool, out: Path, facts: dict[str, str]) -> None:
     """answers.csv, student.json and report.html, each whole."""
+    from limbeck.data.results import harmless
     from limbeck.pages.label import page
     from limbeck.records import write_whole
     from limbeck.report import write
@@ -182,7 +183,11 @@ def _keep(bought: Bought, buy: BudgetedDistillation, pool: Pool, out: Path, fact
         writer.writerow(["id", "audit", *names])
         for at, row in enumerate(rows):
             writer.writerow(
-                [pool.ids[row], int(at < len(bought.audit)), *(repr(float(v)) for v in bought.said[at])]
+                [
+                    harmless(pool.ids[row]),
+                    int(at < len(bought.audit)),
+                    *(repr(float(v)) for v in bought.said[at]),
+                ]
             )
         write_whole(out / "answers.csv", text.getvalue())
     if bought.student is not None:
