@@ -186,9 +186,9 @@ def path_from_one_point(x: ArrayLike, z: float, w0: ArrayLike, depth: int, point
     u = beyond / row_norms(beyond)
     # log tan(phi / 2) is unbounded on both sides, and even steps of it resolve both ends of the curve.
     start, stop = (np.arcsinh(-float(w @ e) / float(w @ u)) for w in (w0, end.weights))
-    t = np.linspace(start, stop, points)
+    t = np.linspace(start, stop, _check.count(points, "points", 2))
     sine, cosine = 1.0 / np.cosh(t), -np.tanh(t)
-    norm = np.exp(np.log(end.conserved) - depth * np.log(sine))
+    norm = np.exp(np.log(row_norms(w0)) + depth * (np.log(sine[0]) - np.log(sine)))
     path = (norm * cosine)[:, None] * e + (norm * sine)[:, None] * u
     path[0], path[-1] = w0, end.weights
     return path
@@ -218,8 +218,9 @@ def _refuse_if_it_dies(span: Span, z: Array, w0: Array, depth: int) -> None:
             return
         if (reach := float(np.abs(A @ state.w).max())) > FOLLOWED:
             raise ArithmeticError(
-                f"w(0) lies in the span of the points, and only following the flow tells whether it ends in 0; from answers "
-                f"of {reach:.2g} in size no digits are left for that (most: {FOLLOWED:g}). Start from a smaller w(0)."
+                "w(0) lies in the span of the points, and only following the flow tells whether it ends in 0; from "
+                f"answers of {reach:.2g} in size no digits are left for that (most: {FOLLOWED:g}). Start from a smaller "
+                "w(0)."
             )
         if state.log_norm < np.log(row_norms(start)) + depth * np.log(VANISHED):
             raise ValueError(
