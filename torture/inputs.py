@@ -6,6 +6,8 @@ import copy
 import math
 import pickle
 import signal
+import sys
+import time
 import traceback
 import warnings
 from collections import Counter
@@ -25,9 +27,11 @@ from torture.calls import Call
 from torture.odd import Draws
 
 PATIENCE = 20
+SHRINKING = 20
 SLOW_SHARE = 0.1
 SLOW = {
     "deep_flow", "flow_layers", "imbalance_effect", "expected_risk", "symmetric_risk", "load_digits",
+    "a page or sheet", "a report's folder",
     *(f"TailDisplay.from_{what}" for what in ("predictions", "estimator")),
     *(f"ReliabilityDisplay.from_{what}" for what in ("predictions", "estimator")),
     *(f"TransferRiskDisplay.from_{what}" for what in ("predictions", "data", "estimator", "task")),
@@ -67,7 +71,7 @@ class Outcome:
         return self.total["answered"] + self.total["refused"] + len(self.findings)
 
 
-class Refusal(UserError):
+class RefusalError(UserError):
     """A command refused, and did so cleanly."""
 
 
@@ -79,7 +83,11 @@ def campaign(calls: Mapping[str, Callable[[Draws], Call]], cases: int, *, seed: 
     """Try ``cases`` odd inputs, shared among the calls: alike, slow ones less."""
     shares = {name: SLOW_SHARE if name in SLOW else 1.0 for name in calls}
     each = cases / sum(shares.values())
-    found = {name: explored(name, draw, math.ceil(shares[name] * each), seed) for name, draw in calls.items()}
+    found = {}
+    for name, draw in calls.items():
+        found[name] = explored(name, draw, math.ceil(shares[name] * each), seed)
+        if found[name][1] is not None:
+            print(found[name][1], file=sys.stderr, flush=True)
     counts = {name: counts for name, (counts, _) in found.items()}
     return Outcome(counts, tuple(f for _, f in found.values() if f is not None))
 
@@ -90,6 +98,7 @@ def explored(
     """What became of so many cases of one call, up to the first that went wrong."""
     counts: Counter = Counter()
     finding: Finding | None = None
+    since = 0.0
 
     @hypothesis.seed(crc32(f"{name} {seed}".encode()))
     @settings(
@@ -98,10 +107,13 @@ def explored(
     )  # fmt: skip
     @given(strategies.data())
     def case(data: strategies.DataObject) -> None:
-        nonlocal finding
+        nonlocal finding, since
+        if finding is not None and time.monotonic() > since + SHRINKING:
+            return  # small enough: Hypothesis takes it for a case that does not fail any more, and stops
         draws = Draws(lambda options: data.draw(strategies.sampled_from(options)))
         how, what = tried(draw(draws))
         if what is not None:
+            since = since if finding is not None else time.monotonic()
             finding = Finding(name, what, str(draws))
             raise AssertionError(what)
         if finding is None:
@@ -163,7 +175,7 @@ def _in_time(run: Callable[..., Any], arguments: Iterable[Any]) -> Any:
 
 def _not_meant(error: Exception) -> str | None:
     """What is wrong with an exception: a kind of its own from below, raised below, or without a word."""
-    if isinstance(error, Refusal):
+    if isinstance(error, RefusalError):
         return None
     where = traceback.extract_tb(error.__traceback__)[-1].filename
     kind = type(error).__name__

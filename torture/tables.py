@@ -17,6 +17,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from scipy.special import expit
 
 import limbeck
 from torture.calls import Call
-from torture.inputs import Refusal
+from torture.inputs import RefusalError
 from torture.odd import Draws
 
 ROWS, W = 24, np.array([1.0, -2.0, 0.5])
@@ -151,9 +152,12 @@ def _separated(delimiter: str) -> Callable[[Grid], bytes]:
 def _lines(grid: Grid) -> bytes:
     names, *rows = grid
     if len(set(names)) < len(names):
-        inner = [",".join(f"{json.dumps(n)}: {json.dumps(v)}" for n, v in zip(names, row)) for row in rows]
+        inner = [
+            ",".join(f"{json.dumps(n)}: {json.dumps(v)}" for n, v in zip(names, row, strict=False))
+            for row in rows
+        ]
         return "".join(f"{{{line}}}\n" for line in inner).encode()
-    return "".join(json.dumps(dict(zip(names, row))) + "\n" for row in rows).encode()
+    return "".join(json.dumps(dict(zip(names, row, strict=False))) + "\n" for row in rows).encode()
 
 
 def _parquet(grid: Grid) -> bytes:
@@ -245,13 +249,13 @@ def unclean(ran: Ran, outputs: tuple[str, ...]) -> str | None:
 
 
 def answered(folder: Path, words: tuple[str, ...], outputs: tuple[str, ...]) -> Ran:
-    """The command, which gave an answer; `Refusal` where it refused as it should."""
+    """The command, which gave an answer; `RefusalError` where it refused as it should."""
     ran = command(folder, *words)
     wrong = unclean(ran, outputs)
     if wrong is not None:
         raise AssertionError(wrong)
     if ran.code == 2:
-        raise Refusal(ran.said)
+        raise RefusalError(ran.said)
     return ran
 
 
@@ -318,7 +322,7 @@ def _call(job: str) -> Callable[[Draws], Call]:
             with tempfile.TemporaryDirectory() as place:
                 folder = Path(place) / "here"
                 folder.mkdir()
-                (folder / "student.json").write_bytes(_student())
+                (folder / "student.json").write_bytes(student_file())
                 (folder / file).write_bytes(data)
                 return answered(folder, tuple(file if word == "TABLE" else word for word in words), outputs)
 
@@ -334,27 +338,23 @@ def _call(job: str) -> Callable[[Draws], Call]:
     return draw
 
 
-_made: list[bytes] = []
-
-
-def _student() -> bytes:
+@cache
+def student_file() -> bytes:
     """A saved student whose weights are known."""
-    if not _made:
-        X = np.random.default_rng(0).standard_normal((50, 3))
-        student = limbeck.SoftLabelClassifier(0).fit(X, teacher_logits=X @ W)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "student.json"
-            columns = {
-                "columns": list(NAMES[1:4]),
-                "embedding": None,
-                "width": 0,
-                "text": None,
-                "terms": [],
-                "weights": [],
-            }
-            limbeck.save(student, path, features={"table": columns})
-            _made.append(path.read_bytes())
-    return _made[0]
+    X = np.random.default_rng(0).standard_normal((50, 3))
+    student = limbeck.SoftLabelClassifier(0).fit(X, teacher_logits=X @ W)
+    columns = {
+        "columns": list(NAMES[1:4]),
+        "embedding": None,
+        "width": 0,
+        "text": None,
+        "terms": [],
+        "weights": [],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "student.json"
+        limbeck.save(student, path, features={"table": columns})
+        return path.read_bytes()
 
 
 def _truth(grid: Grid) -> tuple[list[str], np.ndarray, np.ndarray]:

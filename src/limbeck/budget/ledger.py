@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,8 +85,14 @@ class Ledger:
         self.classes = None if classes is None else tuple(classes)
         self.decimals: int | None = 0
         self._read = 0
-        for event in read_lines(self.asked_path):
-            self._count(event)
+        for number, event in enumerate(read_lines(self.asked_path), start=1):
+            try:
+                self._count(event)
+            except (KeyError, TypeError) as error:
+                raise UserError(
+                    f"{self.asked_path}, line {number} is no question that was noted ({error!r}). Repair it, or start "
+                    "anew in another folder."
+                ) from error
         self.asked_path.touch()
         self.replies_path.touch()
         self._file = self.asked_path.open("ab")
@@ -97,7 +105,9 @@ class Ledger:
     # -- writing -----------------------------------------------------------------------------------
 
     def ask(self, name: str, role: str) -> None:
-        """Note, on disk, that a question is about to be sent."""
+        """Note, on disk, that a question is about to be sent; OSError if its answer might find no room there."""
+        if shutil.disk_usage(self.asked_path.parent).free < LONGEST_REPLY:
+            raise OSError(errno.ENOSPC, "No space left for the answers", str(self.replies_path))
         self._note({"id": name, "event": "asked", "role": role})
 
     def fail(self, name: str, why: str) -> None:

@@ -216,6 +216,8 @@ def _same_run(folder: Path, settings: Mapping[str, Any]) -> None:
         write_json(path, settings)
         return
     before = read_json(path)
+    if not isinstance(before, dict):
+        raise UserError(f"{path} does not describe a run: it is damaged. Choose another folder.")
     looked = (folder / "looks.jsonl").exists()
     for name, value in settings.items():
         if before.get(name) != value and (looked or name != "student"):

@@ -19,7 +19,7 @@ from limbeck.budget.select import SpanSelection
 from limbeck.budget.stopping import Look
 from limbeck.budget.teachers import Question
 from limbeck.labels import SoftLabels
-from limbeck.records import append_json, read_lines
+from limbeck.records import UserError, append_json, read_lines
 from limbeck.students import SoftLabelClassifier
 from limbeck.students._design import with_ones
 from limbeck.students.linearity import Linearity, linearity
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from limbeck.budget.loop import BudgetedDistillation
 
 FORECAST_ORDERS, FORECAST_SIZES = 5, 6
+
+
+LOOK_KINDS = {"number": int, "wrong": int, "size": int, "upper": float, "stop": bool}
+"""Of the fields of `Look`, as they are noted."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ class Purchase:
         self.ledger, self.watch = ledger, watch
         self.row_of: dict[str, int] = {name: row for row, name in enumerate(names)}
         self.looks_path = folder / "looks.jsonl"
-        self.seen = {fields["number"]: fields for fields in read_lines(self.looks_path)}
+        self.seen = _seen(self.looks_path)
         self.permutation = np.random.default_rng(settings.seed).permutation(len(names))
         self.looks: list[BatchLook] = []
         self.student: SoftLabelClassifier | None = None
@@ -307,3 +311,18 @@ class Purchase:
             price=self.settings.price,
             counts=ledger.tally,
         )
+
+
+def _seen(path: Path) -> dict[int, dict[str, Any]]:
+    """Looks of an earlier run, by their numbers."""
+    found = {}
+    for line, fields in enumerate(read_lines(path), start=1):
+        look = fields.get("look")
+        right = isinstance(look, dict) and {name: type(value) for name, value in look.items()} == LOOK_KINDS
+        counted = all(type(fields.get(name)) is int for name in ("number", "learned", "spent"))
+        if not (right and counted and {"likely", "linearity"} <= fields.keys()):
+            raise UserError(
+                f"{path}, line {line} is no look that was noted. Repair it, or start anew in another folder."
+            )
+        found[fields["number"]] = fields
+    return found

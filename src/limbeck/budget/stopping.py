@@ -95,7 +95,7 @@ class StoppingRule:
         least = math.log(self.spent(number)) / math.log1p(-self.target_risk)
         if not least < MOST:
             raise ValueError(
-                f"target_risk = {self.target_risk:g} takes more than {MOST:g} audit points: no sample shows that little."
+                f"target_risk = {self.target_risk:g} takes more than {MOST:g} audit points: none shows so little."
             )
         size = wrong + max(1, math.ceil(least))
         while exact_upper(wrong, size, 1 - self.spent(number)) > self.target_risk:

@@ -15,7 +15,7 @@ from limbeck import __version__
 
 def sources(files: Mapping[str, Path | None], **facts: str) -> dict[str, str]:
     """Command, digests of the files read, facts, and versions."""
-    return {
+    found = {
         "command": "limbeck " + shlex.join(sys.argv[1:]),
         **{
             f"{name}, SHA-256": f"{digest(path)}  {path.name}"
@@ -27,6 +27,8 @@ def sources(files: Mapping[str, Path | None], **facts: str) -> dict[str, str]:
         "versions": f"Python {platform.python_version()}, NumPy {version('numpy')}, SciPy {version('scipy')}, "
         f"scikit-learn {version('scikit-learn')}",
     }
+    # The name of a file may hold bytes that are no text.
+    return {name: text.encode("utf-8", "backslashreplace").decode() for name, text in found.items()}
 
 
 def digest(path: Path) -> str:

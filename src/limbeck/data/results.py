@@ -16,7 +16,7 @@ import pyarrow.parquet as arrow_parquet
 from limbeck.records import UserError, written_aside
 
 ENDLESS = (float("inf"), float("-inf"))  # JSON has no infinity: it is written as text
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class _Rows(Protocol):
@@ -83,14 +83,22 @@ def _listed(values: Any) -> Sequence[Any]:
 
 
 def harmless(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: an apostrophe goes before what would be one, numbers apart."""
-    if not text.startswith(FORMULA):
+    """Text that no spreadsheet takes for a formula: an apostrophe goes before what would be one, numbers apart.
+
+    And before apostrophes that stand before one, so that `original` gives every text back.
+    """
+    if not text.lstrip("'").startswith(FORMULA):
         return text
     try:
         float(text)
     except ValueError:
         return "'" + text
     return text
+
+
+def original(text: str) -> str:
+    """The text of which `harmless` made this."""
+    return text[1:] if text.startswith("'") and harmless(text[1:]) == text else text
 
 
 class _JsonLines:

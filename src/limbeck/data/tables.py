@@ -15,10 +15,12 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as arrow_parquet
 
 from limbeck.data.columns import Column
+from limbeck.data.results import original
 from limbeck.data.stored import StoredArray
 from limbeck.records import UserError
 
@@ -26,6 +28,7 @@ ROWS = 8192
 BUFFER = 1 << 20
 LARGEST_LINE = 64 * 2**20
 MOST_INFLATED = 200
+MOST_REPEATED = 1000
 LARGEST_ARRAY = 64 * 2**30
 
 
@@ -146,7 +149,7 @@ class CsvTable:
         first = start
         with self._reader(names) as reader:
             for batch in reader:
-                yield Chunk(first, {name: batch.column(name) for name in names})
+                yield Chunk(first, {name: _originals(batch.column(name)) for name in names})
                 first += batch.num_rows
 
     def _reader(self, names: Sequence[str] | None) -> arrow_csv.CSVStreamingReader:
@@ -165,6 +168,13 @@ class CsvTable:
         )
 
 
+def _originals(column: Column) -> Column:
+    """Cells as they were before an apostrophe kept a spreadsheet from running them; see `original`."""
+    if not pc.any(pc.starts_with(column, "'")).as_py():
+        return column
+    return pa.array([original(text) for text in column.to_pylist()], type=column.type)
+
+
 class ParquetTable:
     """Parquet, read by row groups."""
 
@@ -177,6 +187,12 @@ class ParquetTable:
 
     def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
         """Yield the named columns with the types they were stored in."""
+        size = 8 * self.rows * len(names)
+        if size > MOST_REPEATED * max(self.path.stat().st_size, 1 << 20):
+            raise UserError(
+                f"{self.path}: {self.rows} rows of {len(names)} columns in so small a file would unpack to {size} "
+                "bytes; refused. Write it without compression if it is meant."
+            )
         sizes = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
         ends = np.cumsum(sizes)
         group = int(np.searchsorted(ends, start, side="right"))
@@ -324,7 +340,9 @@ def _in_archive(path: Path, archive: ZipFile, entry: ZipInfo) -> StoredArray:
                 found = StoredArray.at(path, entry.header_offset + 30 + int(name) + int(extra))
                 found.check_room(entry.header_offset + 30 + int(name) + int(extra) + entry.file_size)
                 return found
-            return StoredArray.described(path, file, member=entry.filename)
+            found = StoredArray.described(path, file, member=entry.filename)
+            found.check_room(entry.file_size)
+            return found
     except ValueError as error:  # pickles, headers that lie
         raise UserError(f"{path}: {entry.filename!r}: {error}") from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from limbeck.data.results import Results
-from limbeck.records import UserError, write_json, write_whole
+from limbeck.records import UserError, read_json, write_json, write_whole
 
 
 class Kept:
@@ -47,7 +46,7 @@ class Kept:
                 raise UserError(
                     f"An earlier run for {out} stopped half-way. --resume keeps what it finished, --overwrite does not."
                 )
-            if json.loads(self._manifest.read_text(encoding="utf-8")) != self._origin:
+            if read_json(self._manifest) != self._origin:
                 raise UserError(
                     f"The finished parts of {out} were made from another student or table, or with other options: "
                     "--overwrite starts anew."
@@ -100,8 +99,14 @@ class Unfinished(Kept):
         rows = 0
         with self._full_disk_named(), Results(self._out) as results:
             for path in sorted(self.folder.glob("*.arrow")):
-                with pa.OSFile(str(path)) as file:
-                    part = pa.ipc.open_file(file).read_all()
+                try:
+                    with pa.OSFile(str(path)) as file:
+                        part = pa.ipc.open_file(file).read_all()
+                    part.validate(full=True)
+                except (pa.ArrowException, OSError) as error:
+                    raise UserError(
+                        f"{path} is damaged ({error}). Delete it and --resume, or start anew with --overwrite."
+                    ) from error
                 results.write(dict(zip(part.column_names, part.columns, strict=True)))
                 rows += part.num_rows
         self.remove()

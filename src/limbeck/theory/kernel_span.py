@@ -117,7 +117,7 @@ class KernelSpan(Readings):
             across = self.kernel(self.X[rows], V) / self._triangle.scale[rows, None]
         if not (finite := np.isfinite(across).all(axis=0)).all():
             raise ValueError(
-                f"The kernel of V's row {int(np.argmin(finite))} leaves the range of floating point: scale the features."
+                f"The kernel of V's row {int(np.argmin(finite))} leaves the range of floating point: scale features."
             )
         return solve_triangular(self._triangle.L, across, lower=True, check_finite=False).T
 
