@@ -28,7 +28,7 @@ def explore(
         str,
         typer.Option(
             metavar="QUERY",
-            help="What to show first: the page's address, or what follows its question mark; what is left out has its default.",
+            help="What to show first: a page's address, or what follows its question mark; the rest has its default.",
             show_default=False,
         ),
     ] = "",
