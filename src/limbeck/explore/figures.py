@@ -28,14 +28,13 @@ def draw(view: View, panels: Panels) -> dict[str, Figure]:
 def geometry(panel: Geometry) -> Figure:
     """Sectors of the data's angle, the teacher up, students at their angles, the wedge where two disagree."""
     alpha = float(panel.student[1])
-    x, y = _wedges(alpha, 1.32)
     data = [
-        _filled(*_rose(panel), SKY, "points, by angle", 0.45),
-        _filled(x, y, ORANGE, "disagree", 0.45),
-        _line(*_through(RIGHT, 1.36), BLACK, "teacher's boundary", "dash", width=1.4),
-        _line(*_through(RIGHT + alpha, 1.36), BLUE, "student's boundary", "dash", width=1.4),
-        _line(*_arc(panel.student[[0, 2]], 1.13), BLUE, "student, 5–95 %", width=7, opacity=0.45),
-        _line(*_arc(-panel.biased[[0, 2]], 1.13), GREEN, "w_δ, 5–95 %", width=7, opacity=0.45),
+        _filled(_rose(panel), SKY, "points, by angle", 0.45),
+        _filled(_wedges(alpha, 1.32), ORANGE, "disagree", 0.45),
+        _line(_through(RIGHT, 1.36), BLACK, "teacher's boundary", "dash", width=1.4),
+        _line(_through(RIGHT + alpha, 1.36), BLUE, "student's boundary", "dash", width=1.4),
+        _line(_arc(panel.student[[0, 2]], 1.13), BLUE, "student, 5–95 %", width=7, opacity=0.45),
+        _line(_arc(-panel.biased[[0, 2]], 1.13), GREEN, "w_δ, 5–95 %", width=7, opacity=0.45),
         _arrow(-float(panel.biased[1]), GREEN, "w_δ, mirrored"),
         _arrow(0.0, BLACK, "teacher"),
         _arrow(alpha, BLUE, "student"),
@@ -71,14 +70,14 @@ def _labels(arrows: dict[str, tuple[float, str]]) -> list[tuple[str, float, str]
 
 def tail(panel: TailPanel) -> Figure:
     """p(theta) and the two levels of Theorem 3."""
-    data = [_line(panel.theta, panel.p, BLUE, "p(θ)")]
+    data = [_line((panel.theta, panel.p), BLUE, "p(θ)")]
     data[0].update(fill="tozeroy", fillcolor=_faint(SKY, 0.25))
     if np.isfinite(panel.beta):
         for angle, level, colour, name in (
             (panel.beta, panel.outside, PURPLE, "β and p(β)"),
             (RIGHT - panel.beta, panel.missed, ORANGE, "π/2 − β and p(π/2 − β)"),
         ):
-            trace = _line([angle, angle, 0], [0, level, level], colour, name, "dash", width=1.4)
+            trace = _line(([angle, angle, 0], [0, level, level]), colour, name, "dash", width=1.4)
             trace.update(mode="lines+markers", marker={"size": [0, 9, 0], "color": colour})
             data.append(trace)
     return _figure(
@@ -103,17 +102,17 @@ def risk(view: View, panel: RiskPanel) -> Figure:
     def band(low, high, colour):
         # A lower end of 0 leaves through the bottom of the axis.
         ends = np.concatenate([np.maximum(low[inside], floor / 10), high[inside][::-1]])
-        return _filled(np.concatenate([n, n[::-1]]), ends, colour, "", 0.2) | {"showlegend": False}
+        return _filled((np.concatenate([n, n[::-1]]), ends), colour, "", 0.2) | {"showlegend": False}
 
     data = [
         band(panel.low, panel.high, BLUE),
         band(panel.biased_low, panel.biased_high, GREEN),
-        _line(n, panel.bound[inside], PURPLE, "Theorem 3", "dash"),
-        _line(n, panel.tight[inside], ORANGE, "its proof", "dashdot"),
-        _line(n, panel.corollary[inside], RED, f"Corollary {2 if view.law == 'polynomial' else 1}", "dot"),
-        _line(n, panel.biased[inside], GREEN, f"w_δ, δ = {view.delta:g}"),
-        _line(n, panel.risk[inside], BLUE, "distillation", width=2.6),
-        _line(n, panel.asymptotic[inside], BLACK, "large n, d", "dot", width=1.2),
+        _line((n, panel.bound[inside]), PURPLE, "Theorem 3", "dash"),
+        _line((n, panel.tight[inside]), ORANGE, "its proof", "dashdot"),
+        _line((n, panel.corollary[inside]), RED, f"Corollary {2 if view.law == 'polynomial' else 1}", "dot"),
+        _line((n, panel.biased[inside]), GREEN, f"w_δ, δ = {view.delta:g}"),
+        _line((n, panel.risk[inside]), BLUE, "distillation", width=2.6),
+        _line((n, panel.asymptotic[inside]), BLACK, "large n, d", "dot", width=1.2),
     ]
     data = [trace for trace in data if any(v is not None for v in trace["y"])]
     if view.n < view.d:
@@ -177,16 +176,16 @@ def deep(panel: DeepPanel) -> Figure:
     along, across = panel.point, np.array([panel.point[1], -panel.point[0]])
     reach = 3 * half + float(np.linalg.norm(centre))
     data = [
-        _line(*np.outer([-reach, reach], along).T, SKY, "data span", width=1.4),
+        _line(np.outer([-reach, reach], along).T, SKY, "data span", width=1.4),
         _line(
-            *(panel.student + np.outer([-reach, reach], across)).T, BLACK, "right answers", "dot", width=1.2
+            (panel.student + np.outer([-reach, reach], across)).T, BLACK, "right answers", "dot", width=1.2
         ),
     ]
     if np.isfinite(panel.radius):
         turn = np.linspace(0, 2 * np.pi, 121)
         circle = panel.student + panel.radius * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-        data.append(_line(*circle.T, PURPLE, "Theorem 2's ball", "dash", width=1.4))
-    data.append(_line(*panel.path.T, GREEN, "deep student", width=2.6))
+        data.append(_line(circle.T, PURPLE, "Theorem 2's ball", "dash", width=1.4))
+    data.append(_line(panel.path.T, GREEN, "deep student", width=2.6))
     for at, symbol, colour, name, side in (
         (panel.path[0], "circle-open", GREEN, "w(0)", "bottom center"),
         (panel.student, "square", BLUE, "ŵ", "middle right"),
@@ -217,7 +216,7 @@ def deep(panel: DeepPanel) -> Figure:
         data,
         {"title": "weights across the teacher", "range": ranges[0]},
         {"title": "weights along the teacher", "range": ranges[1], "scaleanchor": "x"},
-        legend={"orientation": "h", "y": -0.14, "yanchor": "top", "x": 0, "font": {"size": 12}},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "font": {"size": 12}},
     )
 
 
@@ -253,35 +252,35 @@ def _figure(data: list[dict], x: dict, y: dict, **layout) -> Figure:
 
 
 def _line(
-    x, y, colour: str, name: str, dash: str = "solid", *, width: float = 2.0, opacity: float = 1.0
+    xy, colour: str, name: str, dash: str = "solid", *, width: float = 2.0, opacity: float = 1.0
 ) -> dict:
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": _plain(x),
-        "y": _plain(y),
+        "x": _plain(xy[0]),
+        "y": _plain(xy[1]),
         "name": name,
         "opacity": opacity,
         "line": {"color": colour, "dash": dash, "width": width},
     }
 
 
-def _filled(x, y, colour: str, name: str, opacity: float) -> dict:
+def _filled(xy, colour: str, name: str, opacity: float) -> dict:
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": _plain(x),
-        "y": _plain(y),
+        "x": _plain(xy[0]),
+        "y": _plain(xy[1]),
         "name": name,
         "fill": "toself",
         "fillcolor": _faint(colour, opacity),
-        "line": {"width": 0},
+        "line": {"width": 0, "simplify": False},
         "hoverinfo": "skip",
     }
 
 
 def _arrow(angle: float, colour: str, name: str) -> dict:
-    trace = _line([0, np.sin(angle)], [0, np.cos(angle)], colour, name, width=2.6)
+    trace = _line(([0, np.sin(angle)], [0, np.cos(angle)]), colour, name, width=2.6)
     marker = {"symbol": ["circle", "arrow"], "size": [4, 15], "angleref": "previous", "color": colour}
     return {**trace, "mode": "lines+markers", "marker": marker}
 
@@ -315,7 +314,7 @@ def _through(angle: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _arc(ends: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    turn = np.linspace(*ends, 40)
+    turn = np.linspace(ends[0], ends[1], 40)
     return radius * np.sin(turn), radius * np.cos(turn)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
@@ -35,7 +36,7 @@ def attach(server: Flask) -> Dash:
     """Put the page on a Flask server; everything is served from this machine."""
     app = Dash(
         "limbeck.explore",
-        server=server,
+        server=server,  # pyright: ignore[reportArgumentType]
         assets_folder=str(Path(__file__).with_name("assets")),
         title="limbeck explore",
         update_title="",
@@ -58,6 +59,7 @@ def attach(server: Flask) -> Dash:
             *(Output(f"{panel}-sentence", "children") for panel in PANELS),
             *(Output(f"{panel}-{kind}", "href") for panel in PANELS for kind in KINDS),
             Output("numbers", "children"),
+            Output("took", "children"),
             Output("share", "value"),
             Output("view", "data"),
         ],
@@ -69,6 +71,10 @@ def attach(server: Flask) -> Dash:
             "query": State("view", "data"),
         },
     )(_update)
+    app.callback(
+        output=Output("exactly", "children"),
+        inputs={"asked": Input("exact", "n_clicks"), "query": Input("view", "data")},
+    )(_exactly)
     app.clientside_callback(
         ClientsideFunction("limbeck", "settle"),
         Output("settled", "data"),
@@ -92,7 +98,7 @@ def _update(
             if f"{name}-slider" in moved:
                 parameter = PARAMETERS[name]
                 texts[name] = parameter.written(parameter.stops[int(stop)])
-        before = from_query(query).view
+        before = from_query(str(query)).view
         reading = read(law, texts, before)
     view = reading.view
     controls = [
@@ -117,13 +123,20 @@ def _update(
         " ".join(message for name, message in reading.problems.items() if name not in NAMES),
     ]
     if view == before:  # nothing new to show: the last good view remains
-        return controls + [no_update] * (len(PANELS) * (2 + len(KINDS)) + 3)
+        return controls + [no_update] * (len(PANELS) * (2 + len(KINDS)) + 4)
     return controls + _shown(view)
 
 
+def _exactly(asked: int | None, query: str | None) -> str:
+    """What was asked for; gone when the view moves on."""
+    return words.exactly(from_query(str(query)).view) if ctx.triggered_id == "exact" and asked else ""
+
+
 def _shown(view: View) -> list:
+    began = perf_counter()
     panels, query = compute(view), view.to_query()
     drawn = figures.draw(view, panels)
+    took = perf_counter() - began
     return [
         *(drawn[panel] for panel in PANELS),
         *(words.sentence(panel, view, panels) for panel in PANELS),
@@ -132,6 +145,7 @@ def _shown(view: View) -> list:
             html.Tr([html.Th(what, scope="row"), html.Td(value), html.Td(how)])
             for what, value, how in words.numbers(view, panels)
         ],
+        f"Computed in {1000 * took:.0f} ms.",
         command(view),
         query,
     ]
@@ -151,7 +165,7 @@ def _layout() -> html.Div:
                     html.H1("limbeck explore"),
                     html.P(
                         "What a linear student learns from a linear teacher's soft labels. Move a number: geometry, "
-                        "bounds, exact risk and the deep student's path follow. Everything is computed here, on this machine."
+                        "bounds, exact risk and the deep student's path follow. All of it is computed on this machine."
                     ),
                 ]
             ),
@@ -280,7 +294,14 @@ def _numbers() -> html.Section:
         [
             html.H2("Numbers at the chosen n"),
             html.Table(html.Tbody(id="numbers")),
-            html.P(SYMMETRIC, className="sentence"),
+            html.Div(
+                [
+                    html.Button("Expected risk without sampling", id="exact", type="button"),
+                    html.Span(id="exactly", role="status"),
+                ],
+                className="buttons",
+            ),
+            html.P([SYMMETRIC, " ", html.Span(id="took")], className="sentence"),
         ],
         className="panel wide",
     )

@@ -102,7 +102,7 @@ PARAMETERS: Mapping[str, Parameter] = {
             "",
             "Larger: the points lie closer to the teacher's axis (5.1).",
             0.1,
-            20.0,
+            10.0,
         ),
         Parameter(
             "margin",
@@ -114,7 +114,7 @@ PARAMETERS: Mapping[str, Parameter] = {
             85.0,
             step=1.0,
         ),
-        Parameter("d", "d", "dimension", "", "Features of a point.", 2, 1e9, whole=True),
+        Parameter("d", "d", "dimension", "", "Features of a point.", 2, 10**9, whole=True),
         Parameter("n", "n", "labels", "", "Points the teacher has answered.", 1, 1000, whole=True),
         Parameter(
             "delta",

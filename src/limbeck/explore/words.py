@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from limbeck.explore.panels import SYMMETRIC, Panels
+from limbeck.explore.panels import SYMMETRIC, Panels, unsampled
 from limbeck.explore.view import View
 
 TITLES = {
@@ -22,7 +22,7 @@ def sentence(panel: str, view: View, panels: Panels) -> str:
         return (
             f"In the plane of teacher and student after n = {view.n} labels, at the median angle "
             f"{_degrees(panels.geometry.student[1])}: they disagree in the orange wedge, and on {_number(share)} of "
-            f"all points in d = {_count(view.d)} dimensions (exact at that angle). More labels never widen it (Lemma 1). "
+            f"all points in d = {_count(view.d)} dimensions (exact there). More labels never widen it (Lemma 1). "
             "Sectors: the exact share of points at each angle to the teacher (area). Arcs: 5 to 95 % of transfer sets; "
             "w_δ is drawn on the left."
         )
@@ -30,8 +30,9 @@ def sentence(panel: str, view: View, panels: Panels) -> str:
         if np.isnan(panels.tail.beta):
             return f"With n ≥ d = {_count(view.d)} labels the student is the teacher and Theorem 3 needs no angle (18)."
         return (
-            f"Theorem 3 adds the points beyond β = {_degrees(panels.tail.beta)}, p(β) = {_number(panels.tail.outside)}, to "
-            "the chance that all n labels lie beyond π/2 − β, "
+            f"Theorem 3 adds the points beyond β = {_degrees(panels.tail.beta)}, "
+            f"p(β) = {_number(panels.tail.outside)}, "
+            "to the chance that all n labels lie beyond π/2 − β, "
             f"p(π/2 − β)ⁿ = {_number(panels.tail.missed**view.n)}; this β makes the sum smallest (17, 19)."
         )
     if panel == "risk":
@@ -79,6 +80,15 @@ def numbers(view: View, panels: Panels) -> list[tuple[str, str, str]]:
         rows.append(("Theorem 2's radius", promised, "upper bound on it (75, 76)"))
     rows.append(("Deep: ‖w‖ sin(φ)^N", _number(deep.conserved), "exact, conserved along the path (66)"))
     return rows
+
+
+def exactly(view: View) -> str:
+    """E[R] at the view's n without sampling, with its error, or why there is none."""
+    try:
+        found = unsampled(view)
+    except ValueError as why:
+        return str(why)
+    return f"E[R] = {found.risk:.6g}, without sampling; error about {found.error:.1g} (quadrature)."
 
 
 def _number(value: float) -> str:
