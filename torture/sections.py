@@ -182,8 +182,8 @@ def supplied() -> str:
     missing = "" if supply.LOWEST.exists() else "The floors were not installed: `make floors` does.\n\n"
     return (
         "## Supply\n\n"
-        "Dependencies have floors and no ceilings (`pyproject.toml`). `make floors` installs every direct dependency at "
-        "its floor, what these need in turn at the newest they accept, and runs this section: the suite without its "
+        "Dependencies have floors and no ceilings (`pyproject.toml`). `make floors` installs every direct dependency "
+        "at its floor, what these need in turn at the newest they accept, and runs this section: the suite without its "
         "browser tests. On the floors, deprecation warnings of other packages about one another are no errors.\n\n"
         f"| versions | | suite |\n|---|---|---|\n{rows}\n\n{missing}"
         "No command opens a connection but `reproduce --digits openml`, which fetches MNIST, `--scheduler tcp://...`, "
@@ -205,12 +205,12 @@ def loaded(rows: int = 10_000_000) -> str:
         f"| {what} | {s.peak / 2**20:.0f} MiB | {s.seconds:.0f} s | {s.processor:.0f} s |"
         for what, s in (
             (
-                f"`predict`, {rows:.0e} rows of {load.FEATURES} float32 features ({64 * rows / 1e6:.0f} MB), to Parquet",
+                f"`predict`, {rows:.0e} rows of {load.FEATURES} float32 features ({64 * rows / 1e6:.0f} MB)",
                 predict,
             ),
             (
-                f"`distill --text`, {sparse:.0e} texts of {load.WORDS_A_ROW} words, {features:.0e} sparse features "
-                f"(dense: {8 * sparse * features / 2**20:.0f} MiB)",
+                f"`distill --text --alpha 1e-4`, {sparse:.0e} texts of {load.WORDS_A_ROW} words, {features:.0e} sparse "
+                f"features (dense: {8 * sparse * features / 2**20:.0f} MiB)",
                 distill,
             ),
         )
@@ -222,8 +222,9 @@ def loaded(rows: int = 10_000_000) -> str:
         "too; processor time of all threads.\n\n"
         f"| command | memory | clock | processor |\n|---|---|---|---|\n{lines}\n\n"
         f"{FITS} fits in one process (alpha 0, 0.1 and by leave-one-out, dense and sparse, in turn): "
-        f"{fits[0] / 2**20:.1f} MiB resident after {FITS // load.FIFTHS}, {fits[-1] / 2**20:.1f} MiB after {FITS}, that "
-        f"is {each:.0f} bytes a fit.\n\n"
+        f"{fits[0] / 2**20:.1f} MiB resident after {FITS // load.FIFTHS}, {fits[-1] / 2**20:.1f} MiB after {FITS}, "
+        f"that is {each:.0f} bytes a fit.\n\n"
+        "`--alpha loo` factorises min(rows, features) coordinates, and refuses sparse points with more than 4,000.\n\n"
     )
 
 
