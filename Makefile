@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: reproduce test check format bench torture clean
+.PHONY: reproduce test check format docs bench torture clean
 .DELETE_ON_ERROR:
 
 reproduce: $(VENV)/.product  ## every figure, theorem and erratum into report/
@@ -23,6 +23,9 @@ format: $(VENV)/.developer
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.developer  ## the site, into build/docs/index.html: offline, every example run, a warning is an error
+	OPENBLAS_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q docs build/docs
+
 torture: $(VENV)/.developer  ## odd inputs, rounding, kills, full disks: docs/reliability.md
 	$(BIN)/python -m torture
 
@@ -30,7 +33,7 @@ bench: $(VENV)/.developer  ## paired timings against what a user would pick inst
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) report build dist
+	rm -rf $(VENV) report build dist docs/generated
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "limbeck needs Python 3.11 or newer, this is %s: set PYTHON=python3.11" % sys.version.split()[0])'

@@ -3,9 +3,10 @@
 
 After 50 labels of MNIST 0 against 1: the share of the student's answers that no linear teacher within a bound on
 its norm can contradict, a counter-teacher where one can, and what to say of a teacher that is not linear.
-Needs ``pip install 'limbeck[digits]'``; runs offline.
+``python examples/certificates.py FOLDER`` writes the figure; needs ``pip install 'limbeck[digits]'``; runs offline.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,8 @@ for multiple, share in zip(shares.multiples, shares.shares, strict=True):
     print(f"B = {multiple:g} |w|: " + ", ".join(f"{share[k - 1]:.0%} at {k}" for k in (5, 10, 20, 50)))
 curve = data_curve(asked, z, held_out, held_out @ w_star)
 names = [f"$\\|w_*\\| \\leq {m:g}\\,\\|\\hat w\\|$" for m in shares.multiples]
-save(
-    certified(shares.n, list(shares.shares), names, agreement=1 - curve.disagreement),
-    Path(__file__).parent / "certificates",
-)
+figure = certified(shares.n, list(shares.shares), names, agreement=1 - curve.disagreement)
+save(figure, Path(sys.argv[1] if len(sys.argv) > 1 else ".") / "certificates")
 
 # %%
 # The same from the estimator, under the teacher's true norm: none of the proved answers is wrong.

@@ -1,4 +1,8 @@
-"""Tables to try the commands on, made offline: ``python examples/make_tables.py FOLDER``.
+"""
+Tables to try the commands on
+=============================
+
+Made offline: ``python examples/make_tables.py FOLDER``.
 
 Points that ship with scikit-learn, answered by teachers trained on other rows of the same data; each name says which.
 

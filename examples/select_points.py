@@ -2,9 +2,11 @@
 ========================================
 
 The points are chosen from the images alone, before any label is seen; a student of the first few of them is set
-beside students of random points. Needs ``pip install 'limbeck[digits]'``; runs offline.
+beside students of random points. ``python examples/select_points.py FOLDER`` writes the figures; needs
+``pip install 'limbeck[digits]'``; runs offline.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,8 @@ from limbeck.displays import save
 from limbeck.displays.selection import residual_energy, scalings, strategies
 from limbeck.displays.tail import TailDisplay
 
-HERE, BUDGETS = Path(__file__).parent, (1, 2, 3, 5, 10, 20, 50)
+folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+BUDGETS = (1, 2, 3, 5, 10, 20, 50)
 
 # %%
 # A pool, held-out images, and a teacher: a logistic regression of all of them.
@@ -50,7 +53,8 @@ shown = ("span", "answers", "random", "core-set", "oracle")
 parts = (
     {name: part[mean.strategies.index(name)] for name in shown} for part in (mean.risk, mean.low, mean.high)
 )
-save(strategies(mean.budgets, *parts, covers=mean.covers, title="MNIST 0 v 1"), HERE / "select_points")
+beside = strategies(mean.budgets, *parts, covers=mean.covers, title="MNIST 0 v 1")
+save(beside, folder / "select_points")
 
 # %%
 # The geometry that decides it: before any answer, except p(theta) and the right panel of the scalings, for which
@@ -61,8 +65,11 @@ print(
 )
 given = shape.scalings[0]
 energy = {"selected": given.energy_selected, "random": given.energy_random}
-save(residual_energy(shape.budgets, energy), HERE / "select_energy")
-save(TailDisplay(given.tail, name="MNIST 0 v 1").plot().figure_, HERE / "select_tail")
+left = residual_energy(shape.budgets, energy)
+save(left, folder / "select_energy")
+tail = TailDisplay(given.tail, name="MNIST 0 v 1").plot().figure_
+save(tail, folder / "select_tail")
 expected = {curve.name: curve.expected_selected for curve in shape.scalings}
 risk = {curve.name: curve.risk_selected for curve in shape.scalings}
-save(scalings(shape.budgets, expected, risk), HERE / "select_scalings")
+scaled = scalings(shape.budgets, expected, risk)
+save(scaled, folder / "select_scalings")

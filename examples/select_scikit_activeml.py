@@ -1,10 +1,13 @@
-"""`SpanSelection` inside scikit-activeml
-=====================================
+"""
+SpanSelection inside scikit-activeml
+====================================
 
 A pool query strategy in scikit-activeml's form, beside its own `CoreSet`, in one and the same loop.
-Needs ``pip install scikit-activeml``; runs offline.
+``python examples/select_scikit_activeml.py FOLDER`` writes the figure; needs ``pip install scikit-activeml``; runs
+offline.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +63,7 @@ def disagreement(strategy: PoolQueryStrategy) -> list[float]:
     return curve
 
 
-def figure() -> Figure:
+def compared() -> Figure:
     labels = np.cumsum(BATCHES)
     with house_style():
         drawn, (ax,) = new_figure()
@@ -81,4 +84,5 @@ indices, utilities = SpanQuery().query(
     X[train], np.full(len(train), np.nan), batch_size=3, return_utilities=True
 )
 assert np.array_equal(np.nanargmax(utilities, axis=1), indices)
-save(figure(), Path(__file__).parent / "select_scikit_activeml")
+figure = compared()
+save(figure, Path(sys.argv[1] if len(sys.argv) > 1 else ".") / "select_scikit_activeml")

@@ -1,4 +1,8 @@
-"""From a random forest to a linear student in three files, offline: ``python examples/ship_a_student.py FOLDER``.
+"""
+From a random forest to a linear student in three files
+=======================================================
+
+Offline: ``python examples/ship_a_student.py FOLDER``.
 
 The forest learns from 150 cases of scikit-learn's breast-cancer data; the student learns from its answers on others,
 unlabelled, and is rated on 100 that neither learned from. It ships as JSON (limbeck reads it, nothing in it is run),

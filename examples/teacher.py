@@ -1,4 +1,8 @@
-"""A teacher behind a small program, for ``limbeck label``: a scikit-learn model with the habits of a paid service.
+"""
+A teacher behind a small program
+================================
+
+For ``limbeck label``: a scikit-learn model with the habits of a paid service. ::
 
     limbeck label pool.csv --features 'x*' --budget 400 --target-risk 0.05 --price 0.002 --out bought \
         --teacher-command 'python examples/teacher.py --latency 0.01 --decimals 3 --errors 0.02 --refusals 0.02'

@@ -20,6 +20,7 @@ from limbeck.records import (
     write_json,
     write_table,
     write_whole,
+    written_aside,
 )
 
 
@@ -128,3 +129,21 @@ def test_a_folder_serves_one_run_at_a_time(tmp_path):
         pass
     with locked(tmp_path):
         pass
+
+
+def test_a_file_serves_one_run_at_a_time_and_its_lock_is_gone_with_the_run(tmp_path):
+    path = tmp_path / "picks.csv"
+    (tmp_path / ".picks.csv.lock").touch()  # left by a run that was killed: nobody holds it
+    with locked(path), locked(tmp_path / "other.csv"), pytest.raises(UserError, match="in use"), locked(path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_kill_left_aside_is_removed_and_what_is_being_written_is_not(tmp_path):
+    path = tmp_path / "a.csv"
+    (tmp_path / ".a.csv.dead.partial").write_text("half")
+    with written_aside(path) as aside:
+        write_whole(path, "meanwhile")
+        assert sorted(tmp_path.iterdir()) == sorted([aside, path])
+        aside.write_text("later")
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["later"]

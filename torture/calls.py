@@ -274,7 +274,9 @@ LABELS: dict[str, Callable[[Draws], Call]] = {
         undefined=("least", "logits"),
     ),
     "from_logits": lambda g: Call(labels.from_logits, (g.z(),), undefined=("least",)),
-    "from_logits of classes": lambda g: Call(labels.from_logits, (g.array(g.n, g.k),), undefined=("least",)),
+    "from_logits of classes": lambda g: Call(
+        labels.from_logits, (g.array(g.n, g.k),), undefined=("least", "logits")
+    ),
     "from_top_k": lambda g: Call(
         lambda i, p, k, tail: labels.from_top_k(i, p, k, tail=tail),
         (

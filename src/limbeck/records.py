@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import math
@@ -11,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
@@ -209,21 +210,62 @@ def drop_half_line(path: Path) -> None:
                 file.truncate(whole)
 
 
+@contextlib.contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """A file to write that takes the place of ``path`` when the block ends, flushed; it is gone if the block fails.
+
+    Readers see the old file or the new one. The file aside is locked while it is written: one that nobody holds was
+    left by a kill, and is removed.
+
+    Raises
+    ------
+    OSError
+        Naming ``path``, which is then as it was.
+    """
+    _remove_abandoned(path)
+    try:
+        handle, aside = _opened_aside(path)
+        try:
+            yield aside
+            os.fsync(handle)
+            aside.chmod(0o666 & ~_umask())
+            os.replace(aside, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                aside.unlink()
+            raise
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if not error.filename or str(error.filename).endswith(".partial"):
+            error.filename, error.filename2 = os.fspath(path), None
+        raise
+
+
+def _opened_aside(path: Path) -> tuple[int, Path]:
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        if fcntl is None:
+            return handle, Path(name)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # it was taken for abandoned before it was locked
+
+
+def _remove_abandoned(path: Path) -> None:
+    if fcntl is None:
+        return
+    for aside in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(OSError), aside.open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            aside.unlink()
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file aside, flush it and rename it into place: readers see the old one or the new one."""
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(aside).chmod(0o666 & ~_umask())
-        os.replace(aside, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(aside)
-        raise
+    with written_aside(path) as aside:
+        aside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -266,23 +308,40 @@ def plain(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Hold the folder for one run; a second one is refused.
+def locked(path: Path) -> Iterator[None]:
+    """Hold a folder, or a file that is to be written, for one run; a second one is refused.
+
+    The lock goes with the process that holds it, so that none outlives a kill.
 
     Raises
     ------
     UserError
         If another process holds it.
     """
-    with (directory / ".lock").open("w") as file:
-        if fcntl is not None:
-            try:
+    lock = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
+    with _held(lock, path):
+        try:
+            yield
+        finally:
+            # While it is still held: whoever opened it in between finds no name to it, and begins again.
+            with contextlib.suppress(OSError):
+                lock.unlink()
+
+
+def _held(lock: Path, path: Path) -> IO[str]:
+    while True:
+        file = lock.open("a")
+        try:
+            if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UserError(
-                    f"{directory} is in use by another run of limbeck. Wait for it, or choose another --out."
-                ) from error
-        yield
+        except OSError as error:
+            file.close()
+            raise UserError(
+                f"{path} is in use by another run of limbeck. Wait for it, or choose another place."
+            ) from error
+        if os.fstat(file.fileno()).st_nlink or fcntl is None:
+            return file
+        file.close()
 
 
 def _umask() -> int:

@@ -43,7 +43,7 @@ def test_plan_before_any_answer_names_the_rank(pool):
     assert done.returncode == 0, done.stderr
     assert "rank      5 of 5 features" in done.stdout
     assert "5 answers are exact if the teacher is linear" in done.stdout
-    assert "buy 100 more, then look again, at most 50.00" in done.stdout
+    assert "buy 100 more, then look again, for at most 50.00" in done.stdout
     page = (pool / "r.html").read_text()
     assert "What was known before any answer?" in page
     assert "exact if your teacher is linear" in page

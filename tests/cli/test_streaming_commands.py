@@ -151,13 +151,15 @@ def test_a_full_disk_keeps_what_is_finished_and_parts_of_another_table_are_not_m
     code, _, error = run(*arguments, "--resume")
     assert code == 2
     assert "made from another" in error
-    assert run(*arguments, "--overwrite")[0] == 0
+    os.remove(".a.csv.unfinished/origin.json")  # as a kill leaves it where parts are being removed
+    assert run(*arguments, "--resume")[0] == 0
+    assert run("predict", "s.json", "t.npz", "--out", "whole.csv")[0] == 0
+    assert Path("a.csv").read_bytes() == Path("whole.csv").read_bytes()
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["distill", "t.npz", "--stream"], "give alpha a number"),
         (["distill", "t.npz", "--stream", "--alpha", "0", "--report", "r.html"], "--report draws curves"),
         (["distill", "t.npz", "--stream", "--alpha", "0", "--evidence"], "--evidence keeps all points"),
         (["distill", "parts", "--at-once"], "leave out --at-once"),
@@ -173,6 +175,64 @@ def test_what_cannot_be_streamed_is_said_before_any_work(pool, run, arguments, s
     assert code == 2
     assert said in " ".join(error.split())
     assert not os.path.exists("s.json")
+
+
+DISTIL_DIES = """
+import os, signal, sys
+from limbeck.data import blocks, unfinished
+blocks.CELLS = 4 * 64
+keep, count = unfinished.Journal.keep, []
+def dying(self, sums, groups):
+    self._every = 0.0
+    keep(self, sums, groups)
+    count.append(groups)
+    if len(count) == DIES_AFTER:
+        os.kill(os.getpid(), signal.SIGKILL)
+unfinished.Journal.keep = dying
+from limbeck.cli import main
+main()
+"""
+
+
+def test_a_student_whose_distilling_is_killed_is_the_same_to_the_bit(pool, run, monkeypatch):
+    words = ["distill", "t.npz", "--stream", "--alpha", "1e-3", "--scale", "standard", "--jobs", "1"]
+    assert run(*words, "--out", "whole.json")[0] == 0
+    assert not os.path.exists(".whole.json.unfinished")
+    again = ["--resume"]
+    for after in (3, 12, 30):  # in the scaling, in the Gram matrix, in Newton's method
+        script = DISTIL_DIES.replace("DIES_AFTER", str(after))
+        command = [sys.executable, "-c", script, *words, "--out", "s.json", *again]
+        assert subprocess.run(command, capture_output=True, check=False).returncode == -9
+        assert not os.path.exists("s.json")
+        kept = sorted(os.listdir(".s.json.unfinished"))
+        assert kept[0] == "origin.json"
+    code, _, error = run(*words, "--out", "s.json")
+    assert code == 2
+    assert "--resume keeps" in error
+    code, _, error = run(*words[:4], "1e-2", "--out", "s.json", "--resume")
+    assert code == 2
+    assert "with other options" in error
+
+    from limbeck.students import _passes
+
+    read, of_group = [], _passes._of_group
+    monkeypatch.setattr(_passes, "_of_group", lambda *a: (read.append(a[-1].first), of_group(*a))[1])
+    assert run(*words, "--out", "s.json", "--resume")[0] == 0
+    assert not os.path.exists(".s.json.unfinished")
+    resumed = len(read)
+    assert run(*words, "--out", "anew.json")[0] == 0
+    assert resumed < (len(read) - resumed) - 30
+    a, b = (json.loads(Path(name).read_text()) for name in ("s.json", "whole.json"))
+    moving = {"provenance": 0, "digest": 0}  # they hold the time
+    assert {**a, **moving} == {**b, **moving}
+    assert a["provenance"]["rows"] == b["provenance"]["rows"]
+
+
+def test_a_distilling_that_is_refused_leaves_nothing_to_resume(pool, run):
+    assert (
+        run("distill", "t.npz", "--stream", "--alpha", "0", "--saturated", "bound", "--out", "s.json")[0] == 2
+    )
+    assert not os.path.exists(".s.json.unfinished")
 
 
 @pytest.fixture

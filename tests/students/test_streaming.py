@@ -15,14 +15,15 @@ from tolerance import relative, rounding
 
 from limbeck import SoftLabelClassifier, SpanSelection
 from limbeck.data import blocks as cut
-from limbeck.data.answers import Teacher
+from limbeck.data.answers import Answers, Teacher
 from limbeck.data.blocks import ArraySource, Block, Blocks
 from limbeck.data.features import Features
 from limbeck.data.sources import TableSource
 from limbeck.engine import Engine, engine, refuse_others, versions
+from limbeck.labels import from_probabilities
 from limbeck.records import UserError
 from limbeck.students.streaming import distil_blocks, memory_needed
-from limbeck.students.study import Recipe
+from limbeck.students.study import Recipe, distil
 from limbeck.theory import Span
 from limbeck.theory.angles import unsigned_angle
 
@@ -151,6 +152,56 @@ def test_scaling_is_learned_in_a_pass_and_folded_into_the_weights():
     assert relative(weights(found.made.inner), weights(whole)) < 1e-7
 
 
+def test_sharpened_features_are_those_of_all_rows_at_once():
+    found = streamed(P, PROBABILITY, alpha=1e-2, scale="sharpen").made
+    at_once = distil(
+        X, Answers("probability", P, from_probabilities(P), ("0", "1")), Recipe(1e-2, scale="sharpen")
+    )
+    assert relative(weights(found.student()), weights(at_once.student())) < 1e-8
+
+
+def test_alpha_is_chosen_by_leave_one_out_on_all_rows_or_on_a_sample(monkeypatch):
+    rng = np.random.default_rng(4)
+    points, w = rng.standard_normal((N, 40)), rng.standard_normal(40) / 8
+    says = np.where(rng.random(N) < expit(points @ w), "yes", "no").astype(object)
+    teacher = Teacher("label", ("y",), ("no", "yes"))
+    whole = SoftLabelClassifier("loo").fit(points, says)
+    assert whole.alpha_ > 0
+    found = streamed(says, teacher, points=points, alpha="loo")
+    assert (found.sampled, found.made.inner.alpha_) == (N, whole.alpha_)
+    assert relative(weights(found.made.inner), weights(whole)) < 1e-8
+    monkeypatch.setattr("limbeck.students.streaming.MOST_SAMPLED", 600)
+    monkeypatch.setattr("limbeck.students.streaming.LEAST_SAMPLED", 600)
+    some = streamed(says, teacher, points=points, alpha="loo")
+    assert 500 < some.sampled < 700
+    T = rng.standard_normal((20_000, 40))
+
+    def excess(student):
+        z = student.decision_function(T)
+        return np.mean(
+            np.logaddexp(0, z) - expit(T @ w) * z - np.logaddexp(0, T @ w) + expit(T @ w) * (T @ w)
+        )
+
+    assert excess(some.made.inner) < 1.1 * excess(whole)
+    unscaled = some.made.inner.alpha_ * N / some.sampled
+    assert excess(SoftLabelClassifier(unscaled).fit(points, says)) > 1.2 * excess(whole)
+
+
+def test_an_exact_teacher_needs_no_ridge_in_blocks_either():
+    found = streamed(Z, LOGIT, alpha="loo")
+    assert found.made.inner.alpha_ == 0
+    assert relative(weights(found.made.inner), np.append(W, -0.3)[None]) < 1e-10
+
+
+@pytest.mark.parametrize("power", [0.0, 2.0])
+def test_a_start_far_from_the_minimum_costs_a_second_hessian_at_most(power):
+    order = np.argsort(Z) if power else np.arange(N)  # the first group is all of one kind
+    found = streamed(P[order], PROBABILITY, points=X[order], alpha=1e-4)
+    whole = SoftLabelClassifier(1e-4).fit(X[order], teacher_proba=P[order])
+    assert relative(weights(found.made.inner), weights(whole)) < 1e-8
+    assert found.passes < 25
+
+
 def test_rows_held_out_are_not_learned_from_and_rate_the_student():
     wild = P.copy()
     rng = np.random.default_rng([5, 0, 0])
@@ -180,9 +231,7 @@ def test_saturated_answers_are_named_or_dropped():
 @pytest.mark.parametrize(
     ("recipe", "teacher", "answers", "said"),
     [
-        (Recipe("loo"), LOGIT, Z, "give alpha a number"),
         (Recipe(0.0, saturated="bound"), LOGIT, Z, "needs all rows at once"),
-        (Recipe(0.0, scale="sharpen"), LOGIT, Z, "none or standard"),
         (Recipe(0.0), Teacher("label", ("y",), ("no", "yes")), Y, "alpha = 0"),
         (Recipe(0.1), Teacher("label", ("y",), ("no", "maybe")), Y, "which --classes does not name"),
         (Recipe(0.0), PROBABILITY, Z, r"counted from 0 at row 1: .* not a probability"),

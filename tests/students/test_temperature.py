@@ -7,6 +7,7 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 
 from limbeck import DistilledClassifier, SoftLabelClassifier
+from limbeck.labels import from_top_k
 
 N, D, K, T, LAM = 60, 4, 3, 2.5, 0.03
 RNG = np.random.default_rng(0)
@@ -172,3 +173,14 @@ def test_14_sigmoids_need_not_sum_to_1():
     np.testing.assert_allclose(
         SoftLabelClassifier(alpha=LAM).fit(X, teacher_logits=Z[:, k]).coef_, theirs, atol=2e-4
     )
+
+
+def test_15_what_the_top_k_leave_out_is_spread_or_renormalised_or_refused():
+    logs = np.log([[0.6, 0.2]])
+    uniform = from_top_k([[2, 0]], logs, 4, tail="uniform")
+    assert np.allclose(uniform.probabilities, [[0.2, 0.1, 0.6, 0.1]])
+    zero = from_top_k([[2, 0]], logs, 4, tail="zero")
+    assert np.allclose(zero.probabilities, [[0.25, 0, 0.75, 0]])
+    assert zero.saturated.all()
+    with pytest.raises(ValueError, match=r"lacks 0\.2 of its mass"):
+        from_top_k([[2, 0]], logs, 4, tail="raise")

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from limbeck import __version__
-from limbeck.cli import audit, distill, label, plan, predict, reproduce, select
+from limbeck.cli import audit, distill, explore, label, plan, predict, reproduce, select
 from limbeck.cli._console import fail
+from limbeck.cli._options import HELD
 from limbeck.records import UserError
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -59,12 +60,16 @@ app.command("label", short_help="Buy answers in batches; stop when it is shown."
     label.label
 )
 app.command("audit", short_help="How soon your own linear model is copied.", epilog=audit.EPILOG)(audit.audit)
+app.command("explore", short_help="A local page: move a number, see the theory.", epilog=explore.EPILOG)(
+    explore.explore
+)
 
 
 def main() -> None:
     """Run the command; errors the user can put right exit with 2."""
     try:
-        app()
+        with HELD:
+            app()
     except UserError as error:
         fail(str(error), 2)
     except OSError as error:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limbeck.records import UserError
+from limbeck.records import UserError, locked
 
 if TYPE_CHECKING:
     from limbeck.data.answers import Teacher
@@ -77,7 +78,13 @@ Jobs = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
 Report = Annotated[Path | None, typer.Option(metavar="HTML", help="Write a report, one self-contained page.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Keep what a run that stopped had finished, and do the rest.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
+
+HELD = ExitStack()
+"""Output files of the command that runs, which no other run may write: released when it ends."""
 
 
 def open_points(path: Path) -> Table:
@@ -185,13 +192,14 @@ def names_of(classes: str | None) -> tuple[str, ...] | None:
 
 
 def check_output(path: Path | None, overwrite: bool, endings: Sequence[str] = ()) -> None:
-    """Refuse, before any work, an output file that could not or should not be written."""
+    """Refuse, before any work, an output file that could not or should not be written; else hold it until the end."""
     if path is None:
         return
     if endings and path.suffix.lower() not in endings:
         raise UserError(f"{path}: the output must end in {' or '.join(endings)}.")
-    if path.exists() and not overwrite:
-        raise UserError(f"{path} exists. Choose another name, or --overwrite to replace it.")
     folder = path.parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"{path} cannot be written: its folder does not exist or is read-only.")
+    HELD.enter_context(locked(path))
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} exists. Choose another name, or --overwrite to replace it.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,11 +71,14 @@ def in_blocks(
     seed: int,
     scheduler: str,
     jobs: int,
+    resume: bool,
+    overwrite: bool,
 ) -> None:
     """Distil in a few passes over the table, save the student, and say what it is worth."""
     from limbeck.data.blocks import Blocks
     from limbeck.data.sources import TableSource, files_of
-    from limbeck.engine import engine
+    from limbeck.data.unfinished import Journal
+    from limbeck.engine import engine, versions
     from limbeck.students.saving import save
     from limbeck.students.streaming import distil_blocks
 
@@ -85,11 +88,21 @@ def in_blocks(
         raise UserError("Labels that are read in blocks need their names: --classes A,B,...")
     blocks = Blocks(TableSource(table.absolute(), chosen, identifier, teacher))
     chosen = replace(chosen, width=0 if chosen.embedding is None else blocks.d - len(chosen.columns))
+    origin = {
+        "tables": [state_of(path) for path in files_of(table)],
+        "features": chosen.to_json(),
+        "teacher": [teacher.kind, *teacher.columns],
+        "recipe": asdict(recipe),
+        "held_out": held_out,
+        "seed": seed,
+        "made by": versions(),
+    }
     with engine(scheduler, jobs) as at, messages().status("reading") as status:
+        kept = Journal(out, origin, resume=resume, overwrite=overwrite)
         try:
             found = distil_blocks(
                 blocks, teacher, recipe, held_out=held_out, seed=seed, at=at,
-                advance=_told(status.update, blocks.group_count),
+                advance=_told(status.update, blocks.group_count), kept=kept,
             )  # fmt: skip
         except (ValueError, ArithmeticError) as error:
             raise UserError(str(error)) from error
@@ -104,7 +117,13 @@ def in_blocks(
         provenance=sources,
         features={"table": chosen.to_json(), "scale": recipe.scale},
     )
+    kept.remove()
     _tell(found, out)
+
+
+def state_of(path: Path) -> list[str | int]:
+    """What tells a file from its changed self."""
+    return [str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns]
 
 
 def _told(say, groups: int | None):
@@ -145,7 +164,8 @@ def answered_only(table: Path, chosen: Features, identifier: str, answers: Path)
 def _tell(found: Streamed, out: Path) -> None:
     student, console = found.made.inner, results()
     console.print(Words(f"teacher   {student.linearity_.verdict} here: {student.linearity_.reason}"))
-    console.print(Words(f"ridge     alpha = {student.alpha_:.3g}"))
+    chosen = "" if found.sampled is None else f", by leave-one-out on {found.sampled} rows drawn at random"
+    console.print(Words(f"ridge     alpha = {student.alpha_:.3g}{chosen}"))
     if found.solved is not None:
         solved = found.solved
         console.print(

@@ -74,6 +74,7 @@ def distill(
     scheduler: options.Scheduler = "local",
     jobs: options.Jobs = None,
     seed: options.Seed = 0,
+    resume: options.Resume = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Distil a table of a teacher's answers into a linear student, and say how often it agrees."""
@@ -111,7 +112,7 @@ def distill(
             raise UserError("--evidence keeps all points learned from: leave it out, or --at-once.")
         streamed.in_blocks(
             table, chosen, identifier, teacher, recipe, out=out, held_out=held_out, seed=seed,
-            scheduler=scheduler, jobs=options.threads(jobs),
+            scheduler=scheduler, jobs=options.threads(jobs), resume=resume, overwrite=overwrite,
         )  # fmt: skip
         return
     if answers is None or identifier is None:

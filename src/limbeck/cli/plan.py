@@ -196,10 +196,11 @@ def _tell(made: BudgetPlan, report: Path | None) -> None:
         last = made.pilot.curve
         console.print(
             Words(
-                f"measured  {last.disagreement[-1]:.2%} from {last.sizes[-1]} answers (± {1.96 * last.stderr[-1]:.2%})"
+                f"measured  a student of {last.sizes[-1]} answers disagrees on {last.disagreement[-1]:.2%} "
+                f"(± {1.96 * last.stderr[-1]:.2%})"
             )
         )
-    cost = "" if made.cost is None else f", at most {made.cost:,.2f}"
+    cost = "" if not made.cost else f", for at most {made.cost:,.2f}"
     console.print(Words(f"decision  {made.verdict}{cost}"))
     console.print(Words(f"          {made.reason}"))
     if report is not None:

@@ -11,6 +11,7 @@ from rich.text import Text
 from limbeck.cli import _options as options
 from limbeck.cli._console import messages, results
 from limbeck.cli._progress import Bar
+from limbeck.cli._streamed import state_of
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
@@ -46,9 +47,7 @@ def predict(
     ] = None,
     scheduler: options.Scheduler = "local",
     jobs: options.Jobs = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Keep what a run that stopped had finished, and do the rest.")
-    ] = False,
+    resume: options.Resume = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Answer for every row of a table, or of a folder of tables, that need not fit in memory."""
@@ -73,7 +72,7 @@ def predict(
     proof = None if teacher_norm is None else _proof(student, saved, teacher_norm)
     identifier = options.identifier_of(options.open_head(table), identifier)
     blocks = Blocks(TableSource(table.absolute(), features, identifier))
-    tables = [_state(path) for path in files_of(table)]
+    tables = [state_of(path) for path in files_of(table)]
     origin = {"student": saved.digest, "id": identifier, "tables": tables, "teacher_norm": teacher_norm}
     with engine(scheduler, options.threads(jobs)) as at, Bar(messages(), "parts") as bar:
         parts = Unfinished(out, origin, resume=resume, overwrite=overwrite)
@@ -99,8 +98,3 @@ def _proof(path: Path, saved: SavedStudent, teacher_norm: float) -> Proof:
             "with --alpha 0 --evidence."
         )
     return Proof.of(Evidence.from_json(saved.features["evidence"]), teacher_norm)
-
-
-def _state(path: Path) -> list[str | int]:
-    """What tells a file from its changed self."""
-    return [str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -14,7 +13,7 @@ from typing import Any, Protocol, Self
 import pyarrow as pa
 import pyarrow.parquet as arrow_parquet
 
-from limbeck.records import UserError
+from limbeck.records import UserError, written_aside
 
 ENDLESS = (float("inf"), float("-inf"))  # JSON has no infinity: it is written as text
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -40,11 +39,10 @@ class Results:
         self._path = path
 
     def __enter__(self) -> Self:
-        handle, self._aside = tempfile.mkstemp(
-            prefix=f".{self._path.name}.", suffix=".partial", dir=self._path.parent
-        )
-        os.close(handle)
-        self._rows: _Rows = ENDINGS[self._path.suffix.lower()](Path(self._aside))
+        self._whole = ExitStack()
+        aside = self._whole.enter_context(written_aside(self._path))
+        self._rows: _Rows = ENDINGS[self._path.suffix.lower()](aside)
+        self._whole.callback(self._rows.close)
         return self
 
     def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
@@ -54,17 +52,7 @@ class Results:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._rows.close()
-            if kind is None:
-                with open(self._aside, "rb") as file:
-                    os.fsync(file.fileno())
-                mask = os.umask(0)
-                os.umask(mask)
-                Path(self._aside).chmod(0o666 & ~mask)
-                os.replace(self._aside, self._path)
-        finally:
-            Path(self._aside).unlink(missing_ok=True)
+        self._whole.__exit__(kind, error, trace)
 
 
 class _Csv:

@@ -15,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from limbeck.records import write_whole
+
 # Okabe and Ito's colours: told apart by colour-blind readers, and in order of grey.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK = (
     "#0072B2",
@@ -80,8 +82,6 @@ def save(figure: Figure, stem: str | os.PathLike) -> list[Path]:
     written = []
     for kind in ("svg", "png"):
         path = Path(f"{os.fspath(stem)}.{kind}")
-        aside = path.with_name(f".{path.name}.partial")
-        aside.write_bytes(rendered(figure, kind))
-        aside.replace(path)
+        write_whole(path, rendered(figure, kind))
         written.append(path)
     return written

@@ -1,5 +1,6 @@
 """The paper's figures and theorems and what goes beyond them, each a grid, a few lines of theory and one plot."""
 
+from limbeck.experiments._errata import ERRATA, three_clusters
 from limbeck.experiments._experiment import Experiment
 from limbeck.experiments.curve import Curve
 from limbeck.experiments.deep import Deep
@@ -19,4 +20,4 @@ EXPERIMENTS: dict[str, Experiment] = {
     )
 }
 
-__all__ = ["EXPERIMENTS", "Experiment"]
+__all__ = ["ERRATA", "EXPERIMENTS", "Experiment", "three_clusters"]

@@ -43,6 +43,20 @@ class Erratum:
 
 ERRATA: list[Erratum] = []
 
+CENTRES = np.array(
+    [
+        [-0.46850182, -0.543548, -0.69646365],
+        [0.23510434, 0.83058799, -0.50482624],
+        [0.06454, 0.99320529, 0.09683924],
+    ]
+)
+SHARES = np.array([0.28574142, 0.37580451, 0.33845407])
+
+
+def three_clusters(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Points (n, 3) on which, for the teacher (1, 0, 0), the expected risk rises from one label to two."""
+    return CENTRES[rng.choice(3, n, p=SHARES / SHARES.sum())] + 1e-3 * rng.standard_normal((n, 3))
+
 
 def erratum(name: str, says: str):
     """Register a counterexample under the place it refutes."""
@@ -76,24 +90,12 @@ def corollary_2_with_a_factor(rng, size):
 )
 def risk_may_rise_with_data(rng, size):
     """Risk after two labels minus risk after one, less four standard errors; the angle falls throughout."""
-    centres = np.array(
-        [
-            [-0.46850182, -0.543548, -0.69646365],
-            [0.23510434, 0.83058799, -0.50482624],
-            [0.06454, 0.99320529, 0.09683924],
-        ]
-    )
-    weights = np.array([0.28574142, 0.37580451, 0.33845407])
-    weights = weights / weights.sum()
     w_star = np.array([1.0, 0, 0])
     repeats = 40 * size
 
-    def draw(n: int) -> np.ndarray:
-        return centres[rng.choice(3, n, p=weights)] + 1e-3 * rng.standard_normal((n, 3))
-
     risks, angles = np.empty((repeats, 2)), np.empty((repeats, 2))
     for i in range(repeats):
-        X, T = draw(2), draw(300)
+        X, T = three_clusters(2, rng), three_clusters(300, rng)
         span = Span(X)
         students = span.prefix_weights(span.coordinates(w_star), [1, 2])
         risks[i] = disagreement(students @ T.T, T @ w_star)

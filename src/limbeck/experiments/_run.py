@@ -387,7 +387,7 @@ def _write_results(
 def _close(out: Path, manifest: dict[str, Any], seconds: dict[str, float], wall: float, cells: int) -> None:
     """Add what the run took and what it ran on."""
     before = manifest.get("run", {}).get("cell_seconds", {})
-    if cells:
+    if cells or "run" not in manifest:  # there is none if a kill came between the last cell and the end
         spent = {n: round(s + before.get(n, 0.0), 2) for n, s in seconds.items()}
         manifest["run"] = {
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 
 def to_numpy(a: Any) -> Any:
@@ -44,6 +44,18 @@ def validated(estimator: Any, X: Any, **options: Any) -> Any:
             return validate_data(estimator, X, dtype=[np.float64, np.float32], **options)
     except ValueError as error:
         raise ValueError(f"{error}{_first_not_finite(X)}") from None
+
+
+def weights_of(sample_weight: Any, X: Any) -> np.ndarray:
+    """Weights of the rows of X, (n,); ValueError if one is negative or not finite, or all are zero."""
+    weights = np.asarray(
+        _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True), np.float64
+    )
+    if not weights.any():  # scikit-learn before 1.8 lets it pass
+        raise ValueError(
+            "Every sample_weight is zero, so that no row counts: at least one non-zero is needed."
+        )
+    return weights
 
 
 def _first_not_finite(X: Any) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial, reduce
-from typing import Protocol, TypeVar
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from scipy.linalg import qr
@@ -48,6 +49,18 @@ class First:
         yield self.group
 
 
+class Kept(Protocol):
+    """Where the results of passes are kept for a run that may be killed: `limbeck.data.unfinished.Journal`."""
+
+    def begin(self) -> tuple[Any, int]:
+        """What is known of the next pass, or None, and of how many groups; -1 for all."""
+        ...
+
+    def keep(self, sums: Any, groups: int) -> None:
+        """What is known after so many groups; -1 for all."""
+        ...
+
+
 def total(
     blocks: Grouped,
     statistic: Callable[[Block], Value],
@@ -55,16 +68,27 @@ def total(
     *,
     add: Callable[[Value, Value], Value],
     advance: Callable[[], None] = lambda: None,
+    kept: Kept | None = None,
 ) -> Value:
     """The statistic of all blocks: added up in order inside each group, then over the groups in order.
 
-    The order is fixed, so the bits do not depend on who computed what.
+    The order is fixed, so the bits do not depend on who computed what, nor on where a run was killed and resumed.
     """
-    found: list[Value] = []
-    for part in engine.ordered(partial(_of_group, statistic, add), blocks.groups()):
-        found = [add(found[0], part) if found else part]
+    sums: Any = None
+    done = 0
+    if kept is not None:
+        sums, done = kept.begin()
+    if done < 0:
+        return sums
+    left = islice(blocks.groups(), done, None)
+    for count, part in enumerate(engine.ordered(partial(_of_group, statistic, add), left), start=done + 1):
+        sums = part if sums is None else add(sums, part)
+        if kept is not None:
+            kept.keep(sums, count)
         advance()
-    return found[0]
+    if kept is not None:
+        kept.keep(sums, -1)
+    return sums
 
 
 def _of_group(
@@ -145,6 +169,21 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Some of the rows to learn from, each as likely as any other, and how many there are."""
+
+    reading: Reading
+    share: float
+    """Of them that is drawn."""
+
+    def __call__(self, block: Block) -> tuple[int, list[Block]]:
+        """Number of one block's rows, and those drawn."""
+        _, _, rows = self.reading(block)  # names answers that cannot be read
+        drawn = np.random.default_rng([self.reading.seed, 2, block.first]).random(len(rows)) < self.share
+        return len(rows), [block.take(rows[drawn] - block.first)] if drawn.any() else []
+
+
+@dataclass(frozen=True)
 class Logits:
     """Rows with finite logits: those that a linear teacher's weights can be solved from."""
 
@@ -211,12 +250,14 @@ class Triangle:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Sums over rows of the soft cross-entropy, its gradient and Hessian in theta, of |A_ij|, and of 1."""
+    """Sums over rows of the soft cross-entropy, its gradient in theta, its Hessian, of |A_ij|, and of 1."""
 
     reading: Reading
     theta: Array
     drop: bool
     """Whether rows with a probability of 0 or 1 are left out."""
+    curvature: bool
+    """Whether the Hessian and |A_ij|, which cost most, are wanted; else they are 0."""
 
     def __call__(self, block: Block) -> Sums:
         """Sums of one block."""
@@ -228,7 +269,13 @@ class CrossEntropy:
         F = here.logits(self.theta)
         zero = np.zeros_like(self.theta)
         size = np.asarray(abs(A).sum(axis=0)).ravel()
-        return here.value(zero, F), here.gradient(zero, F), here.hessian(F), size, len(labels)
+        return (
+            here.value(zero, F),
+            here.gradient(zero, F),
+            here.hessian(F) if self.curvature else 0.0,
+            size,
+            len(labels),
+        )
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
     agreement_ : Interval or None
         Share of held-out rows on which student and teacher decide alike, with Wilson's 95 % interval.
     n_features_in_ : int
-    feature_names_in_ : ndarray, shape (n_features_in_,)
+    feature_names_in_ : ndarray, shape (d,)
 
     Notes
     -----

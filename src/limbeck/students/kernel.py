@@ -8,12 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-)
+from sklearn.utils.validation import check_is_fitted
 
-from limbeck.students._arrays import validated
+from limbeck.students._arrays import validated, weights_of
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.theory import KernelSpan, _check
 from limbeck.theory.kernels import NTK, Kernel
@@ -61,7 +58,7 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
     n_iter_ : int
         Newton steps of the final fit.
     n_features_in_ : int
-    feature_names_in_ : ndarray, shape (n_features_in_,)
+    feature_names_in_ : ndarray, shape (d,)
 
     Notes
     -----
@@ -122,7 +119,7 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
                 f"kernel must be an object of limbeck.theory.kernels, such as RBF(length=2.0), got {self.kernel!r}."
             )
         X = _check.in_range(validated(self, X), "X")
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weight = weights_of(sample_weight, X)
         self.span_ = KernelSpan(
             X[self._landmarks(np.flatnonzero(weight > 0))], self.kernel, semidefinite=True
         )

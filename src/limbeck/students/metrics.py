@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike
 from scipy.special import entr
 from sklearn import config_context
 from sklearn.metrics import make_scorer
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length
+from sklearn.utils.validation import check_consistent_length
 
 from limbeck.labels import Array, SoftLabels, cross_entropy, from_probabilities
+from limbeck.students._arrays import weights_of
 from limbeck.theory import angle
 from limbeck.theory.risk import Interval, wilson
 
@@ -171,7 +172,10 @@ def _pair(teacher_proba: ArrayLike, student_proba: ArrayLike) -> tuple[SoftLabel
 
 
 def _logits(teacher: SoftLabels, student_logits: ArrayLike) -> Array:
-    u = np.asarray(student_logits, dtype=np.float64)
+    u = np.asarray(student_logits)
+    if u.dtype.kind not in "fiub":
+        raise ValueError(f"The student's logits must be real numbers, got dtype {u.dtype}.")
+    u = u.astype(np.float64)
     if u.ndim == 2 and u.shape[1] == 2:
         u = u[:, 1] - u[:, 0]
     if u.shape != teacher.probabilities.shape:
@@ -194,5 +198,4 @@ def _entropy(labels: SoftLabels) -> Array:
 def _mean(each: Array, teacher: SoftLabels, sample_weight: Any) -> float:
     if sample_weight is None:
         return float(np.mean(each))
-    weight = _check_sample_weight(sample_weight, teacher.probabilities, ensure_non_negative=True)
-    return float(np.average(each, weights=weight))
+    return float(np.average(each, weights=weights_of(sample_weight, teacher.probabilities)))

@@ -13,12 +13,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-)
+from sklearn.utils.validation import check_is_fitted
 
-from limbeck.students._arrays import like, to_numpy, validated
+from limbeck.students._arrays import like, to_numpy, validated, weights_of
 from limbeck.students._certify import Asked, ProvedAnswers, asked, prove
 from limbeck.students._design import Points
 from limbeck.students._learn import Settings, learn
@@ -108,7 +105,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     gradient_ : float
         Largest entry of the gradient where the fit ended, relative to the features' mean size.
     n_features_in_ : int
-    feature_names_in_ : ndarray, shape (n_features_in_,)
+    feature_names_in_ : ndarray, shape (d,)
 
     Notes
     -----
@@ -204,9 +201,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         labels, classes = read_answers(
             X, y, teacher_proba, teacher_logits, classes=self.classes, decimals=self.decimals
         )
-        counts = np.asarray(
-            _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        )
+        counts = weights_of(sample_weight, X)
         _check.in_range(X.data if issparse(X) else X, "X")
         _check.in_range(labels.logits[np.isfinite(labels.logits)], "the teacher's logits")
         _check.in_range(counts, "sample_weight")

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from limbeck.data.answers import Teacher
-from limbeck.data.blocks import Block, Blocks, block_rows
+from limbeck.data.answers import Answers, Teacher, soft_labels
+from limbeck.data.blocks import Block, Blocks, block_rows, joined_blocks
 from limbeck.engine import Engine, engine
 from limbeck.labels import Array
 from limbeck.records import UserError
@@ -31,7 +32,7 @@ from limbeck.students._exact import CONSISTENT, NEARLY
 from limbeck.students._objective import Minimum, minimise, newton_step
 from limbeck.students.linearity import Linearity, judged, unknown
 from limbeck.students.soft_label import SoftLabelClassifier
-from limbeck.students.study import Distilled, Recipe, share
+from limbeck.students.study import Distilled, Recipe, distil, share
 from limbeck.theory._factor import REFINEMENTS, ColumnGram
 from limbeck.theory.angles import EmpiricalTail
 from limbeck.theory.risk import Interval
@@ -39,7 +40,10 @@ from limbeck.theory.scaling import Scaling
 
 MOST_UNKNOWNS = 12_000
 MOST_ANGLES = 100_000
+LEAST_SAMPLED, MOST_SAMPLED = 2000, 20_000
+SAMPLED_CELLS = 1 << 24
 REFINED = 1e-8
+SLOW = 0.5  # fall of the gradient in a step, above which the Hessian is computed anew
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -79,6 +83,8 @@ class Streamed:
     """Share of the held-out rows on which student and teacher decide alike; None if none were held out."""
     tail: EmpiricalTail | None
     """p(theta) of a random sample of at most about 100,000 held-out rows; None for more than two classes."""
+    sampled: int | None = None
+    """Rows, drawn at random, on which alpha was chosen by leave-one-out; None where it was given."""
 
 
 def memory_needed(d: int, classes: int, workers: int) -> float:
@@ -101,6 +107,7 @@ def distil_blocks(
     seed: int = 0,
     at: Engine | None = None,
     advance: Callable[[str], None] = lambda what: None,
+    kept: passes.Kept | None = None,
 ) -> Streamed:
     """Learn a student from rows that are read a block at a time, a few times over.
 
@@ -111,7 +118,8 @@ def distil_blocks(
     teacher : Teacher
         What the answers are; labels name their classes.
     recipe : Recipe
-        With a number as alpha: choosing it by leave-one-out needs all rows at once.
+        alpha "loo" is chosen by leave-one-out on at most some 20,000 rows drawn at random, and then divided by as
+        much as there are more rows: what the best ridge adds to the *sum* of the losses does not grow with them.
     held_out : float
         Share of the rows that is kept aside, drawn row by row.
     seed : int
@@ -120,6 +128,8 @@ def distil_blocks(
         Where the work is done. Default: a thread of this process.
     advance : callable
         Told what is being done after every group of blocks.
+    kept : Journal, optional
+        Where the results of passes are kept, for a run that may be killed; see `limbeck.data.unfinished`.
 
     Returns
     -------
@@ -135,30 +145,44 @@ def distil_blocks(
     if at is None:
         with engine() as here:
             return distil_blocks(
-                blocks, teacher, recipe, held_out=held_out, seed=seed, at=here, advance=advance
+                blocks, teacher, recipe, held_out=held_out, seed=seed, at=here, advance=advance, kept=kept
             )
     _check_recipe(recipe, blocks, teacher)
     reading = passes.Reading(teacher, recipe.fit_intercept, None, held_out, seed)
-    work = _Work(blocks, reading, at, advance)
+    work = _Work(blocks, reading, at, advance, kept)
     if not blocks.sparse:
         work.passes += recipe.scale != "none"
         scaling = scaling_of(
-            blocks, recipe.scale, at, points=reading.points, advance=lambda: advance("scaling")
+            blocks,
+            recipe.scale,
+            at,
+            points=reading.points,
+            advance=lambda: advance("scaling"),
+            kept=kept,
         )
         work.reading = replace(reading, scaling=scaling)
+    sampled = None
+    if recipe.alpha == "loo":
+        alpha, sampled = _chosen_alpha(work, recipe)
+        recipe = replace(recipe, alpha=alpha)
     inner, n, solved = _learned(work, recipe)
     made = Distilled(inner, work.reading.scaling)
     agreement, tail = _rated(work, made, n) if held_out else (None, None)
-    return Streamed(made, n, work.passes, solved, agreement, tail)
+    return Streamed(made, n, work.passes, solved, agreement, tail, sampled)
 
 
 class _Work:
     """Passes over the same rows, counted."""
 
     def __init__(
-        self, blocks: Blocks, reading: passes.Reading, at: Engine, advance: Callable[[str], None]
+        self,
+        blocks: Blocks,
+        reading: passes.Reading,
+        at: Engine,
+        advance: Callable[[str], None],
+        kept: passes.Kept | None,
     ) -> None:
-        self.blocks, self.reading, self.at, self.advance = blocks, reading, at, advance
+        self.blocks, self.reading, self.at, self.advance, self.kept = blocks, reading, at, advance, kept
         self.passes = 0
 
     def total(
@@ -171,15 +195,11 @@ class _Work:
             self.at,
             add=add,
             advance=lambda: self.advance(what),
+            kept=self.kept if rows is None else None,
         )
 
 
 def _check_recipe(recipe: Recipe, blocks: Blocks, teacher: Teacher) -> None:
-    if recipe.alpha == "loo":
-        raise UserError(
-            "alpha = loo needs all rows at once. Read in blocks, give alpha a number: 0 for the paper's student, which "
-            "with many more rows than features is seldom worse than a ridge, or 1e-6, say, for hard labels."
-        )
     if recipe.saturated == "bound":
         raise UserError("saturated = bound needs all rows at once. Read in blocks, use drop, or alpha > 0.")
     if teacher.kind == "label" and recipe.alpha == 0:
@@ -202,6 +222,7 @@ def scaling_of(
     *,
     points: Callable[[Block], Array] = passes.every_row,
     advance: Callable[[], None] = lambda: None,
+    kept: passes.Kept | None = None,
 ) -> Scaling:
     """`Scaling.of` all rows, block by block: one pass for a mean or second moment, none for ``none``.
 
@@ -215,19 +236,41 @@ def scaling_of(
         The rows of a block that count, in float64.
     advance : callable
         Told after every group of blocks.
+    kept : Journal, optional
+        As `distil_blocks` has it.
     """
     if kind == "none":
         return Scaling.of(np.ones((1, blocks.d)), "none")
-    if kind == "sharpen":
-        triangle = passes.total(blocks, passes.PointTriangle(points), at, add=passes.stacked, advance=advance)
-        return Scaling.of(triangle, "sharpen")  # it has the rows' second moment
+    total = partial(passes.total, blocks, engine=at, advance=advance, kept=kept)
+    if kind == "sharpen":  # a triangular factor of the rows has their second moment
+        return Scaling.of(total(passes.PointTriangle(points), add=passes.stacked), "sharpen")
     about = np.asarray(next(iter(blocks)).X[:256], dtype=np.float64).mean(axis=0)
-    n, first, second = passes.total(
-        blocks, passes.Moments(points, about), at, add=passes.added, advance=advance
-    )
+    n, first, second = total(passes.Moments(points, about), add=passes.added)
     spread = np.sqrt(np.maximum(second / n - np.square(first / n), 0.0))
     constant = spread <= 10 * np.finfo(np.float64).eps * np.maximum(np.abs(about), spread)
     return Scaling(kind, about + first / n, 1.0 / np.where(constant, 1.0, spread))
+
+
+def _chosen_alpha(work: _Work, recipe: Recipe) -> tuple[float, int]:
+    """Leave-one-out on a sample, brought to all rows."""
+    blocks, reading = work.blocks, work.reading
+    rows = sum(map(len, blocks)) if blocks.n is None else blocks.n
+    wanted = min(MOST_SAMPLED, max(LEAST_SAMPLED, SAMPLED_CELLS // blocks.d))
+    work.passes += 1 + (blocks.n is None)
+    n, drawn = passes.total(
+        blocks, passes.Sample(reading, min(1.0, wanted / (rows * (1 - reading.held_out)))), work.at,
+        add=passes.added, advance=lambda: work.advance("choosing alpha"),
+    )  # fmt: skip
+    if not drawn:
+        raise UserError("There are too few rows to choose alpha by leave-one-out: give it a number.")
+    sample = joined_blocks(drawn)
+    assert sample.answers is not None
+    labels = soft_labels(reading.teacher, sample.answers)
+    values = labels.decisions if reading.teacher.kind == "label" else sample.answers
+    names = reading.teacher.classes or tuple(map(str, range(labels.n_classes)))
+    X = sample.X if reading.scaling is None else reading.scaling.apply(sample.X)
+    found = distil(X, Answers(reading.teacher.kind, values, labels, names), replace(recipe, scale="none"))
+    return found.inner.alpha_ * len(labels) / n, len(labels)
 
 
 def _learned(work: _Work, recipe: Recipe) -> tuple[SoftLabelClassifier, int, Solved | None]:
@@ -320,8 +363,10 @@ def _by_triangle(work: _Work, logits: passes.Logits, r: int, size: float) -> Sol
 
 
 class _Summed:
-    """Mean soft cross-entropy + alpha/2 |w|^2 over all rows; one pass gives its value, gradient and Hessian.
+    """Mean soft cross-entropy + alpha/2 |w|^2 over all rows, a pass for its value and gradient.
 
+    The Hessian costs as much as many such passes and hardly moves from a start near the minimum: it is computed
+    once, corrected by what the gradients since say of it (L-BFGS on top of it), and anew only where that is slow.
     What `minimise` calls the logits is theta itself: the rows' own are not kept.
     """
 
@@ -333,20 +378,25 @@ class _Summed:
         if work.reading.intercept:
             penalised[-1] = 0.0
         self.ridge = (alpha * penalised)[:, None]
-        self.n = 0
+        self.n, self.scale = 0, 0.0
         self._last: tuple[Array, tuple] | None = None
+        self._hessian: Array | None = None
+        self._pairs: list[tuple[Array, Array]] = []
+        self._before: tuple[Array, Array] | None = None
+
+    def _pass(self, theta: Array, curvature: bool) -> tuple:
+        statistic = passes.CrossEntropy(self.work.reading, theta, self.drop, curvature)
+        *sums, self.n = self.work.total("Newton's method", statistic, rows=self.rows)
+        value, gradient, hessian, size = (s / self.n for s in sums)
+        if curvature:
+            self._hessian = hessian + np.diag(np.tile(self.ridge[:, 0], theta.shape[1]))
+            self._pairs, self.scale = [], max(float(size.max()), 1e-300)
+        return value, gradient
 
     def _at(self, theta: Array) -> tuple:
         if self._last is None or self._last[0] is not theta:
-            statistic = passes.CrossEntropy(self.work.reading, theta, self.drop)
-            *sums, self.n = self.work.total("Newton's method", statistic, rows=self.rows)
-            self._last = theta, tuple(s / self.n for s in sums)
+            self._last = theta, self._pass(theta, curvature=self._hessian is None)
         return self._last[1]
-
-    @property
-    def scale(self) -> float:
-        assert self._last is not None
-        return max(float(self._last[1][3].max()), 1e-300)
 
     def logits(self, theta: Array) -> Array:
         return theta
@@ -358,7 +408,25 @@ class _Summed:
         return self._at(F)[1] + self.ridge * theta
 
     def step(self, F: Array, gradient: Array) -> Array:
-        return newton_step(self._at(F)[2] + np.diag(np.tile(self.ridge[:, 0], F.shape[1])), gradient)
+        if self._before is not None:
+            moved, turned = F - self._before[0], gradient - self._before[1]
+            if np.linalg.norm(gradient) > SLOW * np.linalg.norm(self._before[1]):
+                self._pass(F, curvature=True)
+            elif np.sum(moved * turned) > 0:
+                self._pairs.append((moved, turned))
+        self._before = F, gradient
+        return -self._corrected(gradient, len(self._pairs))
+
+    def _corrected(self, gradient: Array, pairs: int) -> Array:
+        """The inverse Hessian, corrected by the first pairs, times a vector: the two-loop recursion of L-BFGS."""
+        assert self._hessian is not None
+        if pairs == 0:
+            return -newton_step(self._hessian, gradient)
+        moved, turned = self._pairs[pairs - 1]
+        unit = 1.0 / float(np.sum(moved * turned))
+        share = unit * float(np.sum(moved * gradient))
+        found = self._corrected(gradient - share * turned, pairs - 1)
+        return found + (share - unit * float(np.sum(turned * found))) * moved
 
 
 def _newton(work: _Work, alpha: float, solved: Solved | None, *, drop: bool) -> tuple[Minimum, int]:

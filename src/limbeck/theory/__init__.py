@@ -21,6 +21,7 @@ from limbeck.theory.bounds import (
     bound_at_angle,
     margin_bound,
     polynomial_bound,
+    transfer_risk_angle,
     transfer_risk_bound,
     transfer_risk_bound_tight,
 )
@@ -39,9 +40,17 @@ from limbeck.theory.chain import (
     biased_angles,
     learning_curve,
     mean_square_cotangent,
+    students_at,
 )
 from limbeck.theory.curves import CertifiedShares, DataCurve, certified_shares, data_curve
-from limbeck.theory.deep import DeepLimit, DeepTrajectory, deep_flow, deep_limit, deep_limit_details
+from limbeck.theory.deep import (
+    DeepLimit,
+    DeepTrajectory,
+    deep_flow,
+    deep_limit,
+    deep_limit_details,
+    path_from_one_point,
+)
 from limbeck.theory.deep_bounds import largest_start, theorem_2_radius
 from limbeck.theory.expectation import ExpectedRisk, expected_risk
 from limbeck.theory.flow import Trajectory, gradient_descent, gradient_flow
@@ -145,10 +154,13 @@ __all__ = [
     "mean_interval",
     "mean_square_cotangent",
     "monotonicity",
+    "path_from_one_point",
     "polynomial_bound",
     "random_balanced_layers",
+    "students_at",
     "symmetric_risk",
     "theorem_2_radius",
+    "transfer_risk_angle",
     "transfer_risk_bound",
     "transfer_risk_bound_tight",
     "unsigned_angle",

@@ -37,7 +37,7 @@ def transfer_risk_bound(tail: Tail, n: int, *, d: int | None = None, beta: float
     ValueError
         If n < 1, d < 1 or beta is outside [0, pi/2].
     """
-    return _bound(lambda b: tail(b) + tail(RIGHT - b) ** n, tail, n, d, beta, RIGHT)
+    return _bound(_statement(tail, n), tail, n, d, beta, RIGHT)
 
 
 def transfer_risk_bound_tight(
@@ -49,6 +49,11 @@ def transfer_risk_bound_tight(
     which (19) drops.
     """
     return _bound(_proof(tail, n, 0.0), tail, n, d, beta, RIGHT)
+
+
+def transfer_risk_angle(tail: Tail, n: int) -> float:
+    """Angle beta where Theorem 3 is smallest: `transfer_risk_bound` is p(beta) + p(pi/2 - beta)^n there."""
+    return best_beta(_statement(tail, _check.count(n, "n")), tail)
 
 
 def approximate_risk_bound(
@@ -213,6 +218,10 @@ def best_beta(objective: Callable[[Array], Array], tail: Tail, most: float = RIG
         if fine.fun < values[best]:
             return float(fine.x)
     return float(candidates[best])
+
+
+def _statement(tail: Tail, n: int) -> Callable[[Array], Array]:
+    return lambda b: tail(b) + tail(RIGHT - b) ** n
 
 
 def _proof(tail: Tail, n: int, delta: float) -> Callable[[Array], Array]:

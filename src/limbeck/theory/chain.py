@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -237,6 +238,44 @@ def biased_angles(
         others = rng.chisquare(m - 2, repeats) if m > 2 else np.zeros(repeats)
     T_after = y / np.sqrt(y**2 + others)
     return BiasedAngles(_biased_angle(fewer, T_before, deltas), _biased_angle(more, T_after, deltas))
+
+
+def students_at(
+    tail: SymmetricTail, d: int, sizes: ArrayLike, delta: float, repeats: int, *, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Students of the first n points for chosen n, on the same simulated transfer sets: distilled, and w_delta.
+
+    Parameters
+    ----------
+    tail, d, repeats, rng
+        As in `learning_curve`.
+    sizes : array_like of int, shape (k,)
+        Numbers of labels n, increasing.
+    delta : float
+        Size of the part outside the span relative to w_hat, its direction drawn anew for each n.
+
+    Returns
+    -------
+    cot : ndarray, shape (k, repeats)
+        cot(alpha_n) of the distilled students; infinite for n >= d.
+    angles : ndarray, shape (k, repeats)
+        Angles in [0, pi] of w_delta to the teacher. For n >= d, w_hat is the only minimiser: 0.
+    """
+    sizes = np.asarray(sizes)
+    if sizes.ndim != 1 or sizes.size == 0 or np.any(np.diff(sizes) <= 0):
+        raise ValueError(f"sizes must be increasing numbers of labels, got {sizes!r}.")
+    steps, at, cot, angles = cotangent_steps(tail, d, repeats, rng=rng), 0, [], []
+    for n in sizes.tolist():
+        root = next(islice(steps, _check.count(n, "n") - at - 1, None))
+        at = n
+        cot.append(root)
+        if n >= d:
+            angles.append(np.zeros(repeats))
+            continue
+        y = rng.standard_normal(repeats)
+        others = rng.chisquare(d - n - 1, repeats) if d - n > 1 else np.zeros(repeats)
+        angles.append(_biased_angle(root, y / np.sqrt(y**2 + others), np.array([delta]))[0])
+    return np.array(cot), np.array(angles)
 
 
 def _biased_angle(cot: Array, T: Array, deltas: Array) -> Array:

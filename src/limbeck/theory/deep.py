@@ -147,6 +147,53 @@ def _log_tangent(log_k: float, depth: int) -> float:
     )
 
 
+def path_from_one_point(x: ArrayLike, z: float, w0: ArrayLike, depth: int, points: int = 200) -> Array:
+    """Where the flow of Lemma C.1 passes when a single point is learned from, without integrating it.
+
+    The span is a line, so w stays in the plane of that line and w(0), and the conserved |w| sin(phi)^N leaves one
+    curve of that plane: w = |w| (cos(phi), sin(phi)), with phi in (0, pi) from its start to its limit.
+
+    Parameters
+    ----------
+    x : array_like, shape (d,)
+        The point.
+    z : float
+        The teacher's logit there.
+    w0 : array_like, shape (d,)
+        Product of the balanced layers at the start.
+    depth : int
+        Number of layers N.
+    points : int
+        Number of weights returned.
+
+    Returns
+    -------
+    ndarray, shape (points, d)
+        From w(0) to the limit.
+
+    Raises
+    ------
+    ValueError
+        As `deep_limit`.
+    """
+    x = _check.nonzero(_check.vector(x, "x"), "x")
+    span, z_, w0, depth = _arguments(x[None, :], [z], w0, depth)
+    end = deep_limit_details(span, z_, w0, depth)
+    e = x / row_norms(x)
+    beyond = span.residual(w0) if span.d > 1 else np.zeros(1)
+    if end.leak == 0.0 or not beyond.any():  # on the span's own line
+        return np.linspace(w0, end.weights, points)
+    u = beyond / row_norms(beyond)
+    # log tan(phi / 2) is unbounded on both sides, and even steps of it resolve both ends of the curve.
+    start, stop = (np.arcsinh(-float(w @ e) / float(w @ u)) for w in (w0, end.weights))
+    t = np.linspace(start, stop, points)
+    sine, cosine = 1.0 / np.cosh(t), -np.tanh(t)
+    norm = np.exp(np.log(end.conserved) - depth * np.log(sine))
+    path = (norm * cosine)[:, None] * e + (norm * sine)[:, None] * u
+    path[0], path[-1] = w0, end.weights
+    return path
+
+
 def minimiser(span: Span, z: Array) -> Array:
     """w_hat, the limit of gradient descent from zero: least squares on consistent logits, else argmin (1)."""
     answer = span.solve(z)

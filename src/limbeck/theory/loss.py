@@ -35,8 +35,8 @@ def pointwise_loss(u: ArrayLike, z: ArrayLike) -> Array:
         Nats.
     """
     u, z = np.broadcast_arrays(np.asarray(u, dtype=np.float64), np.asarray(z, dtype=np.float64))
-    # l(u; z) = l(-u; -z): with z >= 0 the small probability is sigma(-z), which is exact.
-    u, z = np.where(z < 0, -u, u), np.abs(z)
+    # l(u; z) = l(-u; -z), to the last bit: with z >= 0 the small probability is sigma(-z), which is exact.
+    u, z = np.where((z < 0) | ((z == 0) & (u < 0)), -u, u), np.abs(z)
     D = u - z
     near = np.minimum(np.maximum(D, -1.0), 1.0)
     s = (NODES + 1) / 2

@@ -21,6 +21,8 @@ PANELS = 40
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 NODES_IN_ALL = PANELS * len(NODES)
 TABLE_FROM = 4000
+LEAST_IN_TABLE = 1e-290
+"""Below it a risk has no logarithm of full precision, and soon none at all: kappa = 20 gets there."""
 
 
 def symmetric_risk(alpha: ArrayLike, tail: SymmetricTail, d: int) -> Array:
@@ -104,8 +106,11 @@ def _integrated_risk(cot: Array, tail: PolynomialTail | MarginTail, d: int) -> A
         cut = np.where(least < 1, least, 0.5)
         low = np.maximum(low, np.log(cut) - 0.5 * np.log1p(-np.square(cut)))
         low = np.where(least < 1, np.minimum(low, high), high)
-    edges = low[:, None] + (high - low)[:, None] * np.arange(PANELS) / PANELS
-    width = (high - low)[:, None, None] / PANELS
+    panels = max(
+        1, min(PANELS, int(np.ceil(np.max(high - low, initial=0.0))))
+    )  # a tail that vanishes leaves a short range
+    edges = low[:, None] + (high - low)[:, None] * np.arange(panels) / panels
+    width = (high - low)[:, None, None] / panels
     s = edges[:, :, None] + width * (NODES + 1) / 2
     log1p = np.logaddexp(0.0, 2 * s)
     log_T = s - 0.5 * log1p
@@ -125,9 +130,9 @@ def _empirical_risk(cot: Array, tail: EmpiricalTail, d: int) -> Array:
 @lru_cache(maxsize=64)
 def _log_risk_spline(tail: PolynomialTail, d: int) -> CubicSpline:
     x = np.arange(-40.0, 40.0, 0.04) - 0.5 * np.log(d)
-    return CubicSpline(
-        x, np.log(_in_chunks(lambda part: _integrated_risk(part, tail, d), np.exp(x), NODES_IN_ALL))
-    )
+    risk = _in_chunks(lambda part: _integrated_risk(part, tail, d), np.exp(x), NODES_IN_ALL)
+    kept = risk > LEAST_IN_TABLE
+    return CubicSpline(x[kept], np.log(risk[kept]))
 
 
 # -- held-out data ---------------------------------------------------------------------------
