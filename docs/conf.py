@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from sphinx.ext import autosummary
 from sphinx_gallery.scrapers import figure_rst
 
 import limbeck
@@ -35,10 +36,10 @@ html_title = "limbeck"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = False
-html_sidebars = {page: [] for page in ("index", "how-it-works", "temperature", "generated/errata/*")}
+html_sidebars = {page: [] for page in ("index", "how-it-works", "temperature", "explore", "generated/errata/*")}
 html_theme_options = {
     "navbar_align": "left",
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 8,
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
@@ -48,9 +49,12 @@ html_theme_options = {
 
 # -- the reference --------------------------------------------------------------------------------
 autosummary_generate = True
+autosummary.WELL_KNOWN_ABBREVIATIONS = (*autosummary.WELL_KNOWN_ABBREVIATIONS, "Eq.")  # end no sentence
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc sections say it, with shapes
 numpydoc_show_class_members = False
+numpydoc_validation_checks = {"GL06", "GL07", "PR02", "PR05", "PR06", "PR10", "RT02", "SS03", "SS04"}
 
 
 def escape_bars(app, what, name, obj, options, lines):

@@ -1,5 +1,4 @@
 import base64
-import os
 import re
 import shutil
 import subprocess
@@ -118,12 +117,7 @@ def test_a_page_of_sections_is_escaped_cut_where_said_and_self_contained(page):
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        if os.environ.get("LIMBECK_REQUIRE_BROWSER") == "1":
-            pytest.fail("LIMBECK_REQUIRE_BROWSER=1 and no Chromium on the PATH.")
-        pytest.skip("no Chromium on the PATH")
+def chromium(chromium_path):
     flags = (
         "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
         "--disable-component-update --disable-sync --virtual-time-budget=5000"
@@ -131,7 +125,12 @@ def chromium():
 
     def dump(page, width):
         with tempfile.TemporaryDirectory() as profile:
-            command = [found, *flags.split(), f"--user-data-dir={profile}", f"--window-size={width},900"]
+            command = [
+                chromium_path,
+                *flags.split(),
+                f"--user-data-dir={profile}",
+                f"--window-size={width},900",
+            ]
             done = subprocess.run(
                 [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120
             )

@@ -150,6 +150,9 @@ FLOWS: dict[str, Callable[[Draws], Call]] = {
     ),
     "deep_limit": lambda g: Call(theory.deep_limit, (g.X(), g.z(), g.w(), g.whole(1, 4))),
     "deep_limit_details": lambda g: Call(theory.deep_limit_details, (g.X(), g.z(), g.w(), g.whole(1, 4))),
+    "path_from_one_point": lambda g: Call(
+        theory.path_from_one_point, (g.w(), g.size(), g.w(), g.whole(1, 4))
+    ),
     "balanced_layers": lambda g: Call(theory.balanced_layers, (g.w(), g.whole(1, 4))),
     "random_balanced_layers": lambda g: Call(
         lambda d, depth, norm, r: theory.random_balanced_layers(d, depth, norm, rng=r),
@@ -206,6 +209,7 @@ LAWS: dict[str, Callable[[Draws], Call]] = {
     "bound_at_angle": _bound(theory.bound_at_angle, "size"),
     "transfer_risk_bound": _bound(theory.transfer_risk_bound, "whole"),
     "transfer_risk_bound_tight": _bound(theory.transfer_risk_bound_tight, "whole"),
+    "transfer_risk_angle": _bound(theory.transfer_risk_angle, "whole"),
     "margin_bound": _bound(theory.margin_bound, "whole", "share"),
     "approximate_risk_bound": _bound(theory.approximate_risk_bound, "whole", "share"),
     "approximate_risk_bound_printed": _bound(theory.approximate_risk_bound_printed, "whole", "share", "size"),
@@ -224,6 +228,10 @@ LAWS: dict[str, Callable[[Draws], Call]] = {
     ),
     "learning_curve": _bound(
         lambda tail, d, n, r: theory.learning_curve(tail, d, n, 3, rng=r), "whole", "whole", "seeded"
+    ),
+    "students_at": _bound(
+        lambda tail, d, n, delta, r: theory.students_at(tail, d, [1, n], delta, 3, rng=r),
+        "whole", "whole", "size", "seeded",
     ),
     "biased_angles": _bound(
         lambda tail, d, n, delta, r: theory.biased_angles(tail, d, n, delta, 3, rng=r),

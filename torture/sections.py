@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from torture import accuracy, buying, calls, inputs, kills, learners, odd, shown, tables
+from torture import accuracy, buying, calls, disks, inputs, jobs, kills, learners, odd, shown, tables
 
 CALLS = {
     **calls.SPANS, **calls.FLOWS, **calls.LAWS, **calls.LABELS, **learners.LEARNERS, **buying.BUYING, **shown.SHOWN,
@@ -117,14 +117,45 @@ def killed(times: int = 100) -> str:
     )
 
 
-def disks() -> str:
+def hindered(many: int = jobs.MANY) -> str:
     """Full disks, folders that turn read-only, and two runs at once."""
-    with tempfile.TemporaryDirectory() as folder:
-        lines = kills.disks(Path(folder))
+    rows, real, words = [], True, {}
+    for name in kills.JOBS:
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder)
+            job = disks.Undisturbed(name, place, many)
+            found = {}
+            for share in disks.ROOMS:
+                mounted, found[f"room for {share:.0%}"] = disks.full(job, place / f"disk-{share}", share)
+                real &= mounted
+            found["read-only before"] = disks.read_only(job, place / "before", from_the_start=True)
+            found["read-only meanwhile"] = disks.read_only(job, place / "meanwhile", from_the_start=False)
+            found["two at once"], other = disks.two_at_once(job, place / "two")
+        verdicts = [
+            "as promised" if h.sound else f"WRONG: {h.code}, {h.spoilt}, {h.said[-200:]}"
+            for h in found.values()
+        ]
+        rows.append(f"| `{name}` | " + " | ".join(verdicts) + f" | {'yes' if other == 0 else 'NO'} |")
+        words = {what: h.said for what, h in found.items()} if name == "distill" else words
+        print(rows[-1], file=sys.stderr, flush=True)
+    how = (
+        "The full disk is a tmpfs that is filled but for a share of what the command writes."
+        if real
+        else "Mounting was not permitted here: instead of on a full disk, no file can grow beyond a share of the "
+        "largest output (RLIMIT_FSIZE)."
+    )
+    quoted = "".join(f'- {what}: "Error: {said.rpartition("Error: ")[2]}"\n' for what, said in words.items())
     return (
         "## Full disks, read-only folders, two runs at once\n\n"
-        + "".join(f"- {line}\n" for line in lines)
-        + "\n"
+        f"{how} A folder is made read-only by its permissions, which also bind the superuser once the right to "
+        "override them is dropped (setpriv). Of two runs at once the first is halted once it holds its output, the "
+        "second begun, the first let go on. As promised is: exit code 2, a message with the reason and no traceback; "
+        "every output whole or what an earlier run had left there; and the same command, no longer hindered, ends "
+        "with an undisturbed run's files and nothing left aside.\n\n"
+        "| command | " + " | ".join(words) + " | the first of two ends well |\n"
+        "|---|" + "---|" * (len(words) + 1) + "\n" + "\n".join(rows) + "\n\n"
+        f"What `distill` says:\n\n{quoted}\n"
+        "`label` sends no question unless 1 MiB is free for its answer.\n\n"
     )
 
 
@@ -132,5 +163,5 @@ SECTIONS = {
     "bad-inputs": bad_inputs,
     "numerical-soundness": numerical_soundness,
     "kills": killed,
-    "disks": disks,
+    "disks": hindered,
 }

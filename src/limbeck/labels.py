@@ -87,7 +87,9 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
         raise ValueError(f"decimals must be a whole number from 0 to 17, got {decimals!r}.")
     bad = ~((p >= 0) & (p <= 1))
     if bad.any():
-        raise ValueError(f"{_at(p, bad)} is not a probability: each must lie in [0, 1].")
+        raise ValueError(
+            f"{_at(p, bad)} is not a probability: each must lie in [0, 1] (percentages: divide by 100)."
+        )
     half = _half_width(given, p, decimals)
     one = 0.5 * _eps(given.dtype)
     if p.ndim == 1:

@@ -237,9 +237,9 @@ def written_aside(path: Path) -> Iterator[Path]:
         finally:
             os.close(handle)
     except OSError as error:
-        if not error.filename or str(error.filename).endswith(".partial"):
-            error.filename, error.filename2 = os.fspath(path), None
-        raise
+        if error.errno is None or (error.filename and not str(error.filename).endswith(".partial")):
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 def _opened_aside(path: Path) -> tuple[int, Path]:

@@ -17,6 +17,7 @@ from limbeck.theory import (
     margin_angle,
     margin_bound,
     polynomial_bound,
+    transfer_risk_angle,
     transfer_risk_bound,
     transfer_risk_bound_tight,
     unsigned_angle,
@@ -216,3 +217,10 @@ def test_theorem_d1_recovers_theorem_3_and_the_printed_one_is_looser():
 def test_bad_arguments_of_bounds_are_named(call, said):
     with pytest.raises(ValueError, match=said):
         call(PolynomialTail(1.0))
+
+
+@pytest.mark.parametrize("tail", TAILS, ids=repr)
+def test_the_angle_of_theorem_3_is_where_the_bound_is_read(tail):
+    beta = transfer_risk_angle(tail, 20)
+    assert transfer_risk_bound(tail, 20, beta=beta) == transfer_risk_bound(tail, 20)
+    assert tail(beta) + tail(RIGHT - beta) ** 20 == transfer_risk_bound(tail, 20)

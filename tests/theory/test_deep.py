@@ -9,7 +9,13 @@ from scipy.integrate import solve_ivp
 from tolerance import relative
 
 from limbeck.theory import Span
-from limbeck.theory.deep import deep_flow, deep_limit, deep_limit_details, end_to_end_velocity
+from limbeck.theory.deep import (
+    deep_flow,
+    deep_limit,
+    deep_limit_details,
+    end_to_end_velocity,
+    path_from_one_point,
+)
 from limbeck.theory.deep_bounds import (
     deep_loss_after,
     largest_limit_norm,
@@ -429,3 +435,23 @@ def test_a_step_that_is_too_large_is_said():
     layers = [10 * rng.standard_normal(s) for s in ((3, 12), (1, 3))]
     with pytest.raises(ArithmeticError, match="diverged"):
         descend_layers(layers, X, z, 2000, step_size=50.0)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_one_point_leaves_one_curve_and_the_integrated_flow_stays_on_it(depth, seed):
+    X, z, _, rng = example(n=1, d=4, seed=seed)
+    w0 = rng.standard_normal(4) * 10.0 ** rng.uniform(-2, 0.5)
+    flow = deep_flow(X, z, w0, depth)
+    path = path_from_one_point(X[0], z[0], w0, depth, points=20_000)
+    gaps = np.linalg.norm(np.diff(path, axis=0), axis=1)
+    for w in flow.weights:
+        assert np.linalg.norm(path - w, axis=1).min() <= gaps.max() + 1e-7
+    np.testing.assert_array_equal(path[0], w0)
+    np.testing.assert_array_equal(path[-1], deep_limit(X, z, w0, depth))
+
+
+def test_a_start_on_the_only_point_s_line_stays_there():
+    x, w0 = np.array([3.0, 4.0]), np.array([0.3, 0.4])
+    path = path_from_one_point(x, 10.0, w0, 3, points=5)
+    np.testing.assert_allclose(path, np.linspace(w0, [1.2, 1.6], 5), rtol=1e-12)

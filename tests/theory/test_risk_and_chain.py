@@ -13,6 +13,7 @@ from limbeck.theory import (
     Span,
     SymmetricTask,
     angle,
+    biased_angles,
     bound_at_angle,
     disagreement,
     expected_risk_interval,
@@ -20,6 +21,7 @@ from limbeck.theory import (
     learning_curve,
     mean_interval,
     monotonicity,
+    students_at,
     symmetric_risk,
     transfer_risk_bound_tight,
 )
@@ -287,3 +289,36 @@ def test_a_users_sample_is_drawn_without_replacement():
 def test_bad_tasks_are_named(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+# -- students at chosen sizes --------------------------------------------------------------------------
+
+
+def test_students_at_chosen_sizes_follow_the_law_of_the_chain_and_of_w_delta():
+    tail, d, rng = PolynomialTail(1.0), 30, np.random.default_rng(3)
+    cot, angles = students_at(tail, d, [1, 4, 12, 28, 30, 40], 0.5, 20_000, rng=rng)
+    assert np.all(cot[1:] >= cot[:-1])  # Lemma 1 along every curve
+    assert np.isinf(cot[-2:]).all()
+    assert not angles[-2:].any()
+    for row, n in ((1, 4), (2, 12)):
+        assert ks_2samp(cot[row], cotangents(tail, d, n, 20_000, rng=rng)).pvalue > FALSE_ALARM
+        other = biased_angles(tail, d, n, [0.5], 20_000, rng=rng).before[0]
+        assert ks_2samp(angles[row], other).pvalue > FALSE_ALARM
+    with pytest.raises(ValueError, match="increasing"):
+        students_at(tail, d, [4, 4], 0.5, 10, rng=rng)
+
+
+def test_delta_zero_is_distillation():
+    cot, angles = students_at(PolynomialTail(2.0), 9, [2, 8], 0.0, 50, rng=np.random.default_rng(0))
+    np.testing.assert_allclose(np.tan(angles), 1 / cot, rtol=1e-12)
+
+
+def test_risks_too_small_for_their_squares_keep_their_table_and_their_interval():
+    tail, cot = PolynomialTail(20.0), np.geomspace(1e-3, 1e15, TABLE_FROM + 1)
+    risk = symmetric_risk_at_cotangent(cot, tail, 1000)
+    assert risk[-1] < 1e-280
+    np.testing.assert_allclose(risk[::500], symmetric_risk_at_cotangent(cot[::500], tail, 1000), rtol=1e-7)
+    values = np.array([1.0, 2.0, 4.0] * 4)
+    unit, small = expected_risk_interval(values / 8), expected_risk_interval(values / 8 * 2.0**-600)
+    assert small.high == unit.high * 2.0**-600
+    assert small.low == unit.low * 2.0**-600

@@ -99,7 +99,8 @@ with house_style():
             w /= np.linalg.norm(w)
             z = from_probabilities(np.round(1 / (1 + np.exp(-X @ w)), decimals), decimals=decimals).logits
             risks += [disagreement(T @ Span(X[:n]).weights(z[:n]), T @ w) / 10 for n in sizes]
-        ax.plot(sizes, risks, "o-", color=colour, label=f"{decimals} decimals")
+        seen = risks > 0
+        ax.plot(np.array(sizes)[seen], risks[seen], "o-", color=colour, label=f"{decimals} decimals")
     ax.axvline(d, color="0.4", ls=":", lw=1)
     ax.set(yscale="log", xlabel="labels n (d = 100)", ylabel="transfer risk, mean of 10")
     ax.legend()

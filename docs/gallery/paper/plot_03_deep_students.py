@@ -4,7 +4,8 @@ r"""
 
 *Section 4.1.* Write the student as a product of layers, :math:`w^\top = W_N \cdots W_1`. It can express
 nothing new, but it has to start away from zero, where every gradient vanishes, and what it starts with
-outside the span of the points is now *amplified*. Theorem 2: from balanced layers and a start small enough,
+outside the span of the points is now *amplified*. Theorem 2: from layers that are *balanced*,
+:math:`W_{j+1}^\top W_{j+1} = W_j W_j^\top` (13), and a start small enough,
 the end is within :math:`\epsilon` of the shallow student,
 
 .. math::

@@ -3,12 +3,9 @@ r"""
 ==========================================
 
 *Section 4.2.* The expected transfer risk after :math:`n` soft labels is exactly 0 from :math:`n = d` on,
-and before that at most
+and before that, for any angle :math:`\beta \in [0, \pi/2]`, at most
 
-.. math::
-
-   E[R(\hat w)] \le p(\beta) + p(\pi/2 - \beta)^n \qquad \text{for any } \beta \in [0, \pi/2].
-   \tag{18, 19}
+.. math:: E[R(\hat w)] \le p(\beta) + p(\pi/2 - \beta)^n. \tag{18, 19}
 
 The idea fits in two lines. A new point at an angle below :math:`\beta` is answered rightly as soon as *one*
 of the :math:`n` points was within :math:`\pi/2 - \beta` of the teacher (triangle inequality). So one errs

@@ -49,13 +49,13 @@ curves = {
 }
 
 with house_style():
-    decay, (ax,) = new_figure(width=6.2, height=3.6)
+    decay, (ax,) = new_figure(width=6.2, height=4.0)
     for (name, (task, bound)), colour in zip(curves.items(), CYCLE, strict=False):
         risk = task.learning_curve(len(n), 400, rng=rng).risk
         ax.plot(n[risk > 0], risk[risk > 0], color=colour, label=f"{name}: exact risk")
         ax.plot(n, np.minimum(bound, 1), color=colour, ls="--", lw=1.1, label=f"{name}: corollary")
     ax.set(yscale="log", xlabel="labels n", ylabel="transfer risk", ylim=(1e-8, 1.3))
-    ax.legend(ncols=3, fontsize=7.5, loc="lower left")
+    decay.legend(loc="outside lower center", ncols=3)
 
 # %%
 # With the margin the student is *perfect* after a few labels, long before the bound says so: once its angle

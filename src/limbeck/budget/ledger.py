@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -103,7 +105,9 @@ class Ledger:
     # -- writing -----------------------------------------------------------------------------------
 
     def ask(self, name: str, role: str) -> None:
-        """Note, on disk, that a question is about to be sent."""
+        """Note, on disk, that a question is about to be sent; OSError if its answer might find no room there."""
+        if shutil.disk_usage(self.asked_path.parent).free < LONGEST_REPLY:
+            raise OSError(errno.ENOSPC, "No space left for the answers", str(self.replies_path))
         self._note({"id": name, "event": "asked", "role": role})
 
     def fail(self, name: str, why: str) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -39,6 +45,52 @@ def messages() -> Console:
 def results() -> Console:
     """Console for what a command found."""
     return _Harmless(highlight=False)
+
+
+Line = tuple[str | None, str | Path]
+"""A name and what is said under it, or None and a sentence."""
+
+
+def tell(lines: Iterable[Line | Table], facts: Mapping[str, Any], as_json: bool) -> None:
+    """What a command found: names with what is said of them, and tables, for people; or one JSON object for scripts."""
+    if as_json:
+        sys.stdout.write(json.dumps(_plain(facts), ensure_ascii=False, allow_nan=False) + "\n")
+        return
+    console = results()
+    for line in lines:
+        if isinstance(line, Table):
+            console.print(line)
+            continue
+        name, said = line
+        if isinstance(said, Path):  # in one piece, so that it can be copied
+            console.print(Text(f"{name:<9} {said}"), soft_wrap=True)
+            continue
+        if name is None:
+            console.print(Text(said))
+            continue
+        for piece in Text(said).wrap(console, max(20, console.width - 10)):
+            console.print(Text(f"{name:<10}{piece.plain.rstrip()}"), soft_wrap=True)
+            name = ""
+
+
+def _plain(value: Any) -> Any:
+    """Plain JSON: arrays as lists, null for what is no finite number; objects that are no results are left out."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain({f.name: getattr(value, f.name) for f in fields(value) if f.repr})
+    if isinstance(value, Mapping):
+        return {str(name): _plain(said) for name, said in value.items() if not _foreign(said)}
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value if not _foreign(one)]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def _foreign(value: Any) -> bool:
+    known = str | int | float | Path | Mapping | list | tuple | np.ndarray | np.generic | None
+    return not (isinstance(value, known) or is_dataclass(value))
 
 
 def fail(message: str, code: int) -> NoReturn:

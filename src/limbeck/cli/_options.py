@@ -81,6 +81,7 @@ Report = Annotated[Path | None, typer.Option(metavar="HTML", help="Write a repor
 Resume = Annotated[
     bool, typer.Option("--resume", help="Keep what a run that stopped had finished, and do the rest.")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Say what was found as one JSON object, for scripts.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
 
 HELD = ExitStack()

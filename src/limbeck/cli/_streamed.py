@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from rich.text import Text as Words
+from typing import TYPE_CHECKING, Any
 
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
-from limbeck.cli._console import messages, results
+from limbeck.cli._console import Line, messages, tell
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
@@ -73,6 +71,7 @@ def in_blocks(
     jobs: int,
     resume: bool,
     overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Distil in a few passes over the table, save the student, and say what it is worth."""
     from limbeck.data.blocks import Blocks
@@ -118,7 +117,7 @@ def in_blocks(
         features={"table": chosen.to_json(), "scale": recipe.scale},
     )
     kept.remove()
-    _tell(found, out)
+    tell(*_found(found, out), as_json)
 
 
 def state_of(path: Path) -> list[str | int]:
@@ -161,22 +160,20 @@ def answered_only(table: Path, chosen: Features, identifier: str, answers: Path)
     return Pool(found.names, found.X, chosen)
 
 
-def _tell(found: Streamed, out: Path) -> None:
-    student, console = found.made.inner, results()
-    console.print(Words(f"teacher   {student.linearity_.verdict} here: {student.linearity_.reason}"))
+def _found(found: Streamed, out: Path) -> tuple[list[Line], dict[str, Any]]:
+    """What to say of a student, in lines and as facts."""
+    student, solved, share = found.made.inner, found.solved, found.agreement
     chosen = "" if found.sampled is None else f", by leave-one-out on {found.sampled} rows drawn at random"
-    console.print(Words(f"ridge     alpha = {student.alpha_:.3g}{chosen}"))
-    if found.solved is not None:
-        solved = found.solved
-        console.print(
-            Words(f"points    condition {solved.condition:.2g}, rank {solved.rank}, solved by {solved.route}")
-        )
-    if found.agreement is not None:
-        share = found.agreement
-        console.print(
-            Words(
-                f"agreement {share.estimate:.4%} of {share.size} held-out rows "
-                f"(95 % interval {share.low:.4%} to {share.high:.4%})"
-            )
-        )
-    console.print(Words(f"student   {out}, from {found.n} rows in {found.passes} passes"), soft_wrap=True)
+    lines: list[Line] = [
+        ("teacher", f"{student.linearity_.verdict} here: {student.linearity_.reason}"),
+        ("ridge", f"alpha = {student.alpha_:.3g}{chosen}"),
+    ]
+    if solved is not None:
+        said = f"condition {solved.condition:.2g}, rank {solved.rank}, solved by {solved.route}"
+        lines.append(("points", said))
+    if share is not None:
+        said = f"{share.estimate:.4%} of {share.size} held-out rows"
+        lines.append(("agreement", f"{said} (95 % interval {share.low:.4%} to {share.high:.4%})"))
+    lines.append(("student", f"{out}, from {found.n} rows in {found.passes} passes"))
+    facts = {"linearity": student.linearity_, "alpha": student.alpha_, "agreement": share, "student": out}
+    return lines, {**facts, "rows": found.n, "passes": found.passes, "sampled": found.sampled}

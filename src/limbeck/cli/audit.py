@@ -12,7 +12,7 @@ from rich.text import Text as Words
 
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
-from limbeck.cli._console import messages, results
+from limbeck.cli._console import Line, messages, tell
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def audit(
     seed: options.Seed = 0,
     report: options.Report = None,
     overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Rate how fast your own linear scoring model is copied from its answers: exact, rounded, or labels only."""
     places = _places(decimals)
@@ -74,13 +75,16 @@ def audit(
     shown = Table(*COLUMNS, box=None, pad_edge=False)
     for row in rows(found):
         shown.add_row(*map(Words, row))
-    results().print(shown)
-    results().print(Words(f"{found.equations} exact answers are as many as there are unknowns in a class."))
     if report is not None:
         from limbeck.report import write
 
         write(page(found, provenance.sources({"model": model, "pool": pool}, seed=str(seed))), report)
-        results().print(Words(f"report    {report}"), soft_wrap=True)
+    lines: list[Line | Table] = [
+        shown,
+        (None, f"{found.equations} exact answers are as many as there are unknowns in a class."),
+        *([] if report is None else [("report", report)]),
+    ]
+    tell(lines, {**vars(found), "report": report}, as_json)
 
 
 def _places(text: str) -> list[int]:

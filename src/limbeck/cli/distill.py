@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text as Words
 
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
 from limbeck.cli import _streamed as streamed
-from limbeck.cli._console import messages, results
+from limbeck.cli._console import Line, messages, tell
 from limbeck.cli._progress import Bar
 from limbeck.records import UserError
 
@@ -76,6 +75,7 @@ def distill(
     seed: options.Seed = 0,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Distil a table of a teacher's answers into a linear student, and say how often it agrees."""
     import numpy as np
@@ -112,7 +112,7 @@ def distill(
             raise UserError("--evidence keeps all points learned from: leave it out, or --at-once.")
         streamed.in_blocks(
             table, chosen, identifier, teacher, recipe, out=out, held_out=held_out, seed=seed,
-            scheduler=scheduler, jobs=options.threads(jobs), resume=resume, overwrite=overwrite,
+            scheduler=scheduler, jobs=options.threads(jobs), resume=resume, overwrite=overwrite, as_json=as_json,
         )  # fmt: skip
         return
     if answers is None or identifier is None:
@@ -150,7 +150,7 @@ def distill(
         from limbeck.report import write
 
         write(page, report)
-    _tell(made, replies[rate], X[rate], out, report)
+    tell(*_found(made, replies[rate], X[rate], out, report), as_json)
 
 
 def _recipe(alpha: str, intercept: bool, saturated: str, scale: str) -> Recipe:
@@ -219,21 +219,27 @@ def _page(pool, X, rows, replies: Answers, learn, rate, made: Distilled, recipe,
     )
 
 
-def _tell(made: Distilled, truth: Answers, T, out: Path, report: Path | None) -> None:
-    from limbeck.theory.risk import wilson
+def _found(
+    made: Distilled, truth: Answers, T: Any, out: Path, report: Path | None
+) -> tuple[list[Line], dict[str, Any]]:
+    """What to say of a student, in lines and as facts."""
+    from limbeck.students.study import share
 
-    student, console = made.inner, results()
-    console.print(Words(f"teacher   {student.linearity_.verdict} here: {student.linearity_.reason}"))
-    console.print(Words(f"ridge     alpha = {student.alpha_:.3g}"))
+    student, agreement = made.inner, None
+    lines: list[Line] = [
+        ("teacher", f"{student.linearity_.verdict} here: {student.linearity_.reason}"),
+        ("ridge", f"alpha = {student.alpha_:.3g}"),
+    ]
     if len(truth):
         right = int((made.predict_codes(T) == truth.decisions).sum())
-        low, high = wilson(right, len(truth))
-        console.print(
-            Words(
-                f"agreement {right} of {len(truth)} held-out rows, {right / len(truth):.2%} "
-                f"(95 % interval {low:.2%} to {high:.2%})"
+        agreement = share(right, len(truth))
+        lines.append(
+            (
+                "agreement",
+                f"{right} of {len(truth)} held-out rows, {right / len(truth):.2%} "
+                f"(95 % interval {agreement.low:.2%} to {agreement.high:.2%})",
             )
         )
-    console.print(Words(f"student   {out}"), soft_wrap=True)
-    if report is not None:
-        console.print(Words(f"report    {report}"), soft_wrap=True)
+    lines += [("student", out), *([] if report is None else [("report", report)])]
+    facts = {"linearity": student.linearity_, "alpha": student.alpha_, "agreement": agreement}
+    return lines, {**facts, "student": out, "report": report}

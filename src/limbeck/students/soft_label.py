@@ -248,10 +248,12 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : array-like, shape (n, d)
             Dense points.
-        y, teacher_proba, teacher_logits
+        y : array-like, optional
             As in `fit`; soft.
         classes : array-like, optional
             As the constructor's, for scikit-learn's sake.
+        teacher_proba, teacher_logits
+            As in `fit`.
 
         Raises
         ------

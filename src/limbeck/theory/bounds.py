@@ -67,10 +67,12 @@ def approximate_risk_bound(
 
     Parameters
     ----------
-    tail, n, d, beta
-        As in `transfer_risk_bound`. n >= d leaves delta: the bound is then p(pi/2 - delta).
+    tail, n
+        As in `transfer_risk_bound`.
     eta : float
         |w_eps - w_hat| <= eta |w_hat| for every transfer set, 0 <= eta < 1.
+    d, beta
+        As in `transfer_risk_bound`. n >= d leaves delta: the bound is then p(pi/2 - delta).
 
     Raises
     ------

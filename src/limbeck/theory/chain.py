@@ -264,6 +264,7 @@ def students_at(
     sizes = np.asarray(sizes)
     if sizes.ndim != 1 or sizes.size == 0 or np.any(np.diff(sizes) <= 0):
         raise ValueError(f"sizes must be increasing numbers of labels, got {sizes!r}.")
+    deltas = np.asarray(_check.vector([delta], "delta"), dtype=np.float64)
     steps, at, cot, angles = cotangent_steps(tail, d, repeats, rng=rng), 0, [], []
     for n in sizes.tolist():
         root = next(islice(steps, _check.count(n, "n") - at - 1, None))
@@ -274,7 +275,7 @@ def students_at(
             continue
         y = rng.standard_normal(repeats)
         others = rng.chisquare(d - n - 1, repeats) if d - n > 1 else np.zeros(repeats)
-        angles.append(_biased_angle(root, y / np.sqrt(y**2 + others), np.array([delta]))[0])
+        angles.append(_biased_angle(root, y / np.sqrt(y**2 + others), deltas)[0])
     return np.array(cot), np.array(angles)
 
 

@@ -186,9 +186,9 @@ def path_from_one_point(x: ArrayLike, z: float, w0: ArrayLike, depth: int, point
     u = beyond / row_norms(beyond)
     # log tan(phi / 2) is unbounded on both sides, and even steps of it resolve both ends of the curve.
     start, stop = (np.arcsinh(-float(w @ e) / float(w @ u)) for w in (w0, end.weights))
-    t = np.linspace(start, stop, points)
+    t = np.linspace(start, stop, _check.count(points, "points", 2))
     sine, cosine = 1.0 / np.cosh(t), -np.tanh(t)
-    norm = np.exp(np.log(end.conserved) - depth * np.log(sine))
+    norm = np.exp(np.log(row_norms(w0)) + depth * (np.log(sine[0]) - np.log(sine)))
     path = (norm * cosine)[:, None] * e + (norm * sine)[:, None] * u
     path[0], path[-1] = w0, end.weights
     return path

@@ -180,12 +180,14 @@ def gradient_descent(
 
     Parameters
     ----------
-    X, z, w0
+    X, z
         As in `gradient_flow`.
     steps : int
         Number of steps, at least 1.
     step_size : float, optional
         Default: half of `largest_stable_step`. A larger one is allowed and may diverge.
+    w0
+        As in `gradient_flow`.
 
     Returns
     -------

@@ -21,6 +21,8 @@ PANELS = 40
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 NODES_IN_ALL = PANELS * len(NODES)
 TABLE_FROM = 4000
+LEAST_SQUARED = 1e-140
+"""Risks all below it are rescaled before their spread is squared: well-aligned tasks get there."""
 LEAST_IN_TABLE = 1e-290
 """Below it a risk has no logarithm of full precision, and soon none at all: kappa = 20 gets there."""
 
@@ -242,14 +244,18 @@ def expected_risk_interval(risks: ArrayLike, *, confidence: float = 0.95) -> Int
     confidence : float
         Coverage aimed at.
     """
-    risks = _check.vector(risks, "risks")
+    risks = _check.vector(risks, "risks", squared=False)
     if np.any((risks < 0) | (risks > 1)):
         raise ValueError("risks must lie in [0, 1].")
-    interval = mean_interval(risks, confidence=confidence)
-    high, seen = interval.high, int(np.sum(risks > 0))
+    largest = float(risks.max())
+    scale = largest if 0.0 < largest < LEAST_SQUARED else 1.0
+    interval = mean_interval(risks / scale, confidence=confidence)
+    high, seen = interval.high * scale, int(np.sum(risks > 0))
     if seen < 10:
         high = max(high, float(wilson(seen, risks.size, confidence)[1]))
-    return Interval(interval.estimate, max(0.0, interval.low), min(1.0, high), confidence, risks.size)
+    return Interval(
+        interval.estimate * scale, max(0.0, interval.low * scale), min(1.0, high), confidence, risks.size
+    )
 
 
 # -- monotonicity ----------------------------------------------------------------------------

@@ -118,11 +118,13 @@ def flow_layers(
 
     Parameters
     ----------
-    layers, X, z, tolerance
+    layers, X, z
         As in `descend_layers`.
     times : array_like, shape (k,), optional
         Increasing times >= 0; restart by passing the layers reached. Default: the start, then powers of
         two on to convergence or t = 2^40 units.
+    tolerance
+        As in `descend_layers`.
 
     Returns
     -------

@@ -1,0 +1,116 @@
+"""What every command says: examples that parse, errors at 80 columns without colour, one JSON object for scripts."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import in_process
+from typer.main import get_command
+
+from limbeck.cli import app
+
+COMMANDS = get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    return lambda *words: in_process(monkeypatch, capsys, *words)
+
+
+@pytest.fixture
+def pool(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    X, w = rng.standard_normal((200, 5)), rng.standard_normal(5)
+    np.savez("pool.npz", X=X, id=np.arange(200).astype(str), teacher_logit=X @ w)
+    drawn = rng.permutation(200)[:60]
+    np.savez("pilot.npz", id=drawn.astype(str), teacher_logit=(X @ w)[drawn])
+    return tmp_path
+
+
+def examples(name):
+    text = re.sub(r"\\\n\s*", "", COMMANDS[name].epilog)
+    return [shlex.split(line)[1:] for line in text.splitlines() if line.strip().startswith("limbeck ")]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_examples_of_the_help_are_commands_that_parse(name, run):
+    found = examples(name)
+    assert found, f"limbeck {name} --help has no example"
+    for words in found:
+        command = COMMANDS[words[0]]
+        command.make_context(words[0], words[1:])  # raises for an unknown option, or one that is missing
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_eighty_columns(name, run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, said, _ = run(name, "--help")
+    assert code == 0
+    assert max(map(len, said.splitlines())) <= 80
+    assert "\x1b" not in said
+
+
+def test_an_error_fits_eighty_columns_and_has_no_colour_where_there_is_no_terminal(pool, run):
+    code, said, error = run("distill", "pool.npz", "--out", "s.json", "--alpha", "-1")
+    assert (code, said) == (2, "")
+    assert error.startswith("Error: --alpha -1: a number >= 0")
+    assert max(map(len, error.splitlines())) <= 80
+    assert "\x1b" not in error
+
+
+def test_a_long_explanation_is_wrapped_under_itself(pool, run):
+    code, said, _ = run("plan", "pool.npz", "--target-risk", "0.01", "--id", "id")
+    assert code == 0
+    lines = said.splitlines()
+    assert max(map(len, lines)) <= 80
+    after = lines[next(i for i, line in enumerate(lines) if line.startswith("decision")) + 1 :]
+    assert len(after) > 1
+    assert all(line.startswith(" " * 10) for line in after)
+
+
+def test_json_is_one_object_of_what_was_found(pool, run):
+    def told(*words):
+        code, said, error = run(*words, "--json")
+        assert code == 0, error
+        return json.loads(said)
+
+    found = told("distill", "pool.npz", "--alpha", "0", "--out", "s.json")
+    assert found["student"] == "s.json"
+    assert found["alpha"] == 0
+    assert found["agreement"]["estimate"] == 1
+    assert found["linearity"]["verdict"] == "linear"
+    assert told("distill", "pool.npz", "--alpha", "0", "--out", "b.json", "--stream")["passes"] == 3
+    assert told("predict", "s.json", "pool.npz", "--out", "a.csv") == {
+        "rows": 200,
+        "answers": "a.csv",
+        "proved_if": [],
+    }
+    found = told("select", "pool.npz", "--budget", "3", "--out", "p.csv")
+    assert len(found["ids"]) == len(found["energy_left"]) == 3
+    found = told(
+        "plan", "pool.npz", "--target-risk", "0.01", "--answers", "pilot.npz", "--id", "id", "--price", "2"
+    )
+    assert found["decision"] == "stop"
+    assert found["cost"] == 0
+    assert found["pilot"]["linearity"]["verdict"] == "linear"
+    found = told("audit", "s.json", "--repeats", "1", "--decimals", "3")
+    assert found["equations"] == 6
+    assert {leak["answers"] for leak in found["leaks"]} >= {"exact", "3 decimals"}
+    found = told("reproduce", "figure-1", "--out", "report", "--quick")
+    assert found["report"] == "report/report.html"
+    assert found["findings"][0]["verdict"] == "agrees"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands(shell):
+    command = Path(sys.executable).with_name("limbeck")
+    env = {**os.environ, "_LIMBECK_COMPLETE": f"source_{shell}"}
+    done = subprocess.run([command], env=env, capture_output=True, text=True, check=False)
+    assert "_LIMBECK_COMPLETE" in done.stdout
