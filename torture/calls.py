@@ -117,7 +117,7 @@ SPANS: dict[str, Callable[[Draws], Call]] = {
         lambda X, T, S: theory.disagreement_probability(X, T, covariance=S), (g.X(), g.T(), g.array(g.d, g.d))
     ),
     "certified_shares": lambda g: Call(
-        theory.certified_shares, (g.X(), g.z(), g.T()), undefined=("norm_bounds",)
+        theory.certified_shares, (g.X(), g.z(), g.T()), undefined=("norm_bounds", "multiples")
     ),
     "data_curve": lambda g: Call(
         theory.data_curve, (g.X(), g.z(), g.T(), g.array(g.m)), undefined=("angles", "certified")
