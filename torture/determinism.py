@@ -17,7 +17,7 @@ RUNS: Mapping[str, tuple[str, ...]] = {
         "distill", "points.csv", "--features", "x*", "--teacher-logit", "z", "--repeats", "2",
         "--out", "student.json", "--report", "distill.html",
     ),
-    "predict": ("predict", "given.json", "many.csv", "--out", "answers.csv", "--jobs"),
+    "predict": ("predict", "given.json", "many.npy", "--out", "answers.csv", "--jobs"),
     "select": (
         "select", "points.csv", "--features", "x*", "--budget", "9", "--out", "picks.csv", "--report", "select.html",
     ),
@@ -44,7 +44,7 @@ def twice(folder: Path, names: Sequence[str] = tuple(RUNS)) -> dict[str, Twice]:
     found: dict[str, Twice] = {}
     for seed in (1, 2):
         (folder / str(seed)).mkdir()
-        jobs.inputs(folder / str(seed))
+        jobs.inputs(folder / str(seed), 20_000)
     for name in names:
         first, second = (_written(folder / str(seed), RUNS[name], seed) for seed in (1, 2))
         different = tuple(sorted(f for f in first.keys() | second if first.get(f) != second.get(f)))
