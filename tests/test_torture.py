@@ -1,16 +1,14 @@
 """A sample of every campaign of docs/reliability.md; `make torture` runs them at full size."""
 
 import inspect
-import socket
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from command import in_process
 from hypothesis import given
 from hypothesis import strategies as st
-from torture import accuracy, determinism, hostile, inputs, jobs, kills, tables
+from torture import accuracy, determinism, hostile, inputs, tables
 from torture.calls import Call
 from torture.sections import CALLS
 
@@ -165,38 +163,3 @@ def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="a grid too long"):
         expected_risk(1e-17, 100, 2)
     assert polynomial_bound(30, 1e17) == 0.0
-
-
-@pytest.fixture
-def places(tmp_path):
-    jobs.inputs(tmp_path)
-    return tmp_path
-
-
-def test_a_full_disk_is_an_error_and_leaves_nothing_half_written(places):
-    code, said = kills.full_disk(places, jobs.JOBS["predict"].words, 500)
-    assert code == 2
-    assert "Writing failed" in said
-    assert "Traceback" not in said
-    assert not (places / "answers.csv").exists()
-    assert jobs.leftovers(places) == []
-
-
-def test_a_command_killed_and_run_again_ends_as_if_undisturbed(tmp_path):
-    found = kills.campaign("select", 2, tmp_path)
-    assert found.equal
-    assert found.partial == 0
-
-
-def test_nothing_speaks_to_the_network(places, monkeypatch, capsys):
-    def refuse(*arguments, **named):
-        raise AssertionError("a socket was opened")
-
-    monkeypatch.chdir(places)
-    monkeypatch.setattr(socket, "socket", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    for name in ("distill", "predict", "select"):
-        code, _, error = in_process(monkeypatch, capsys, *jobs.JOBS[name].words, "--overwrite")
-        assert code == 0, error
-    reproduce = ("reproduce", "figure-1", "--quick", "--jobs", "1", "--out", "small")
-    assert in_process(monkeypatch, capsys, *reproduce)[0] == 0

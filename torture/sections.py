@@ -19,8 +19,10 @@ from torture import (
     jobs,
     kills,
     learners,
+    load,
     odd,
     shown,
+    supply,
     tables,
 )
 
@@ -29,6 +31,7 @@ CALLS = {
     **tables.TABLES,
 }  # fmt: skip
 CASES = 20_000
+FITS = 1000
 
 
 def bad_inputs(cases: int = CASES) -> str:
@@ -250,6 +253,60 @@ def determinism_of_files() -> str:
     )
 
 
+def supplied() -> str:
+    """The suite on the newest and on the lowest versions stated."""
+    places = {"installed here": Path(sys.executable), "the floors": supply.LOWEST}
+    found = {what: supply.suite(python) for what, python in places.items() if python.exists()}
+    rows = "\n".join(f"| {what} | {suite.versions} | {suite.outcome} |" for what, suite in found.items())
+    missing = "" if supply.LOWEST.exists() else "The floors were not installed: `make floors` does.\n\n"
+    return (
+        "## Supply\n\n"
+        "Dependencies have floors and no ceilings (`pyproject.toml`). `make floors` installs every direct dependency "
+        "at its floor, what these need in turn at the newest they accept, and runs this section: the suite without its "
+        "browser tests. On the floors, deprecation warnings of other packages about one another are no errors.\n\n"
+        f"| versions | | suite |\n|---|---|---|\n{rows}\n\n{missing}"
+        "No command opens a connection but `reproduce --digits openml`, which fetches MNIST, `--scheduler tcp://...`, "
+        "which speaks to the address given, and `explore`, which serves a page on this machine's loopback. "
+        "`tests/test_reliability_supply.py` runs the others under an audit hook that forbids the network, and sees "
+        "that the first would use it.\n\n"
+    )
+
+
+def loaded(rows: int = 10_000_000) -> str:
+    """Many rows, many sparse features, many fits."""
+    with tempfile.TemporaryDirectory() as folder:
+        predict = load.predicted(rows, Path(folder))
+    sparse, features = rows // 100, rows // 1000
+    with tempfile.TemporaryDirectory() as folder:
+        distill = load.distilled(sparse, features, Path(folder))
+    fits = load.resident(FITS)
+    lines = "\n".join(
+        f"| {what} | {s.peak / 2**20:.0f} MiB | {s.seconds:.0f} s | {s.processor:.0f} s |"
+        for what, s in (
+            (
+                f"`predict`, {rows:.0e} rows of {load.FEATURES} float32 features ({64 * rows / 1e6:.0f} MB)",
+                predict,
+            ),
+            (
+                f"`distill --text --alpha 1e-4`, {sparse:.0e} texts of {load.WORDS_A_ROW} words, {features:.0e} sparse "
+                f"features (dense: {8 * sparse * features / 2**20:.0f} MiB)",
+                distill,
+            ),
+        )
+    )
+    each = (fits[-1] - fits[0]) / (FITS - FITS // load.FIFTHS)
+    return (
+        "## Load\n\n"
+        "Largest resident memory of the process, imports included; time on the clock, on a machine that others used "
+        "too; processor time of all threads.\n\n"
+        f"| command | memory | clock | processor |\n|---|---|---|---|\n{lines}\n\n"
+        f"{FITS} fits in one process (alpha 0, 0.1 and by leave-one-out, dense and sparse, in turn): "
+        f"{fits[0] / 2**20:.1f} MiB resident after {FITS // load.FIFTHS}, {fits[-1] / 2**20:.1f} MiB after {FITS}, "
+        f"that is {each:.0f} bytes a fit.\n\n"
+        "`--alpha loo` factorises min(rows, features) coordinates, and refuses sparse points with more than 4,000.\n\n"
+    )
+
+
 SECTIONS = {
     "bad-inputs": bad_inputs,
     "hostile-files": hostile_files,
@@ -257,4 +314,6 @@ SECTIONS = {
     "determinism": determinism_of_files,
     "kills": killed,
     "disks": hindered,
+    "supply": supplied,
+    "load": loaded,
 }

