@@ -267,7 +267,7 @@ def students_at(
     angles : ndarray, shape (k, repeats)
         Angles in [0, pi] of w_delta to the teacher. For n >= d, w_hat is the only minimiser: 0.
     """
-    sizes = np.asarray(sizes)
+    sizes = np.array([_check.count(n, "sizes") for n in np.atleast_1d(sizes)])
     if sizes.ndim != 1 or sizes.size == 0 or np.any(np.diff(sizes) <= 0):
         raise ValueError(f"sizes must be increasing numbers of labels, got {sizes!r}.")
     deltas = np.asarray(_check.vector([delta], "delta"), dtype=np.float64)
