@@ -125,11 +125,15 @@ def stopped_flow(design: Design, labels: SoftLabels, weight: Array, time: float)
     objective = Objective(design.A, labels, weight, design.penalised, 0.0)
     shape = objective.zero().shape
 
+    unit = min(time, 1.0)  # LSODA does not come back from the way to 5e-324
+
     def velocity(t: float, v: Array) -> Array:
         theta = v.reshape(shape)
-        return -objective.gradient(theta, design.A @ theta).ravel()
+        return -unit * objective.gradient(theta, design.A @ theta).ravel()
 
-    solved = solve_ivp(velocity, (0.0, time), np.zeros(shape).ravel(), method="LSODA", rtol=1e-8, atol=1e-10)
+    solved = solve_ivp(
+        velocity, (0.0, time / unit), np.zeros(shape).ravel(), method="LSODA", rtol=1e-8, atol=1e-10
+    )
     if not solved.success:
         raise ArithmeticError(f"The flow could not be followed to stop_time={time}: {solved.message}")
     theta = solved.y[:, -1].reshape(shape)
