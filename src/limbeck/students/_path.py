@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,9 +132,11 @@ def stopped_flow(design: Design, labels: SoftLabels, weight: Array, time: float)
         theta = v.reshape(shape)
         return -unit * objective.gradient(theta, design.A @ theta).ravel()
 
-    solved = solve_ivp(
-        velocity, (0.0, time / unit), np.zeros(shape).ravel(), method="LSODA", rtol=1e-8, atol=1e-10
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # LSODA warns of the failure that is raised below
+        solved = solve_ivp(
+            velocity, (0.0, time / unit), np.zeros(shape).ravel(), method="LSODA", rtol=1e-8, atol=1e-10
+        )
     if not solved.success:
         raise ArithmeticError(f"The flow could not be followed to stop_time={time}: {solved.message}")
     theta = solved.y[:, -1].reshape(shape)
