@@ -6,11 +6,13 @@ import errno
 import io
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -116,9 +118,7 @@ class Unfinished(Kept):
                         part = pa.ipc.open_file(file).read_all()
                     part.validate(full=True)
                 except (pa.ArrowException, OSError) as error:
-                    raise UserError(
-                        f"{path} is damaged ({error}). Delete it and --resume, or start anew with --overwrite."
-                    ) from error
+                    raise _damaged(path, error) from error
                 results.write(dict(zip(part.column_names, part.columns, strict=True)))
                 rows += part.num_rows
         self.remove()
@@ -126,6 +126,10 @@ class Unfinished(Kept):
 
     def _path(self, first: int) -> Path:
         return self.folder / f"{first:015}.arrow"
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} is damaged ({error}). Delete it and --resume, or start anew with --overwrite.")
 
 
 class UnfinishedFolder(Kept):
@@ -190,9 +194,14 @@ class Journal(Kept):
         self._number += 1
         if not self._path.exists():
             return None, 0
-        with np.load(self._path, allow_pickle=False) as file:
-            values = [value if (value := file[f"v{i}"]).ndim else value.item() for i in range(len(file) - 2)]
-            return (tuple(values) if file["several"] else values[0]), int(file["groups"])
+        try:
+            with np.load(self._path, allow_pickle=False) as file:
+                values = [
+                    value if (value := file[f"v{i}"]).ndim else value.item() for i in range(len(file) - 2)
+                ]
+                return (tuple(values) if file["several"] else values[0]), int(file["groups"])
+        except (BadZipFile, ValueError, KeyError, IndexError, TypeError, EOFError, zlib.error) as error:
+            raise _damaged(self._path, error) from error
 
     def keep(self, sums: Any, groups: int) -> None:
         """Save the pass after so many groups, -1 for all of them, unless it was saved a moment ago."""
