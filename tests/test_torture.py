@@ -39,7 +39,8 @@ def codes(public):
     plain = (
         getattr(v, "fget", None) or getattr(v, "func", None) or getattr(v, "__func__", v) for v in inside
     )
-    return {inspect.unwrap(v).__code__ for v in plain if hasattr(inspect.unwrap(v), "__code__")}
+    found = {inspect.unwrap(v).__code__ for v in plain if hasattr(inspect.unwrap(v), "__code__")}
+    return {code for code in found if code.co_filename != "<string>"}  # a dataclass writes its own
 
 
 def test_odd_input_is_answered_rightly_or_refused_with_a_reason_and_no_public_call_is_left_out():
@@ -116,7 +117,7 @@ def test_a_hostile_table_shows_as_text_in_a_browser(tmp_path, chromium_path):
     (tmp_path / "t.csv").write_bytes(
         hostile.hostile_table(payload, "<img src=x onerror=document.title='owned'>")
     )
-    ran = tables.command(tmp_path, *("t.csv" if w == "TABLE" else w for w in hostile.PAGES["distill"]))
+    ran = tables.command(tmp_path, *("t.csv" if w == "TABLE" else w for w in hostile.PAGES["select"]))
     assert ran.code == 0, ran.said
     command = [
         chromium_path,

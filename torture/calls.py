@@ -144,6 +144,10 @@ FLOWS: dict[str, Callable[[Draws], Call]] = {
         (g.X(), g.z(), g.w(), g.array(3, positive=True)),
     ),
     "gradient_descent": lambda g: Call(theory.gradient_descent, (g.X(), g.z(), g.whole())),
+    "kernels.Polynomial": lambda g: Call(
+        lambda X, degree, offset, scale: theory.KernelSpan(X, kernels.Polynomial(degree, offset, scale)).rank,
+        (g.X(), g.whole(1, 3), g.size(), g.size()),
+    ),
     "deep_flow": lambda g: Call(
         lambda X, z, w, depth, t: theory.deep_flow(X, z, w, depth, times=t),
         (g.X(), g.z(), g.w(), g.whole(2, 4), g.array(3, positive=True)),

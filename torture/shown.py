@@ -130,6 +130,12 @@ SHOWN: dict[str, Callable[[Draws], Call]] = {
         lambda p, z, w: metrics.kl_divergence(p, z, sample_weight=w),
         (_p(g, g.n), g.z(), g.array(g.n, positive=True) if g.odd() else None), _divergence,
     ),
+    "scorer": lambda g: Call(
+        lambda X, p, q, name: metrics.scorer(name)(
+            limbeck.SoftLabelClassifier(0.1).fit(X, p), X, np.arange(9) % 2, teacher_proba=q
+        ),
+        (g.array(9, 2), _p(g, 9), _p(g, 9), g.pick((*metrics.SCORED, "no"))),
+    ),
     "soft_brier": lambda g: Call(metrics.soft_brier, (_p(g, g.n), _p(g, g.n)), _divergence),
     "angle_to_teacher": lambda g: Call(
         lambda X, y: metrics.angle_to_teacher(limbeck.SoftLabelClassifier(0.1).fit(X, y), STUDENT),

@@ -96,7 +96,11 @@ class Ledger:
         self.asked_path.touch()
         self.replies_path.touch()
         self._file = self.asked_path.open("ab")
-        self.take()
+        try:
+            self.take()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the file of questions."""
