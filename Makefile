@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FLOORS := .floors
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: reproduce test check format docs bench torture clean
+.PHONY: reproduce test check format docs bench torture floors clean
 .DELETE_ON_ERROR:
 
 reproduce: $(VENV)/.product  ## every figure, theorem and erratum into report/
@@ -29,11 +30,14 @@ docs: $(VENV)/.developer  ## the site, into build/docs/index.html: offline, ever
 torture: $(VENV)/.developer  ## odd inputs, rounding, kills, full disks: docs/reliability.md
 	$(BIN)/python -m torture
 
+floors: $(FLOORS)/.developer  ## the suite on the lowest versions stated, beside the newest
+	$(BIN)/python -m torture supply
+
 bench: $(VENV)/.developer  ## paired timings against what a user would pick instead
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) report build dist docs/generated
+	rm -rf $(VENV) $(FLOORS) report build dist docs/generated
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "limbeck needs Python 3.11 or newer, this is %s: set PYTHON=python3.11" % sys.version.split()[0])'
@@ -46,3 +50,9 @@ $(VENV)/.product: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.developer: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
 	touch $@ $(VENV)/.product
+
+$(FLOORS)/.developer: $(VENV)/.developer
+	$(PYTHON) -m venv $(FLOORS)
+	$(BIN)/python -m torture.supply > $(FLOORS)/constraints.txt
+	$(FLOORS)/bin/python -m pip install --quiet -c $(FLOORS)/constraints.txt -e ".[dev]"
+	touch $@

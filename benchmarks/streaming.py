@@ -136,13 +136,33 @@ def answer(path: Path, scheduler: str) -> None:
 def choose(path: Path, scheduler: str) -> dict:
     """`SpanSelection`, 50 picks."""
     from limbeck import SpanSelection
+    from limbeck.engine import engine
 
-    ranking = SpanSelection().rank(blocks_of(path, answers=False)[0].points(), PICKS)
+    with engine(scheduler) as at:
+        ranking = SpanSelection().rank(blocks_of(path, answers=False)[0].points(), PICKS, at=at)
     return {"useful": ranking.useful}
 
 
+def write(path: Path, scheduler: str) -> dict:
+    """`limbeck predict` into a folder of Parquet parts, written by whoever computed them."""
+    from limbeck import SoftLabelClassifier
+    from limbeck.data.unfinished import UnfinishedFolder
+    from limbeck.engine import engine
+    from limbeck.students.answering import Answering
+
+    blocks, _ = blocks_of(path, answers=False)
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2 * blocks.d + 2, blocks.d)).astype(np.float32)
+    student = SoftLabelClassifier(0.0).fit(X, teacher_logits=X @ rng.standard_normal(blocks.d))
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, engine(scheduler) as at:
+        parts = UnfinishedFolder(Path(folder) / "answers", {}, resume=False, overwrite=False)
+        for _ in parts.written(at, Answering(student), blocks.groups()):
+            pass
+        return {"rows": parts.assemble()}
+
+
 WORK: dict[str, Callable] = {
-    f.__name__: f for f in (read, read_gram, read_answer, distil, newton, answer, choose)
+    f.__name__: f for f in (read, read_gram, read_answer, distil, newton, answer, write, choose)
 }
 
 
@@ -241,19 +261,20 @@ def main() -> None:
         floors = {name: alone(name, path) for name in ("read", "read_gram", "read_answer")}
         for name, took in floors.items():
             print(row(name, took, asked.rows), flush=True)
-        under = {"distil": "read_gram", "newton": "read_gram", "answer": "read_answer"}
-        for name in ("distil", "answer", "newton"):
+        under = {
+            "distil": "read_gram", "newton": "read_gram", "choose": "read_gram",
+            "answer": "read_answer", "write": "read_answer",
+        }  # fmt: skip
+        for name in under:
             if name not in asked.skip:
                 print(row(name, alone(name, path), asked.rows, floors[under[name]]), flush=True)
         with two_workers() as address:
-            for name in ("distil", "answer"):
+            for name in under:
                 if name not in asked.skip:
                     floor = floors[under[name]]
                     print(
                         row(f"{name}, two workers", alone(name, path, address), asked.rows, floor), flush=True
                     )
-        if "choose" not in asked.skip:
-            print(row("choose", alone("choose", path), asked.rows), flush=True)
         print(
             "\n### Growth with rows, processor time\n\n| rows | distil | newton | answer |\n|---|---|---|---|"
         )

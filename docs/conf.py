@@ -36,7 +36,9 @@ html_title = "limbeck"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = False
-html_sidebars = {page: [] for page in ("index", "how-it-works", "temperature", "explore", "generated/errata/*")}
+html_sidebars = {
+    page: [] for page in ("index", "how-it-works", "temperature", "explore", "generated/errata/*")
+}
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 8,

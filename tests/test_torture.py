@@ -1,30 +1,61 @@
 """A sample of every campaign of docs/reliability.md; `make torture` runs them at full size."""
 
-import socket
+import inspect
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from command import in_process
-from torture import accuracy, inputs, jobs, kills
+from hypothesis import given
+from hypothesis import strategies as st
+from torture import accuracy, determinism, hostile, inputs, tables
+from torture.calls import Call
 from torture.sections import CALLS
 
-from limbeck.theory import Span, _check, disagreement, expected_risk, polynomial_bound
+import limbeck
+from limbeck import budget, data, displays, labels, students, theory
+from limbeck.data.results import FORMULA, harmless, original
+from limbeck.records import UserError, read_json
+from limbeck.students import metrics
+from limbeck.theory import Span, _check, disagreement, expected_risk, kernels, polynomial_bound
 from limbeck.theory.learners import HardTargetLimit
 
-SLOW = ("deep_flow", "flow_layers", "imbalance_effect", "expected_risk", "plan_budget after a pilot")
+
+def publics():
+    """Every public function and class that runs code of its own, by name."""
+    for room in (limbeck, theory, kernels, labels, budget, students, metrics, displays, data):
+        names = getattr(room, "__all__", None) or [
+            n for n, v in vars(room).items() if n[0] != "_" and getattr(v, "__module__", "") == room.__name__
+        ]
+        for name in names:
+            public = getattr(room, name)
+            if callable(public) and not getattr(public, "_is_protocol", False) and codes(public):
+                yield f"{room.__name__}.{name}", public
 
 
-def test_odd_input_is_answered_rightly_or_refused_with_a_reason():
-    quick = {name: draw for name, draw in CALLS.items() if name not in SLOW}
-    found = inputs.campaign(quick, 6 * len(quick), first=100_000)
+def codes(public):
+    """Code that is entered when it is used: a function's own, or any of a class's."""
+    inside = vars(public).values() if inspect.isclass(public) else [public]
+    plain = (
+        getattr(v, "fget", None) or getattr(v, "func", None) or getattr(v, "__func__", v) for v in inside
+    )
+    return {inspect.unwrap(v).__code__ for v in plain if hasattr(inspect.unwrap(v), "__code__")}
+
+
+def test_odd_input_is_answered_rightly_or_refused_with_a_reason_and_no_public_call_is_left_out():
+    entered, everything = set(), {**CALLS, **hostile.HOSTILE}
+    sys.setprofile(lambda frame, event, _: entered.add(frame.f_code) if event == "call" else None)
+    try:
+        found = inputs.campaign(everything, 5 * len(everything), seed=1)
+    finally:
+        sys.setprofile(None)
     assert found.findings == ()
-    assert found.cases == 6 * len(quick)
-    assert sum(c["checked"] for c in found.counts.values()) > 50
+    assert found.total["checked"] > 100
+    assert found.total["refused"] > 100
+    assert [name for name, public in publics() if not codes(public) & entered] == []
 
 
 def test_the_campaign_notices_what_is_wrong():
-    from torture.calls import Call
-
     def spoil(X):
         X[0] = 7.0
         return X
@@ -37,7 +68,69 @@ def test_the_campaign_notices_what_is_wrong():
         "fails its reference": Call(lambda: 1.0, (), lambda result: "wrong"),
     }
     for name, call in wrongs.items():
-        assert inputs.tried(name, lambda g, call=call: call, 0)[1] is not None, name
+        assert inputs.tried(call)[1] is not None, name
+    ran = tables.Ran(2, "Error: no", {"left.csv": b""}, ())
+    assert "left" in tables.unclean(ran, ("left.csv",))
+    assert "control" in tables.unclean(tables.Ran(0, "\x1b[31m", {}, ()), ())
+    assert hostile.active("<p onclick=x><script src=y></script>") == [
+        "onclick",
+        "script",
+        "src='y'",
+        "no policy",
+    ]
+
+
+def test_a_finding_is_made_small():
+    def draw(g):
+        return Call(lambda X: float("nan") if np.asarray(X).size > 9 else 0.0, (g.array(g.n, g.d),))
+
+    _, finding = inputs.explored("large arrays", draw, 100)
+    assert finding.what == "NaN in the result"
+    assert "plain, as it is" in finding.arguments
+
+
+@given(st.text(alphabet="'=+-@\t1.e a", max_size=6))
+def test_what_a_spreadsheet_would_run_is_written_harmless_and_read_back_as_it_was(text):
+    written = harmless(text)
+    assert original(written) == text
+    assert not written.startswith(FORMULA) or float(written) is not None
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '{"a": NaN}', "[" * 100_000])
+def test_json_that_says_two_things_or_nothing_is_refused(tmp_path, text):
+    (tmp_path / "f.json").write_text(text)
+    with pytest.raises(UserError, match=r"f\.json is damaged"):
+        read_json(tmp_path / "f.json")
+
+
+def test_the_same_command_writes_the_same_bytes(tmp_path):
+    found = determinism.twice(tmp_path, ("distill", "select"))
+    data = [f for t in found.values() for f in t.different if not f.endswith(".html")]
+    assert [t.files for t in found.values()] == [2, 2]
+    assert data == []
+
+
+@pytest.mark.browser
+def test_a_hostile_table_shows_as_text_in_a_browser(tmp_path, chromium_path):
+    payload = hostile.PAYLOADS[0]
+    (tmp_path / "t.csv").write_bytes(
+        hostile.hostile_table(payload, "<img src=x onerror=document.title='owned'>")
+    )
+    ran = tables.command(tmp_path, *("t.csv" if w == "TABLE" else w for w in hostile.PAGES["distill"]))
+    assert ran.code == 0, ran.said
+    command = [
+        chromium_path,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'u'}",
+    ]
+    done = subprocess.run(
+        [*command, "--virtual-time-budget=3000", "--dump-dom", (tmp_path / "page.html").as_uri()],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert "&lt;script&gt;document.title" in done.stdout
+    assert "<title>owned" not in done.stdout
 
 
 @pytest.mark.parametrize("shape", accuracy.SHAPES)
@@ -70,38 +163,3 @@ def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="a grid too long"):
         expected_risk(1e-17, 100, 2)
     assert polynomial_bound(30, 1e17) == 0.0
-
-
-@pytest.fixture
-def places(tmp_path):
-    jobs.inputs(tmp_path)
-    return tmp_path
-
-
-def test_a_full_disk_is_an_error_and_leaves_nothing_half_written(places):
-    code, said = kills.full_disk(places, jobs.JOBS["predict"].words, 500)
-    assert code == 2
-    assert "Writing failed" in said
-    assert "Traceback" not in said
-    assert not (places / "answers.csv").exists()
-    assert jobs.leftovers(places) == []
-
-
-def test_a_command_killed_and_run_again_ends_as_if_undisturbed(tmp_path):
-    found = kills.campaign("select", 2, tmp_path)
-    assert found.equal
-    assert found.partial == 0
-
-
-def test_nothing_speaks_to_the_network(places, monkeypatch, capsys):
-    def refuse(*arguments, **named):
-        raise AssertionError("a socket was opened")
-
-    monkeypatch.chdir(places)
-    monkeypatch.setattr(socket, "socket", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    for name in ("distill", "predict", "select"):
-        code, _, error = in_process(monkeypatch, capsys, *jobs.JOBS[name].words, "--overwrite")
-        assert code == 0, error
-    reproduce = ("reproduce", "figure-1", "--quick", "--jobs", "1", "--out", "small")
-    assert in_process(monkeypatch, capsys, *reproduce)[0] == 0

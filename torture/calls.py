@@ -117,7 +117,7 @@ SPANS: dict[str, Callable[[Draws], Call]] = {
         lambda X, T, S: theory.disagreement_probability(X, T, covariance=S), (g.X(), g.T(), g.array(g.d, g.d))
     ),
     "certified_shares": lambda g: Call(
-        theory.certified_shares, (g.X(), g.z(), g.T()), undefined=("norm_bounds",)
+        theory.certified_shares, (g.X(), g.z(), g.T()), undefined=("norm_bounds", "multiples")
     ),
     "data_curve": lambda g: Call(
         theory.data_curve, (g.X(), g.z(), g.T(), g.array(g.m)), undefined=("angles", "certified")
@@ -282,7 +282,9 @@ LABELS: dict[str, Callable[[Draws], Call]] = {
         undefined=("least", "logits"),
     ),
     "from_logits": lambda g: Call(labels.from_logits, (g.z(),), undefined=("least",)),
-    "from_logits of classes": lambda g: Call(labels.from_logits, (g.array(g.n, g.k),), undefined=("least",)),
+    "from_logits of classes": lambda g: Call(
+        labels.from_logits, (g.array(g.n, g.k),), undefined=("least", "logits")
+    ),
     "from_top_k": lambda g: Call(
         lambda i, p, k, tail: labels.from_top_k(i, p, k, tail=tail),
         (

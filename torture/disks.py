@@ -146,9 +146,12 @@ def two_at_once(job: Undisturbed, place: Path) -> tuple[Hindered, int]:
 
 
 def _begun(run: subprocess.Popen, place: Path, job: Job) -> None:
-    """Wait until a run holds its outputs."""
-    locks = f"{job.folder}/.lock" if job.folder else ".*.lock"
-    while run.poll() is None and len(list(place.glob(locks))) < (1 if job.folder else len(job.outputs)):
+    """Wait until a run holds its outputs: a lock's file is there a moment before it is locked."""
+    pattern, count = (f"{job.folder}/.lock", 1) if job.folder else (".*.lock", len(job.outputs))
+    while run.poll() is None:
+        held = Path("/proc/locks").read_text()
+        if sum(f":{lock.stat().st_ino} " in held for lock in place.glob(pattern)) == count:
+            return
         time.sleep(0.001)
 
 

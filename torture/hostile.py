@@ -344,7 +344,8 @@ def _archive(g: Draws) -> Call:
 PAYLOADS = (
     "<script>document.title='owned'</script>", "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>', "{{ 7*7 }}",
     "{% include '/etc/passwd' %}", "javascript:alert(1)", "]]><x>", "&lt;b&gt;", "=HYPERLINK(1)", "@SUM(1)",
-    "\u202egnp.exe", "a\x00b", "'; DROP TABLE", "</title><script>alert(1)</script>", "<!--", "../../../escape", "$\\frac{1}{0}$", "$x",
+    "\u202egnp.exe", "a\x00b", "'; DROP TABLE", "</title><script>alert(1)</script>", "<!--", "../../../escape",
+    "$\\frac{1}{0}$", "$x",
 )  # fmt: skip
 
 

@@ -298,3 +298,31 @@ def test_an_id_that_is_twice_in_a_stored_pool_is_named(unanswered, run):
     )
     assert code == 2
     assert "'r1500' (column 'id') occurs in rows 1501 and 2501" in " ".join(error.split())
+
+
+def test_a_folder_of_answers_is_written_by_the_workers_and_appears_whole(student, run, monkeypatch):
+    from limbeck.data import unfinished
+
+    assert run("predict", "s.json", "t.npz", "--out", "one.parquet")[0] == 0
+    there, count = unfinished._WrittenThere.__call__, []
+
+    def failing(self, group):
+        count.append(group.first)
+        if len(count) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return there(self, group)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(unfinished._WrittenThere, "__call__", failing)
+        code, _, error = run("predict", "s.json", "t.npz", "--out", "many", "--jobs", "1")
+    assert code == 2
+    assert "make room, then --resume" in " ".join(error.split())
+    assert not os.path.exists("many")
+    code, said, error = run("predict", "s.json", "t.npz", "--out", "many", "--resume")
+    assert code == 0, error
+    assert f"{N} rows answered" in said
+    assert len(os.listdir("many")) == 6
+    assert pq.read_table("many").equals(pq.read_table("one.parquet"))
+    code, _, error = run("predict", "s.json", "t.npz", "--out", "many", "--overwrite")
+    assert code == 2
+    assert run("select", "many", "--features", "probability_*", "--budget", "1", "--out", "p.csv")[0] == 0

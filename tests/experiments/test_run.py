@@ -189,3 +189,14 @@ def test_every_experiment_has_quick_and_full_settings_that_pass_its_own_check(na
         experiment.check(settings)
         cells = experiment.plan(settings)
         assert len({cell.key for cell in cells}) == len(cells)
+
+
+def test_all_leaves_out_what_lacks_an_extra_and_says_so(tmp_path, monkeypatch):
+    from limbeck.experiments import EXPERIMENTS, _run
+
+    assert _run.left_out(EXPERIMENTS, ["all"], {}) == {}
+    monkeypatch.setitem(_run.EXTRAS, "digits", "no_such_module")
+    assert _run.left_out(EXPERIMENTS, [], {}) == {"figure-4": "digits"}
+    assert "figure-4" not in _run.chosen(EXPERIMENTS, ["all"])
+    assert "figure-4" in _run.chosen(EXPERIMENTS, ["all", "figure-4"])
+    assert "figure-4" in _run.chosen(EXPERIMENTS, ["all"], {"digits": "folder"})

@@ -36,18 +36,18 @@ def address():
 
 
 @pytest.fixture(scope="module")
-def browser(chromium_path):
+def context(chromium_path):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS.split())
-        yield browser
+        yield browser.new_context(accept_downloads=True)  # one for all, so that scripts are loaded once
         browser.close()
 
 
 @pytest.fixture
-def page(browser, address):
+def page(context, address):
     """A page of its own, at 1280 px; no script may fail and nothing may come from elsewhere."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     page = context.new_page()
+    page.set_viewport_size({"width": 1280, "height": 900})
     page.set_default_timeout(20_000)
     asked, wrong = [], []
     page.on("request", lambda request: asked.append(request.url))
@@ -59,7 +59,7 @@ def page(browser, address):
     own = re.match(r"http://127\.0\.0\.1:\d+/", address)[0]
     assert [url for url in asked if not url.startswith((own, "data:", "blob:"))] == []
     assert wrong == []
-    context.close()
+    page.close()
 
 
 def shown(page):

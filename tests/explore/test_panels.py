@@ -66,6 +66,7 @@ def test_at_the_ends_of_every_range_the_figures_are_valid_and_everything_is_said
     for figure in draw(view, panels).values():
         plotly.graph_objects.Figure(figure)  # refuses a property Plotly does not have
         json.dumps(figure, allow_nan=False)
+    assert np.all(panels.risk.tight >= panels.risk.low)  # a bound that the sampled risk would refute
     for panel in TITLES:
         columns = panels.columns(panel)
         assert columns.rows

@@ -447,6 +447,10 @@ def test_one_point_leaves_one_curve_and_the_integrated_flow_stays_on_it(depth, s
     gaps = np.linalg.norm(np.diff(path, axis=0), axis=1)
     for w in flow.weights:
         assert np.linalg.norm(path - w, axis=1).min() <= gaps.max() + 1e-7
+    outside = np.linalg.norm(Span(X).residual(path), axis=1)
+    lengths = np.linalg.norm(path, axis=1)
+    conserved = lengths * (outside / lengths) ** depth
+    np.testing.assert_allclose(conserved, deep_limit_details(X, z, w0, depth).conserved, rtol=1e-9)
     np.testing.assert_array_equal(path[0], w0)
     np.testing.assert_array_equal(path[-1], deep_limit(X, z, w0, depth))
 

@@ -254,6 +254,7 @@ def _chosen(X: Any, student: SoftLabelClassifier, at: Engine | None) -> np.ndarr
 
 def _pilot(X: Any, answers: SoftLabels | ArrayLike, rows: ArrayLike | None, audit: ArrayLike | None) -> Pilot:
     labels = answers if isinstance(answers, SoftLabels) else from_logits(answers)
+    _check.in_range(labels.logits[np.isfinite(labels.logits)], "answers")
     at = np.arange(len(labels)) if rows is None else _indices(rows, "rows", X.shape[0])
     if len(labels) > X.shape[0]:
         raise ValueError(f"There are {len(labels)} answers and {X.shape[0]} rows in the pool.")

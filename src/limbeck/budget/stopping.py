@@ -91,6 +91,7 @@ class StoppingRule:
         number : int, optional
             Default: the last look, or the tenth where their number is not known.
         """
+        wrong = _check.count(wrong, "wrong", 0)
         number = number if number is not None else (self.looks or 10)
         least = math.log(self.spent(number)) / math.log1p(-self.target_risk)
         if not least < MOST:

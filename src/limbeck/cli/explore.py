@@ -28,7 +28,7 @@ def explore(
         str,
         typer.Option(
             metavar="QUERY",
-            help="What to show first, as the page's address has it; what is left out has its default.",
+            help="What to show first: a page's address, or what follows its question mark; the rest has its default.",
             show_default=False,
         ),
     ] = "",
@@ -42,7 +42,7 @@ def explore(
         raise UserError("The page is made with Dash, which is not installed: pip install 'limbeck[explore]'.")
     from limbeck.explore.view import from_query
 
-    reading = from_query(view)
+    reading = from_query(view.rpartition("?")[2])
     if reading.problems:
         raise UserError("--view: " + " ".join(f"{name}: {said}" for name, said in reading.problems.items()))
     from limbeck.explore.server import serve

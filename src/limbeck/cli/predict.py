@@ -23,10 +23,10 @@ EPILOG = """Example:
 \b
   limbeck predict student.json new.parquet --id doc --out answers.csv
 
-On a Dask cluster, whose workers see the same files:
+On a Dask cluster, whose workers see the same files, into a folder of parts that the workers write themselves:
 
 \b
-  limbeck predict student.json pool/ --out answers.parquet \\
+  limbeck predict student.json pool/ --out answers \\
       --scheduler tcp://host:8786
 
 Columns of the output: id, label, and a probability for every class; with --teacher-norm also whether the answer is
@@ -36,7 +36,13 @@ proved, and the norm below which it would be."""
 def predict(
     student: Annotated[Path, typer.Argument(metavar="STUDENT", help="A student saved by limbeck distill.")],
     table: options.TableArgument,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Answers: .csv, .jsonl or .parquet.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Answers: .csv, .jsonl or .parquet; a name without an ending is a folder of .parquet.",
+        ),
+    ],
     identifier: options.Identifier = None,
     teacher_norm: Annotated[
         float | None,
@@ -57,12 +63,12 @@ def predict(
     from limbeck.data.features import Features
     from limbeck.data.results import ENDINGS
     from limbeck.data.sources import TableSource, files_of
-    from limbeck.data.unfinished import Unfinished
+    from limbeck.data.unfinished import Unfinished, UnfinishedFolder
     from limbeck.engine import engine
     from limbeck.students.answering import Answering
     from limbeck.students.saving import read
 
-    options.check_output(out, overwrite, list(ENDINGS))
+    options.check_output(out, overwrite and bool(out.suffix), list(ENDINGS) if out.suffix else ())
     saved = read(student)
     try:
         features = Features.from_json(saved.features["table"])
@@ -77,11 +83,10 @@ def predict(
     tables = [state_of(path) for path in files_of(table)]
     origin = {"student": saved.digest, "id": identifier, "tables": tables, "teacher_norm": teacher_norm}
     with engine(scheduler, options.threads(jobs)) as at, Bar(messages(), "parts") as bar:
-        parts = Unfinished(out, origin, resume=resume, overwrite=overwrite)
+        kind = Unfinished if out.suffix else UnfinishedFolder
+        parts = kind(out, origin, resume=resume, overwrite=overwrite)
         bar.begin(blocks.group_count, "predicting")
-        todo = (group for group in blocks.groups() if not parts.has(group.first))
-        for first, columns in at.ordered(Answering(saved.student, proof), todo):
-            parts.keep(first, columns)
+        for _ in parts.written(at, Answering(saved.student, proof), blocks.groups()):
             bar.step()
         count = parts.assemble()
     assumptions = () if proof is None else proof.assumptions

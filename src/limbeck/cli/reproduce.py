@@ -73,7 +73,7 @@ def reproduce(
     """Rerun the paper: five figures, every theorem on data, the errata, deep students and whole curves, in one page."""
     # Imported here: these pull in SciPy and matplotlib, which --help need not wait for.
     from limbeck.experiments import EXPERIMENTS
-    from limbeck.experiments._run import Request, run
+    from limbeck.experiments._run import Request, left_out, run
     from limbeck.report import render
 
     values = _pairs(changes or [])
@@ -91,6 +91,11 @@ def reproduce(
         overwrite=overwrite,
         values=values,
     )
+    without = left_out(EXPERIMENTS, request.names, values)
+    for name, extra in without.items():
+        messages().print(
+            Text(f"{name} is left out: it needs the extra {extra}, pip install 'limbeck[{extra}]'.")
+        )
     try:
         with _Cells(messages()) as bar:
             findings = run(EXPERIMENTS, request, bar)
@@ -100,7 +105,11 @@ def reproduce(
     table = Table("", "verdict", box=None, pad_edge=False, show_header=False)
     for finding in findings:
         table.add_row(Text(finding.title), Text(finding.verdict))
-    tell([table, (None, ""), ("Report:", report)], {"findings": findings, "report": report}, as_json)
+    tell(
+        [table, (None, ""), ("Report:", report)],
+        {"findings": findings, "left_out": list(without), "report": report},
+        as_json,
+    )
 
 
 def _pairs(changes: list[str]) -> dict[str, str]:

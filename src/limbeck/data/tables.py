@@ -87,6 +87,10 @@ def open_table(path: Path) -> Table:
         )
     if not path.is_file():
         raise UserError(f"{path}: no such file.")
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(f"{path}: the name holds bytes that are no UTF-8. Rename the file.") from error
     with _damage_named(path):
         table = format_of(path)
         names = table.columns

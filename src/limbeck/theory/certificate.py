@@ -181,7 +181,7 @@ def certify_classes(
     if Z.shape[1] < 2:
         raise ValueError(f"Z must hold a column for each of at least 2 classes, got shape {Z.shape}.")
     T = np.asarray(_check.points(T, "T"), dtype=np.float64)
-    E = None if error is None else np.broadcast_to(np.asarray(error, dtype=np.float64), Z.shape)
+    E = None if error is None else np.broadcast_to(_check.reals(error, "error"), Z.shape)
     classes = np.argmax(span.logits(T, span.student(Z).coordinates), axis=1)
     largest, shown, residuals = np.full(len(T), np.inf), 0.0, np.zeros(len(T))
     for a, b in combinations(range(Z.shape[1]), 2):
@@ -239,7 +239,7 @@ def counter_teacher(X: ArrayLike | Span, z: ArrayLike, x: ArrayLike, norm_bound:
 def _errors(error: ArrayLike | None, n: int) -> Array:
     if error is None:
         return np.zeros(n)
-    e = np.asarray(error, dtype=np.float64)
+    e = _check.reals(error, "error")
     e = np.full(n, float(e)) if e.ndim == 0 else np.asarray(_check.vector(e, "error", n), dtype=np.float64)
     if not np.all((e >= 0) & np.isfinite(e)):
         raise ValueError("error must be finite and >= 0: the largest error of each logit.")

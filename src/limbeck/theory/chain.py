@@ -66,7 +66,10 @@ def cotangent_steps(
         k, h = tail.cotangents(repeats, rng=rng), rng.standard_normal(repeats)
         s = rng.chisquare(n - 2, repeats) if n > 2 else 0.0
         t = rng.chisquare(d - n, repeats)
-        root = np.hypot(root, (k * np.sqrt(h**2 + s + t) - h * root) / np.sqrt(t))
+        with np.errstate(invalid="ignore"):
+            more = np.hypot(root, (k * np.sqrt(h**2 + s + t) - h * root) / np.sqrt(t))
+        # A point in the teacher's direction, angle 0, gives it away for good.
+        root = np.where(np.isinf(root) | np.isinf(k), np.inf, more)
     while True:
         yield np.full(repeats, np.inf)
 
@@ -228,8 +231,11 @@ def biased_angles(
     fewer, more = next(steps), next(steps)
     m = d - n  # dimension of the complement before the point
     # e = c v + sqrt(1 - c^2) e': the point's residual direction v, the teacher's before (e) and after (e').
-    c = np.sqrt(np.maximum((more - fewer) * (more + fewer), 0.0)) / np.hypot(1.0, more)
-    rest = np.hypot(1.0, fewer) / np.hypot(1.0, more)
+    with np.errstate(invalid="ignore"):
+        c = np.sqrt(np.maximum((more - fewer) * (more + fewer), 0.0)) / np.hypot(1.0, more)
+        rest = np.hypot(1.0, fewer) / np.hypot(1.0, more)
+    given_away = np.isinf(more)  # the point had the teacher's direction
+    c, rest = np.where(given_away, 1.0, c), np.where(given_away, 0.0, rest)
     x, y = rng.standard_normal((2, repeats))
     others = rng.chisquare(m - 2, repeats) if m > 2 else np.zeros(repeats)
     T_before = (c * x + rest * y) / np.sqrt(x**2 + y**2 + others)
@@ -261,7 +267,7 @@ def students_at(
     angles : ndarray, shape (k, repeats)
         Angles in [0, pi] of w_delta to the teacher. For n >= d, w_hat is the only minimiser: 0.
     """
-    sizes = np.asarray(sizes)
+    sizes = np.array([_check.count(n, "sizes") for n in np.atleast_1d(sizes)])
     if sizes.ndim != 1 or sizes.size == 0 or np.any(np.diff(sizes) <= 0):
         raise ValueError(f"sizes must be increasing numbers of labels, got {sizes!r}.")
     deltas = np.asarray(_check.vector([delta], "delta"), dtype=np.float64)
@@ -282,7 +288,8 @@ def students_at(
 def _biased_angle(cot: Array, T: Array, deltas: Array) -> Array:
     """Angle between (1, delta, 0) and (cos, sin T, sin sqrt(1 - T^2)) in the frame of w_hat, q and the rest."""
     sin = 1.0 / np.hypot(1.0, cot)
-    a, b, rest = cot * sin, sin * T, sin * np.sqrt((1 - T) * (1 + T))
+    a = np.divide(cot, np.hypot(1.0, cot), out=np.ones_like(cot), where=np.isfinite(cot))
+    b, rest = sin * T, sin * np.sqrt((1 - T) * (1 + T))
     delta = deltas[:, None]
     across = np.hypot(rest * np.sqrt(1 + delta**2), a * delta - b)
     return np.arctan2(across, a + delta * b)

@@ -135,8 +135,8 @@ class CertifiedShares:
     norm_bounds: Array
     """B, (b,)."""
     multiples: Array
-    """B over the norm that all n answers show the teacher to have, (b,). At 1 the last labels prove everything: no
-    room is left for what was not asked. It is shown as the end of the range, not as a choice."""
+    """B over the norm that all n answers show the teacher to have, (b,); NaN where that is 0. At 1 the last labels
+    prove everything: no room is left for what was not asked. It is shown as the end of the range, not as a choice."""
     shares: Array
     """Share of the points whose answer is proved, (b, n)."""
     points: int

@@ -219,8 +219,8 @@ def _refuse_if_it_dies(span: Span, z: Array, w0: Array, depth: int) -> None:
         if (reach := float(np.abs(A @ state.w).max())) > FOLLOWED:
             raise ArithmeticError(
                 "w(0) lies in the span of the points, and only following the flow tells whether it ends in 0; from "
-                f"answers of {reach:.2g} in size no digits are left for that (most: {FOLLOWED:g}). Start from a smaller "
-                "w(0)."
+                f"answers of {reach:.2g} in size no digits are left for that (most: {FOLLOWED:g}). Start from a "
+                "smaller w(0)."
             )
         if state.log_norm < np.log(row_norms(start)) + depth * np.log(VANISHED):
             raise ValueError(

@@ -81,7 +81,8 @@ class RBF:
 
     def __call__(self, X: Array, Y: Array) -> Array:
         """Of every pair of rows, (n, m); from differences, so that near points keep their digits."""
-        return np.exp(-0.5 * cdist(np.asarray(X) / self.length, np.asarray(Y) / self.length, "sqeuclidean"))
+        length = float(self.length)
+        return np.exp(-0.5 * cdist(np.asarray(X) / length, np.asarray(Y) / length, "sqeuclidean"))
 
     def diagonal(self, X: Array) -> Array:
         """1, (n,)."""
