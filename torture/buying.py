@@ -32,6 +32,11 @@ def _ranked(found: Any, X: Any, n: Any) -> str | None:
     return _rows(found.indices, X, n)
 
 
+def _started(command):
+    with tempfile.TemporaryDirectory() as folder:
+        return str(budget.ProgramTeacher(command).start(Path(folder) / "replies", 1.0))
+
+
 def _bought(X: Any, budget_: Any, target: Any, audit: Any, batch: Any, select: str) -> tuple[int, int]:
     """A small purchase from a function, in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -126,7 +131,7 @@ BUYING: dict[str, Callable[[Draws], Call]] = {
         (g.X(), g.whole(2, 12), g.share(), g.whole(1, 4), g.whole(1, 4), g.pick(("span", "random", "odd"))), _within,
     ),
     "ProgramTeacher": lambda g: Call(
-        lambda command: str(budget.ProgramTeacher(command).start(Path("replies"), 1.0)),
+        _started,
         (g.pick(("", " ", "'", "no-such-program-of-ours", (), ("",), ("no such\n",))),),
     ),
     "audit_leak": lambda g: Call(

@@ -323,6 +323,27 @@ def test_a_cluster_gives_the_same_bits_though_a_worker_is_killed(cluster, tmp_pa
     assert len(told) >= 3 * found.passes
 
 
+def test_a_cluster_chooses_the_same_points_though_a_worker_is_killed(cluster, tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    points = Blocks(TableSource(tmp_path / "x.npy", Features(embedding="X"))).points()
+    expected = SpanSelection().rank(points, D)
+    pids, asked = [worker.pid for worker in cluster.workers.values()], []
+
+    class Killing(Engine):
+        def ordered(self, function, items):
+            for found in super().ordered(function, items):
+                asked.append(1)
+                if len(asked) == 2:
+                    os.kill(pids[0], signal.SIGKILL)
+                yield found
+
+    with engine(cluster.scheduler_address) as at:
+        found = SpanSelection().rank(points, D, at=Killing(at.executor, at.workers))
+    assert len(asked) > 2
+    np.testing.assert_array_equal(found.indices, expected.indices)
+    np.testing.assert_allclose(found.energy, expected.energy, rtol=1e-10, atol=1e-15)
+
+
 def test_an_error_on_a_worker_is_the_same_error_here(cluster):
     p = P.copy()
     p[1500] = 0.0
