@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, TypeVar
@@ -38,11 +38,12 @@ class Engine:
     """
 
     def __init__(self, executor: Executor, workers: int) -> None:
-        self.executor, self.workers = executor, workers
+        self.executor: Executor = executor
+        self.workers: int = workers
 
     def ordered(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """function(item) in the order of the items; at most two pieces of work a worker are under way."""
-        waiting: deque = deque()
+        waiting: deque[Future[Result]] = deque()
         try:
             for item in items:
                 waiting.append(self.executor.submit(_alone, function, item))

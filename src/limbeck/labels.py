@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -56,7 +57,7 @@ class SoftLabels:
     def __len__(self) -> int:
         return len(self.probabilities)
 
-    def __getitem__(self, rows) -> SoftLabels:
+    def __getitem__(self, rows: np.ndarray | slice) -> SoftLabels:
         return SoftLabels(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
@@ -291,7 +292,7 @@ def from_hard(codes: ArrayLike, n_classes: int) -> SoftLabels:
     )
 
 
-def reorder(p: ArrayLike, names: Sequence, wanted: Sequence) -> Array:
+def reorder(p: ArrayLike, names: Sequence[Any], wanted: Sequence[Any]) -> Array:
     """Columns of ``p`` (n, K), named ``names``, in the order of ``wanted``: classes are matched by name.
 
     Raises

@@ -48,8 +48,8 @@ class AnswerSelection:
     """
 
     def __init__(self, *, reference: int = 200, candidates: int = 2000) -> None:
-        self.reference = _check.count(reference, "reference")
-        self.candidates = _check.count(candidates, "candidates", 2)
+        self.reference: int = _check.count(reference, "reference")
+        self.candidates: int = _check.count(candidates, "candidates", 2)
 
     def query(
         self, X: Any, n: int, given: ArrayLike, logits: ArrayLike, *, at: Engine | None = None

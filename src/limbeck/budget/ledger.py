@@ -11,13 +11,14 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from limbeck.budget.teachers import KINDS
 from limbeck.labels import (
@@ -30,7 +31,7 @@ from limbeck.labels import (
 )
 from limbeck.records import UserError, read_lines
 
-READERS = {
+READERS: dict[str, Callable[[ArrayLike], SoftLabels]] = {
     "probabilities": from_probabilities,
     "log_probabilities": from_log_probabilities,
     "logits": from_logits,
@@ -78,11 +79,13 @@ class Ledger:
     """
 
     def __init__(self, folder: Path, classes: Sequence[str] | None = None) -> None:
-        self.asked_path, self.replies_path = folder / "asked.jsonl", folder / "replies.jsonl"
+        self.asked_path: Path = folder / "asked.jsonl"
+        self.replies_path: Path = folder / "replies.jsonl"
         self.rows: dict[str, Row] = {}
         self.counts: Counter[str] = Counter()
-        self.kind, self.width = "", 0
-        self.classes = None if classes is None else tuple(classes)
+        self.kind: str = ""
+        self.width: int = 0
+        self.classes: tuple[str, ...] | None = None if classes is None else tuple(classes)
         self.decimals: int | None = 0
         self._read = 0
         for number, event in enumerate(read_lines(self.asked_path), start=1):

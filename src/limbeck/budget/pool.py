@@ -58,10 +58,14 @@ class Pool:
         found = [part for _, (_, part) in self._parts(_Norms(), ())]
         if not found:
             raise ValueError("The pool is empty: it yielded no block.")
-        norms, self.d, self.dtype = _Norms().joined(found)
-        self.norms, self.n, self.unit = norms, len(norms), unit
+        norms, d, dtype = _Norms().joined(found)
+        self.d: int = d
+        self.dtype: np.dtype[Any] = dtype
+        self.norms: Array = norms
+        self.n: int = len(norms)
+        self.unit: bool = unit
         lengths = norms if unit else np.full(self.n, float(norms.max()))
-        self.factors = np.divide(1.0, lengths, out=np.zeros(self.n), where=norms > 0)
+        self.factors: Array = np.divide(1.0, lengths, out=np.zeros(self.n), where=norms > 0)
 
     @property
     def in_memory(self) -> bool:
@@ -163,18 +167,18 @@ class KernelPool:
 
     def __init__(self, X: Any, kernel: Any, *, unit: bool, reference: int) -> None:
         self._X, self._kernel = _check.points(X, "The pool"), kernel
-        self.n = len(self._X)
+        self.n: int = len(self._X)
         diagonal = np.asarray(kernel.diagonal(self._X), dtype=np.float64)
         if diagonal.shape != (self.n,) or not np.all(np.isfinite(diagonal) & (diagonal >= 0)):
             raise ValueError(
                 "kernel.diagonal(X) must be one finite number >= 0 for each row: a positive semidefinite kernel has."
             )
-        self.norms = np.sqrt(diagonal)
+        self.norms: Array = np.sqrt(diagonal)
         lengths = self.norms if unit else np.full(self.n, self.norms.max())
-        self.factors = np.divide(1.0, lengths, out=np.zeros(self.n), where=self.norms > 0)
-        self.diagonal = np.square(self.norms * self.factors)
+        self.factors: Array = np.divide(1.0, lengths, out=np.zeros(self.n), where=self.norms > 0)
+        self.diagonal: Array = np.square(self.norms * self.factors)
         drawn = np.random.default_rng(0).permutation(self.n)[:reference]
-        self.reference = np.sort(drawn)
+        self.reference: np.ndarray = np.sort(drawn)
 
     @property
     def zeros(self) -> np.ndarray:

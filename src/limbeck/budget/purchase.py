@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FORECAST_ORDERS, FORECAST_SIZES = 5, 6
 
 
-LOOK_KINDS = {"number": int, "wrong": int, "size": int, "upper": float, "stop": bool}
+LOOK_KINDS: dict[str, type] = {"number": int, "wrong": int, "size": int, "upper": float, "stop": bool}
 """Of the fields of `Look`, as they are noted."""
 
 
@@ -126,13 +126,16 @@ class Purchase:
         ledger: Ledger,
         watch: Callable[[str, Mapping[str, Any]], None],
     ) -> None:
-        self.settings, self.X, self.columns = settings, X, columns
+        self.settings: BudgetedDistillation = settings
+        self.X: Any = X
+        self.columns: Sequence[Mapping[str, Any]] | None = columns
         self.names: list[str] = list(names)
-        self.ledger, self.watch = ledger, watch
+        self.ledger: Ledger = ledger
+        self.watch: Callable[[str, Mapping[str, Any]], None] = watch
         self.row_of: dict[str, int] = {name: row for row, name in enumerate(names)}
-        self.looks_path = folder / "looks.jsonl"
-        self.seen = _seen(self.looks_path)
-        self.permutation = np.random.default_rng(settings.seed).permutation(len(names))
+        self.looks_path: Path = folder / "looks.jsonl"
+        self.seen: dict[int, dict[str, Any]] = _seen(self.looks_path)
+        self.permutation: np.ndarray = np.random.default_rng(settings.seed).permutation(len(names))
         self.looks: list[BatchLook] = []
         self.student: SoftLabelClassifier | None = None
 

@@ -103,9 +103,10 @@ class SpanSelection:
         reference: int = 1000,
         tol: float | None = None,
     ) -> None:
-        self.unit_rows, self.kernel = unit_rows, kernel
-        self.reference = _check.count(reference, "reference")
-        self.tol = None if tol is None else _check.number(tol, "tol", above=0.0, below=1.0)
+        self.unit_rows: bool = unit_rows
+        self.kernel: Any = kernel
+        self.reference: int = _check.count(reference, "reference")
+        self.tol: float | None = None if tol is None else _check.number(tol, "tol", above=0.0, below=1.0)
 
     def query(
         self, X: Any, n: int, given: ArrayLike | None = None, *, at: Engine | None = None

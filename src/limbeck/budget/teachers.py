@@ -130,7 +130,7 @@ class ProgramTeacher:
 
     def __init__(self, command: str | Sequence[str]) -> None:
         try:
-            self.arguments = shlex.split(command) if isinstance(command, str) else list(command)
+            self.arguments: list[str] = shlex.split(command) if isinstance(command, str) else list(command)
         except ValueError as error:
             raise UserError(f"The teacher's command {command!r} cannot be split: {error}.") from error
         if not self.arguments:

@@ -16,7 +16,7 @@ from limbeck.records import UserError
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 """Of an `OSError`: a disk that is full, read-only or failing."""
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="limbeck",
     help="Exact knowledge distillation into linear students: what the student will learn, how many teacher "
     "answers it needs, which ones, and how sure you can be.",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from limbeck.data.columns import Column, numbers, texts, vectors
 from limbeck.data.tables import Chunk
 from limbeck.labels import SoftLabels, from_hard, from_log_probabilities, from_logits, from_probabilities
 from limbeck.records import UserError
 
-READERS = {
+READERS: dict[str, Callable[[ArrayLike], SoftLabels]] = {
     "probability": from_probabilities,
     "log-probability": from_log_probabilities,
     "logit": from_logits,

@@ -109,8 +109,8 @@ class Blocks:
             raise UserError(f"{source.name}: there are no rows.")
         self.d: int = head.X.shape[1]
         self.dtype: np.dtype = head.X.dtype
-        self.sparse = bool(issparse(head.X))
-        self.size = block_rows(self.d)
+        self.sparse: bool = bool(issparse(head.X))
+        self.size: int = block_rows(self.d)
 
     @property
     def n(self) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -129,4 +129,4 @@ class _Parquet:
             self._writer.close()
 
 
-ENDINGS = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
+ENDINGS: dict[str, Callable[[Path], Any]] = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}

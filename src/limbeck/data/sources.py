@@ -95,7 +95,9 @@ class StoredPool:
     """
 
     def __init__(self, path: Path, features: Features, identifier: str | None) -> None:
-        self.path, self.features, self.identifier = path, features, identifier
+        self.path: Path = path
+        self.features: Features = features
+        self.identifier: str | None = identifier
         self.X = Blocks(TableSource(path, features)).points()
 
     def names(self, rows: np.ndarray) -> np.ndarray:

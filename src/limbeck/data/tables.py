@@ -6,7 +6,7 @@ To add a format, write a class with `columns`, `rows` and `chunks`, and list its
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -316,7 +316,7 @@ class NpzTable:
 class NpyTable:
     """One NumPy array of points, as the column ``X``, read from where it lies."""
 
-    columns = ("X",)
+    columns: tuple[str, ...] = ("X",)
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -366,7 +366,7 @@ def _as_column(array: np.ndarray) -> Column:
     return pa.FixedSizeListArray.from_arrays(pa.array(array.ravel()), array.shape[1])
 
 
-FORMATS = {
+FORMATS: dict[str, Callable[[Path], Table]] = {
     ".csv": CsvTable,
     ".tsv": CsvTable,
     ".parquet": ParquetTable,

@@ -43,7 +43,8 @@ class Kept:
     """
 
     def __init__(self, out: Path, origin: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-        self._out, self.folder = out, out.with_name(f".{out.name}.unfinished")
+        self._out = out
+        self.folder: Path = out.with_name(f".{out.name}.unfinished")
         self._origin, self._manifest = dict(origin), self.folder / "origin.json"
         if overwrite and not resume:
             shutil.rmtree(self.folder, ignore_errors=True)

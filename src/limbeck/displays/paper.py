@@ -14,7 +14,7 @@ from limbeck.displays.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, house_sty
 
 Columns = Mapping[str, np.ndarray]
 
-QUARTERS = [0, np.pi / 8, np.pi / 4, 3 * np.pi / 8, np.pi / 2]
+QUARTERS: list[float] = [0, np.pi / 8, np.pi / 4, 3 * np.pi / 8, np.pi / 2]
 QUARTER_NAMES = ["0", "π/8", "π/4", "3π/8", "π/2"]
 
 

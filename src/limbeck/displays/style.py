@@ -77,7 +77,7 @@ def rendered(figure: Figure, kind: str = "svg") -> bytes:
     return buffer.getvalue()
 
 
-def save(figure: Figure, stem: str | os.PathLike) -> list[Path]:
+def save(figure: Figure, stem: str | os.PathLike[str]) -> list[Path]:
     """Write ``stem.svg`` and ``stem.png``, each whole or not at all."""
     written = []
     for kind in ("svg", "png"):

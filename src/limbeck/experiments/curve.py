@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
 import numpy as np
 
 from limbeck.displays.beyond import curve as draw_curve
 from limbeck.experiments._experiment import Experiment, Finding, Measured, Settings, Table, grouped
-from limbeck.records import Cell, Estimate, pool
+from limbeck.records import Cell, Estimate, Record, pool
 from limbeck.theory import (
     MarginTask,
     PolynomialTask,
@@ -16,6 +19,9 @@ from limbeck.theory import (
 )
 from limbeck.theory.chain import asymptotic_risk, cotangent_steps
 from limbeck.theory.risk import symmetric_risk_at_cotangent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TASKS = (
     ("polynomial", 0.25),
@@ -33,8 +39,10 @@ class Curve(Experiment):
 
     name = "curve"
     title = "risk against n beside every bound, several tasks and dimensions"
-    repeats, quick_repeats, block = 1000, 100, 250
-    defaults = {"most": 1000}  # noqa: RUF012
+    repeats: ClassVar[int] = 1000
+    quick_repeats: ClassVar[int] = 100
+    block: ClassVar[int] = 250
+    defaults: ClassVar[Mapping[str, Any]] = {"most": 1000}
 
     def check(self, settings: Settings) -> None:
         """Refuse an empty grid."""
@@ -66,7 +74,7 @@ class Curve(Experiment):
                 break
         return Measured(estimates, quantiles)
 
-    def tabulate(self, records, settings: Settings) -> Table:
+    def tabulate(self, records: Sequence[Record], settings: Settings) -> Table:
         """One row a task, dimension and number of labels."""
         rows = []
         for parameters, blocks in grouped(records):
@@ -97,7 +105,7 @@ class Curve(Experiment):
         )
         return Table(columns.split(), rows)
 
-    def draw(self, table: Table, records, settings: Settings):
+    def draw(self, table: Table, records: Sequence[Record], settings: Settings) -> Figure:
         """A panel a task."""
         return draw_curve(table.as_columns(), SHOWN)
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
 import numpy as np
 
 from limbeck.displays.beyond import deep as draw_deep
 from limbeck.experiments._experiment import Experiment, Finding, Measured, Settings, Table, grouped
-from limbeck.records import Cell, Estimate, pool
+from limbeck.records import Cell, Estimate, Record, pool
 from limbeck.theory import Span
 from limbeck.theory.deep import deep_flow, deep_limit_details
 from limbeck.theory.deep_bounds import theorem_2_radius
 from limbeck.theory.layers import balance_error, balanced_layers
 from limbeck.theory.training import imbalance_effect
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DEPTHS = (2, 3, 5)
 STARTS = tuple(10.0**k for k in np.arange(-6, 0.75, 0.5))
@@ -23,8 +29,10 @@ class Deep(Experiment):
 
     name = "deep"
     title = "deep students: trajectories, the leak of the start, imbalance"
-    repeats, quick_repeats, block = 20, 2, 4
-    defaults = {"d": 60, "n": 15, "start": 0.01}  # noqa: RUF012
+    repeats: ClassVar[int] = 20
+    quick_repeats: ClassVar[int] = 2
+    block: ClassVar[int] = 4
+    defaults: ClassVar[Mapping[str, Any]] = {"d": 60, "n": 15, "start": 0.01}
 
     def check(self, settings: Settings) -> None:
         """Refuse sizes that leave no complement, where every depth ends at w_hat."""
@@ -62,7 +70,7 @@ class Deep(Experiment):
                 found.setdefault(name, []).append(value)
         return Measured({name: Estimate.of(values) for name, values in found.items()})
 
-    def tabulate(self, records, settings: Settings) -> Table:
+    def tabulate(self, records: Sequence[Record], settings: Settings) -> Table:
         """Rows of three kinds; what does not apply is left empty."""
         flowing = ("time", "loss", "norm", "angle", "distance", "conserved")
         columns = ("kind", "depth", "start_norm", *flowing, "leak", "leak_stderr", "radius")
@@ -89,7 +97,7 @@ class Deep(Experiment):
                 )
         return Table(columns, rows)
 
-    def draw(self, table: Table, records, settings: Settings):
+    def draw(self, table: Table, records: Sequence[Record], settings: Settings) -> Figure:
         """Three panels."""
         return draw_deep(table.as_columns())
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
 import numpy as np
 
 from limbeck.displays.paper import figure_1
 from limbeck.experiments._experiment import Experiment, Finding, Measured, Settings, Table
-from limbeck.records import Cell
+from limbeck.records import Cell, Record
 from limbeck.theory import EmpiricalTail, MarginTask, PolynomialTask, SymmetricTask
 
-TASKS = {
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TASKS: dict[str, tuple[str, SymmetricTask]] = {
     "A": ("Task A: well aligned (κ = 2)", PolynomialTask(2.0, 2)),
     "B": ("Task B: with a margin (β = π/3)", MarginTask(np.pi / 3, 2)),
     "C": ("Task C: badly aligned (κ = 1/4)", PolynomialTask(0.25, 2)),
@@ -28,7 +34,7 @@ class Figure1(Experiment):
 
     name = "figure-1"
     title = "p(theta) of three tasks"
-    defaults = {"points": 1000, "confidence": 0.95}  # noqa: RUF012
+    defaults: ClassVar[Mapping[str, Any]] = {"points": 1000, "confidence": 0.95}
 
     def check(self, settings: Settings) -> None:
         """Refuse sizes that cannot be drawn."""
@@ -46,7 +52,7 @@ class Figure1(Experiment):
         task = TASKS[cell.parameters["task"]][1]
         return Measured(detail={"cloud": cloud(task, settings["points"], rng)})
 
-    def tabulate(self, records, settings: Settings) -> Table:
+    def tabulate(self, records: Sequence[Record], settings: Settings) -> Table:
         """Empirical p(theta) with a two-sided Dvoretzky-Kiefer-Wolfowitz band."""
         rows = []
         for record in records:
@@ -60,7 +66,7 @@ class Figure1(Experiment):
             ]
         return Table(("task", "theta", "p", "low", "high"), rows)
 
-    def draw(self, table: Table, records, settings: Settings):
+    def draw(self, table: Table, records: Sequence[Record], settings: Settings) -> Figure:
         """Clouds above, tails below."""
         columns, tails = table.as_columns(), []
         for name, (_, task) in TASKS.items():

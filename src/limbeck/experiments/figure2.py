@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
 import numpy as np
 
 from limbeck.displays.paper import figure_2
 from limbeck.experiments._experiment import Experiment, Finding, Measured, Settings, Table
 from limbeck.experiments.figure1 import cloud
-from limbeck.records import Cell
-from limbeck.theory import EmpiricalTail, MarginTask, PolynomialTask
+from limbeck.records import Cell, Record
+from limbeck.theory import EmpiricalTail, MarginTask, PolynomialTask, SymmetricTask
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BETA = 5 * np.pi / 12
-TASKS = {
+TASKS: dict[str, tuple[str, SymmetricTask]] = {
     "margin": ("Margin, β = 5π/12", MarginTask(BETA, 2)),
     "polynomial-1": ("Polynomial, κ = 1", PolynomialTask(1.0, 2)),
     "polynomial-2": ("Polynomial, κ = 2", PolynomialTask(2.0, 2)),
@@ -23,7 +29,7 @@ class Figure2(Experiment):
 
     name = "figure-2"
     title = "large-margin and polynomial tasks in the plane"
-    defaults = {"points": 500}  # noqa: RUF012
+    defaults: ClassVar[Mapping[str, Any]] = {"points": 500}
 
     def check(self, settings: Settings) -> None:
         """Refuse an empty sample."""
@@ -38,12 +44,12 @@ class Figure2(Experiment):
         """Sample the task in the plane."""
         return Measured(detail={"cloud": cloud(TASKS[cell.parameters["task"]][1], settings["points"], rng)})
 
-    def tabulate(self, records, settings: Settings) -> Table:
+    def tabulate(self, records: Sequence[Record], settings: Settings) -> Table:
         """All points; x2 is along the teacher."""
         rows = [(r.cell.parameters["task"], *point) for r in records for point in r.detail["cloud"]]
         return Table(("task", "x1", "x2"), rows)
 
-    def draw(self, table: Table, records, settings: Settings):
+    def draw(self, table: Table, records: Sequence[Record], settings: Settings) -> Figure:
         """Three clouds."""
         return figure_2(
             [title for title, _ in TASKS.values()], [np.array(r.detail["cloud"]) for r in records]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
 import numpy as np
 
 from limbeck.displays.paper import figure_3
 from limbeck.experiments._experiment import Experiment, Finding, Measured, Settings, Table, grouped
-from limbeck.records import Cell, Estimate, pool
+from limbeck.records import Cell, Estimate, Record, pool
 from limbeck.theory import (
     PolynomialTask,
     disagreement,
@@ -18,6 +21,9 @@ from limbeck.theory.chain import cotangents
 from limbeck.theory.flow import train
 from limbeck.theory.risk import symmetric_risk_at_cotangent
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 KAPPAS = tuple(2.0**k for k in range(-5, 2))
 
 
@@ -26,8 +32,10 @@ class Figure3(Experiment):
 
     name = "figure-3"
     title = "transfer risk against angular alignment kappa"
-    repeats, quick_repeats, block = 200, 20, 10
-    defaults = {"d": 1000, "n": 20, "heldout": 500, "chain": 20_000}  # noqa: RUF012
+    repeats: ClassVar[int] = 200
+    quick_repeats: ClassVar[int] = 20
+    block: ClassVar[int] = 10
+    defaults: ClassVar[Mapping[str, Any]] = {"d": 1000, "n": 20, "heldout": 500, "chain": 20_000}
 
     def check(self, settings: Settings) -> None:
         """Refuse dimensions the task does not have."""
@@ -58,7 +66,7 @@ class Figure3(Experiment):
             {"risk": Estimate.of(exact), "heldout_risk": Estimate.of(held_out)}, {"heldout": held_out}
         )
 
-    def tabulate(self, records, settings: Settings) -> Table:
+    def tabulate(self, records: Sequence[Record], settings: Settings) -> Table:
         """One row a kappa."""
         rows = []
         for parameters, blocks in grouped(records):
@@ -83,7 +91,7 @@ class Figure3(Experiment):
         columns = "kappa d n risk stderr heldout_risk heldout_low heldout_high bound bound_tight repeats"
         return Table(columns.split(), rows)
 
-    def draw(self, table: Table, records, settings: Settings):
+    def draw(self, table: Table, records: Sequence[Record], settings: Settings) -> Figure:
         """Risk on a linear scale as in the paper, and with the bounds on a logarithmic one."""
         return figure_3(table.as_columns())
 

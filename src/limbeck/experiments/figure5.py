@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
 import numpy as np
 
 from limbeck.displays.paper import figure_5
 from limbeck.experiments._experiment import Experiment, Finding, Measured, Settings, Table, grouped
-from limbeck.records import Cell, Estimate, pool
+from limbeck.records import Cell, Estimate, Record, pool
 from limbeck.theory import (
     HardTargetLimit,
     PolynomialTask,
@@ -18,6 +21,9 @@ from limbeck.theory import (
 )
 from limbeck.theory.chain import biased_angles
 from limbeck.theory.learners import descend_on_hard_labels, hard_labels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DELTAS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 LEARNERS = (
@@ -37,8 +43,10 @@ class Figure5(Experiment):
 
     name = "figure-5"
     title = "transfer risk against monotonicity, several learners"
-    repeats, quick_repeats, block = 4000, 400, 100
-    defaults = {"d": 100, "n": 5, "kappa": 1.0, "steps": 1000, "chain": 20_000}  # noqa: RUF012
+    repeats: ClassVar[int] = 4000
+    quick_repeats: ClassVar[int] = 400
+    block: ClassVar[int] = 100
+    defaults: ClassVar[Mapping[str, Any]] = {"d": 100, "n": 5, "kappa": 1.0, "steps": 1000, "chain": 20_000}
 
     def check(self, settings: Settings) -> None:
         """Refuse sizes that leave no complement: w_delta needs one before and after a point is added."""
@@ -88,7 +96,7 @@ class Figure5(Experiment):
             keep(learner, task.risk(before), move, tied)
         return Measured(estimates)
 
-    def tabulate(self, records, settings: Settings) -> Table:
+    def tabulate(self, records: Sequence[Record], settings: Settings) -> Table:
         """One row a learner."""
         ((_, blocks),) = grouped(records)
         pooled, rows = pool(blocks), []
@@ -102,7 +110,7 @@ class Figure5(Experiment):
         columns = "learner delta q risk stderr monotonicity monotonicity_stderr ties repeats"
         return Table(columns.split(), rows)
 
-    def draw(self, table: Table, records, settings: Settings):
+    def draw(self, table: Table, records: Sequence[Record], settings: Settings) -> Figure:
         """Risk against index, q fresh and q shared."""
         return figure_5(table.as_columns())
 

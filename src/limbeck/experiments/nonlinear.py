@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -19,8 +21,11 @@ from limbeck.experiments._nonlinear_students import (
 )
 from limbeck.experiments._nonlinear_tasks import BASE, LEVELS, SIDE, TEACHER_ROWS, transfer
 from limbeck.experiments._nonlinear_verdicts import approach, factor_findings
-from limbeck.records import Cell, Estimate, pool
+from limbeck.records import Cell, Estimate, Record, pool
 from limbeck.theory.kernels import NTK, Linear
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TEACHERS = ("linear", "network")
 WIDTHS = ((16, 32, 64, 128, 256), (512, 1024), (2048, 4096))
@@ -34,9 +39,11 @@ class Nonlinear(Experiment):
 
     name = "nonlinear"
     title = "beyond linear: data geometry, optimisation bias, monotonicity of networks and their kernels"
-    on_request = True
-    repeats, quick_repeats, block = 40, 8, 4
-    defaults = {  # noqa: RUF012
+    on_request: ClassVar[bool] = True
+    repeats: ClassVar[int] = 40
+    quick_repeats: ClassVar[int] = 8
+    block: ClassVar[int] = 4
+    defaults: ClassVar[Mapping[str, Any]] = {
         "n": 20,
         "d": SIDE**2,
         "depth": 2,
@@ -107,7 +114,7 @@ class Nonlinear(Experiment):
             keep(str(width), values)
         return Measured(estimates)
 
-    def tabulate(self, records, settings: Settings) -> Table:
+    def tabulate(self, records: Sequence[Record], settings: Settings) -> Table:
         """One row a data set, teacher, student and quantity."""
         rows = []
         for parameters, blocks in grouped(records):
@@ -134,7 +141,7 @@ class Nonlinear(Experiment):
         columns = "data teacher student width quantity geometry delta mean stderr repeats"
         return Table(columns.split(), sorted(rows, key=_order))
 
-    def draw(self, table: Table, records, settings: Settings):
+    def draw(self, table: Table, records: Sequence[Record], settings: Settings) -> Figure:
         """Risk against width by geometry and by bias, and the monotonicity index, a column a task."""
         return draw_nonlinear(table.as_columns())
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 import numpy as np
 
 import limbeck.experiments._deep_statements  # noqa: F401 - registers its statements
 from limbeck.experiments._errata import ERRATA
 from limbeck.experiments._experiment import Experiment, Finding, Measured, Settings, Table
 from limbeck.experiments._statements import STATEMENTS
-from limbeck.records import Cell
+from limbeck.records import Cell, Record
 
 
 class Theorems(Experiment):
@@ -16,7 +19,9 @@ class Theorems(Experiment):
 
     name = "theorems"
     title = "every theorem, lemma and corollary on data; the errata"
-    repeats, quick_repeats, block = 60, 12, 60
+    repeats: ClassVar[int] = 60
+    quick_repeats: ClassVar[int] = 12
+    block: ClassVar[int] = 60
 
     def plan(self, settings: Settings) -> list[Cell]:
         """One cell a statement or erratum."""
@@ -40,7 +45,7 @@ class Theorems(Experiment):
             detail={"cases": cases, "violation": violation, "verdict": verdict, "says": found.says}
         )
 
-    def tabulate(self, records, settings: Settings) -> Table:
+    def tabulate(self, records: Sequence[Record], settings: Settings) -> Table:
         """Statement, kind, cases, largest violation, verdict."""
         rows = [
             (

@@ -10,7 +10,10 @@ from limbeck.displays.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY
 from limbeck.explore.panels import RIGHT, DeepPanel, Geometry, Panels, RiskPanel, TailPanel
 from limbeck.explore.view import View
 
-QUARTERS = ([0, np.pi / 8, np.pi / 4, 3 * np.pi / 8, RIGHT], ["0", "π/8", "π/4", "3π/8", "π/2"])
+QUARTERS: tuple[list[float], list[str]] = (
+    [0, np.pi / 8, np.pi / 4, 3 * np.pi / 8, RIGHT],
+    ["0", "π/8", "π/4", "3π/8", "π/2"],
+)
 GRID = "#e4e4e4"
 Figure = dict[str, Any]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -47,7 +48,7 @@ class Columns:
 
     names: tuple[str, ...]
     """Of the columns."""
-    rows: tuple[tuple, ...]
+    rows: tuple[tuple[Any, ...], ...]
     """Values; None where a column does not apply."""
 
 

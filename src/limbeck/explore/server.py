@@ -14,8 +14,8 @@ from flask import Flask, Response, redirect, request
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from limbeck.explore import page
-from limbeck.explore.panels import SYMMETRIC, compute
-from limbeck.explore.view import from_query
+from limbeck.explore.panels import SYMMETRIC, Columns, compute
+from limbeck.explore.view import View, from_query
 from limbeck.explore.words import TITLES
 from limbeck.records import UserError
 
@@ -89,13 +89,13 @@ def application(token: str, port: int) -> Flask:
     return app
 
 
-def _csv(panel: str, view, columns) -> str:
+def _csv(panel: str, view: View, columns: Columns) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([columns.names, *columns.rows])
     return text.getvalue()
 
 
-def _json(panel: str, view, columns) -> str:
+def _json(panel: str, view: View, columns: Columns) -> str:
     fields = {
         "panel": panel,
         "view": asdict(view),
@@ -107,7 +107,7 @@ def _json(panel: str, view, columns) -> str:
     return json.dumps(fields, allow_nan=False, ensure_ascii=False)
 
 
-WRITERS = {"csv": _csv, "json": _json}
+WRITERS: dict[str, Callable[[str, View, Columns], str]] = {"csv": _csv, "json": _json}
 
 
 class _Quiet(WSGIRequestHandler):

@@ -13,6 +13,10 @@ from scipy.sparse import issparse
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace_and_device
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+Rows = Any
+"""Points as estimators take them: array-like, DataFrame, SciPy sparse or an array of another library; these share no
+type."""
+
 
 def to_numpy(a: Any) -> Any:
     """A NumPy array where ``config_context(array_api_dispatch=True)`` and ``a`` is of another library, else ``a``."""

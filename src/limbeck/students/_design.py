@@ -30,7 +30,7 @@ class Points:
     """As given, float64."""
     intercept: bool
     """Whether the student has an intercept."""
-    _last: list = field(default_factory=list, repr=False, compare=False)
+    _last: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     def __len__(self) -> int:
         return self.X.shape[0]

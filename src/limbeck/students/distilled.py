@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.utils import _safe_indexing, check_random_state, get_tags, indexable
+from sklearn.utils import Tags, _safe_indexing, check_random_state, get_tags, indexable
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
 from limbeck.labels import Array
 from limbeck.students import _teachers
+from limbeck.students._arrays import Rows
 from limbeck.students.linearity import Linearity
 from limbeck.students.metrics import agreement_interval
 from limbeck.students.soft_label import SoftLabelClassifier
@@ -103,6 +105,14 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
     True
     """
 
+    teachers_: dict[str, Any]
+    teacher_: Any
+    student_: Any
+    features_: Any
+    classes_: np.ndarray
+    linearity_: Linearity
+    agreement_: Interval | None
+
     def __init__(
         self,
         teacher: Any,
@@ -134,14 +144,14 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
             return self._get_params("teacher", deep=deep)
         return super().get_params(deep=deep)
 
-    def set_params(self, **params: Any) -> DistilledClassifier:
+    def set_params(self, **params: Any) -> Self:
         """Set parameters; ``name__parameter`` reaches into teachers and student."""
         self._set_params("teacher", **params)
         return self
 
     # -- fitting ---------------------------------------------------------------------------------
 
-    def fit(self, X, y=None):
+    def fit(self, X: Rows, y: ArrayLike | None = None) -> Self:
         """Fit the teacher where it is not, ask it about the rows, and learn its answers.
 
         Parameters
@@ -173,7 +183,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         kept, held = self._split(_num_samples(rows))
         learned = _safe_indexing(rows, kept) if len(held) else rows
         self._learn(learned, self._for_fit(said, logs, kept))
-        self.agreement_: Interval | None = None
+        self.agreement_ = None
         if len(held):
             student = self.predict_proba(_safe_indexing(rows, held))
             self.agreement_ = agreement_interval(np.exp(logs[held]), student)
@@ -198,7 +208,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         self._validate_names(names)
         return list(zip(names, teachers, strict=True))
 
-    def _ask(self, X) -> dict[str, np.ndarray]:
+    def _ask(self, X: Rows) -> dict[str, np.ndarray]:
         return {name: _teachers.ask(t, self._kinds[name], X) for name, t in self.teachers_.items()}
 
     def _combined(self, said: dict[str, np.ndarray]) -> tuple[Array, np.ndarray]:
@@ -254,7 +264,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         order = check_random_state(self.random_state).permutation(n)
         return np.sort(order[size:]), np.sort(order[:size])
 
-    def _learn(self, rows, answers: dict[str, np.ndarray]) -> None:
+    def _learn(self, rows: Rows, answers: dict[str, np.ndarray]) -> None:
         self.features_ = self._new_features()
         points = rows if self.features_ is None else self.features_.fit_transform(rows)
         student = SoftLabelClassifier() if self.student is None else clone(self.student)
@@ -265,7 +275,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         self.student_ = student.set_params(classes=self.classes_).fit(points, **answers)
         if self.temperature != 1:
             self._cool()
-        self.linearity_: Linearity = self.student_.linearity_
+        self.linearity_ = self.student_.linearity_
 
     def _cool(self) -> None:
         """The student learned u / T: its own logits are T times that."""
@@ -283,32 +293,32 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
 
     # -- answering ---------------------------------------------------------------------------------
 
-    def teacher_log_proba(self, X) -> Array:
+    def teacher_log_proba(self, X: Rows) -> Array:
         """What the teachers say together at T = 1, log-probabilities (n, K) in the order of ``classes_``."""
         check_is_fitted(self)
         return log_softmax(self._combined(self._ask(X))[0], axis=1)
 
-    def decision_function(self, X):
+    def decision_function(self, X: Rows) -> Array:
         """Student's logits: of class 1, (n,), or of each class, (n, K)."""
         points = self._points(X)
         return self.student_.decision_function(points)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Rows) -> Array:
         """Student's probabilities (n, K)."""
         points = self._points(X)
         return self.student_.predict_proba(points)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Rows) -> Array:
         """Student's log-probabilities (n, K)."""
         points = self._points(X)
         return self.student_.predict_log_proba(points)
 
-    def predict(self, X):
+    def predict(self, X: Rows) -> np.ndarray:
         """Student's classes (n,)."""
         points = self._points(X)
         return self.student_.predict(points)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy of the student for hard y; agreement with the answers for soft y."""
         points = self._points(X)
         return self.student_.score(points, y, sample_weight=sample_weight)
@@ -319,7 +329,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         steps = [] if self.features_ is None else [self.features_]
         return make_pipeline(*steps, self.student_.to_sklearn())
 
-    def _points(self, X) -> Any:
+    def _points(self, X: Rows) -> Any:
         check_is_fitted(self)
         return X if self.features_ is None else self.features_.transform(X)
 
@@ -336,7 +346,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "student_")
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         teachers = [t for _, t in self._named_teachers() if isinstance(t, BaseEstimator)]
         tags.input_tags.sparse = all(get_tags(t).input_tags.sparse for t in teachers)

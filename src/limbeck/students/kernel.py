@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from limbeck.students._arrays import validated, weights_of
+from limbeck.labels import Array
+from limbeck.students._arrays import Rows, validated, weights_of
+from limbeck.students._path import AlphaPath
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.theory import KernelSpan, _check
 from limbeck.theory.kernels import NTK, Kernel
@@ -71,12 +74,23 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
+    from numpy.typing import ArrayLike
     >>> from limbeck.theory.kernels import RBF
     >>> X = np.linspace(-3, 3, 30)[:, None]
     >>> student = KernelSoftLabelClassifier(RBF(), alpha=0).fit(X, 1 / (1 + np.exp(-3 * np.cos(2 * X[:, 0]))))
     >>> student.predict([[0.0], [1.5]])
     array([1, 0])
     """
+
+    span_: KernelSpan
+    student_: SoftLabelClassifier
+    classes_: np.ndarray
+    alpha_: float
+    alpha_path_: AlphaPath | None
+    realisable_: bool
+    n_iter_: int
+    n_features_in_: int
+    feature_names_in_: np.ndarray
 
     __metadata_request__fit = {"teacher_proba": True, "teacher_logits": True}  # noqa: RUF012
 
@@ -105,7 +119,15 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
         self.tol = tol
         self.max_iter = max_iter
 
-    def fit(self, X, y=None, *, sample_weight=None, teacher_proba=None, teacher_logits=None):
+    def fit(
+        self,
+        X: Rows,
+        y: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        teacher_proba: ArrayLike | None = None,
+        teacher_logits: ArrayLike | None = None,
+    ) -> Self:
         """Learn from labels or from a teacher's answers; see `SoftLabelClassifier.fit`.
 
         Raises
@@ -152,26 +174,26 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self.student_
 
-    def _coordinates(self, X) -> np.ndarray:
+    def _coordinates(self, X: Rows) -> np.ndarray:
         return self.span_.coordinates(validated(self, X, reset=False))
 
-    def decision_function(self, X):
+    def decision_function(self, X: Rows) -> Array:
         """Logits: of class 1, (n,), or of each class, (n, K)."""
         return self._fitted().decision_function(self._coordinates(X))
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Rows) -> Array:
         """Probabilities (n, K)."""
         return self._fitted().predict_proba(self._coordinates(X))
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Rows) -> Array:
         """Log-probabilities (n, K), exact where probabilities underflow."""
         return self._fitted().predict_log_proba(self._coordinates(X))
 
-    def predict(self, X):
+    def predict(self, X: Rows) -> np.ndarray:
         """Classes (n,); a logit of exactly 0 is class 1, as in the paper."""
         return self._fitted().predict(self._coordinates(X))
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy for hard y; for soft y, agreement with the teacher's decisions (1 - transfer risk)."""
         return self._fitted().score(self._coordinates(X), y, sample_weight)
 

@@ -48,7 +48,7 @@ class SavedStudent:
 
 def save(
     student: SoftLabelClassifier,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     provenance: Json | None = None,
     features: Json | None = None,
@@ -100,12 +100,12 @@ def save(
     write_whole(Path(path), data)
 
 
-def load(path: str | os.PathLike) -> SoftLabelClassifier:
+def load(path: str | os.PathLike[str]) -> SoftLabelClassifier:
     """Student of a file that `save` wrote, fitted; see `read` for what else the file holds and what is refused."""
     return read(path).student
 
 
-def read(path: str | os.PathLike) -> SavedStudent:
+def read(path: str | os.PathLike[str]) -> SavedStudent:
     """Student of a file that `save` wrote, with its provenance and features. Nothing in the file is run.
 
     Raises

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import qr
 from scipy.sparse import issparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
+from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from limbeck.students._arrays import like, to_numpy, validated, weights_of
+from limbeck.labels import Array
+from limbeck.students._arrays import Rows, like, to_numpy, validated, weights_of
 from limbeck.students._certify import Asked, ProvedAnswers, asked, prove
 from limbeck.students._design import Points
 from limbeck.students._learn import Settings, learn
@@ -120,7 +123,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
 
     Points are computed in float64 on the CPU by NumPy and SciPy; float32 in gives float32 out. Sparse points
     stay sparse. With scikit-learn's ``array_api_dispatch`` on, dense arrays of other libraries are taken, and
-    answered in their own kind; fitted attributes are NumPy arrays all the same.
+    answered in their own kind (annotations say NumPy's); fitted attributes are NumPy arrays all the same.
 
     References
     ----------
@@ -129,6 +132,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
+    from numpy.typing import ArrayLike
     >>> rng = np.random.default_rng(0)
     >>> X, w_star = rng.standard_normal((60, 40)), rng.standard_normal(40)
     >>> p = 1 / (1 + np.exp(-X @ w_star))
@@ -138,6 +142,19 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     >>> bool(np.allclose(student.coef_, w_star))
     True
     """
+
+    coef_: Array
+    intercept_: Array
+    classes_: np.ndarray
+    alpha_: float
+    alpha_path_: AlphaPath | None
+    realisable_: bool
+    linearity_: Linearity
+    n_saturated_: int
+    n_iter_: int
+    gradient_: float
+    n_features_in_: int
+    feature_names_in_: np.ndarray
 
     # Metadata that routing hands to fit without being asked for.
     __metadata_request__fit = {"teacher_proba": True, "teacher_logits": True}  # noqa: RUF012
@@ -165,7 +182,15 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
 
     # -- fitting ---------------------------------------------------------------------------------
 
-    def fit(self, X, y=None, *, sample_weight=None, teacher_proba=None, teacher_logits=None):
+    def fit(
+        self,
+        X: Rows,
+        y: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        teacher_proba: ArrayLike | None = None,
+        teacher_logits: ArrayLike | None = None,
+    ) -> Self:
         """Learn from labels or from a teacher's answers.
 
         Parameters
@@ -238,7 +263,15 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"max_iter must be a whole number from 1 to {LONGEST}, got {self.max_iter!r}.")
 
     @available_if(_is_exact)
-    def partial_fit(self, X, y=None, classes=None, *, teacher_proba=None, teacher_logits=None):
+    def partial_fit(
+        self,
+        X: Rows,
+        y: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        *,
+        teacher_proba: ArrayLike | None = None,
+        teacher_logits: ArrayLike | None = None,
+    ) -> Self:
         """Add rows to an exact student: least squares on all logits so far, in any order and batch size.
 
         Only for ``alpha=0`` and answers that some linear teacher gave; then the result is that of `fit` on
@@ -313,41 +346,41 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
 
     # -- answering ---------------------------------------------------------------------------------
 
-    def decision_function(self, X):
+    def decision_function(self, X: Rows) -> Array:
         """Logits: of class 1, (n,), or of each class, (n, K)."""
         return like(self._logits(X), X)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Rows) -> Array:
         """Probabilities (n, K)."""
         return like(shares(self._logits(X)), X)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Rows) -> Array:
         """Log-probabilities (n, K), exact where probabilities underflow."""
         F = self._logits(X)
         logs = np.column_stack([log_expit(-F), log_expit(F)]) if F.ndim == 1 else log_softmax(F, axis=1)
         return like(logs, X)
 
-    def predict(self, X):
+    def predict(self, X: Rows) -> np.ndarray:
         """Classes (n,); a logit of exactly 0 is class 1, as in the paper."""
         return like(self._decisions(X), X)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy for hard y; for soft y, agreement with the teacher's decisions (1 - transfer risk)."""
         said = decisions(to_numpy(y), self.classes_)
         return accuracy_score(said, self._decisions(X), sample_weight=to_numpy(sample_weight))
 
-    def _logits(self, X) -> np.ndarray:
+    def _logits(self, X: Rows) -> np.ndarray:
         check_is_fitted(self)
         X = validated(self, X, accept_sparse="csr", reset=False)
         _check.in_range(X.data if issparse(X) else X, "X")
         F = X @ self.coef_.T + self.intercept_
         return F[:, 0] if F.shape[1] == 1 else F
 
-    def _decisions(self, X) -> np.ndarray:
+    def _decisions(self, X: Rows) -> np.ndarray:
         codes = decided(self._logits(X))  # first: it says so if the student is not fitted
         return self.classes_[codes]
 
-    def certify(self, X, *, teacher_norm: float) -> ProvedAnswers:
+    def certify(self, X: Rows, *, teacher_norm: float) -> ProvedAnswers:
         """Say which answers at X are proved to be the teacher's, before anybody asks it (`limbeck.theory.certify`).
 
         Assumes a linear teacher in these features, with an intercept if the student has one, whose weights (w, b)
@@ -387,7 +420,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             model.feature_names_in_ = self.feature_names_in_
         return model
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags

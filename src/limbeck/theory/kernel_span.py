@@ -75,7 +75,7 @@ class KernelSpan(Readings):
         least = max(8 * max(X.shape) * float(np.finfo(np.float64).eps), float(np.finfo(X.dtype).eps))
         self.X: Array = np.asarray(X, dtype=np.float64)
         self.kernel = kernel
-        self.tol = least if tol is None else _check.number(tol, "tol", above=0.0, below=1.0)
+        self.tol: float = least if tol is None else _check.number(tol, "tol", above=0.0, below=1.0)
         _check.fits_memory(self.n, INSTEAD)
         with np.errstate(over="ignore", invalid="ignore"):  # refused below, by row
             K = _checked(kernel(self.X, self.X), self.n)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -75,7 +76,7 @@ class Span(Readings):
 
     def __init__(self, X: ArrayLike, *, tol: float | None = None) -> None:
         X = _check.points(X)
-        self.dtype = X.dtype
+        self.dtype: np.dtype[Any] = X.dtype
         self.X: Array = np.asarray(X, dtype=np.float64)
         self._tol = None if tol is None else _check.number(tol, "tol", above=0.0, below=1.0)
         self._factor = self._gram() or Ordered.of(self.X, self.tol)
