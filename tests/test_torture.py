@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -45,15 +46,21 @@ def codes(public):
 
 def test_odd_input_is_answered_rightly_or_refused_with_a_reason_and_no_public_call_is_left_out():
     entered, everything = set(), {**CALLS, **hostile.HOSTILE}
+    total, left_out = Counter(), [""]
     sys.setprofile(lambda frame, event, _: entered.add(frame.f_code) if event == "call" else None)
     try:
-        found = inputs.campaign(everything, 5 * len(everything), seed=1)
+        for seed in (1, 2, 3, 4):  # a call may be refused each time: then more of them are tried
+            found = inputs.campaign(everything, (5 if seed == 1 else 2) * len(everything), seed=seed)
+            assert found.findings == ()
+            total += found.total
+            left_out = [name for name, public in publics() if not codes(public) & entered]
+            if not left_out:
+                break
     finally:
         sys.setprofile(None)
-    assert found.findings == ()
-    assert found.total["checked"] > 100
-    assert found.total["refused"] > 100
-    assert [name for name, public in publics() if not codes(public) & entered] == []
+    assert left_out == []
+    assert total["checked"] > 100
+    assert total["refused"] > 100
 
 
 def test_the_campaign_notices_what_is_wrong():

@@ -91,9 +91,8 @@ def as_seen(X: Any, intercept: bool) -> Any:
     """Points with a column of ones where the student has an intercept."""
     if isinstance(X, Points):
         return X.mapped(AsSeen(None, intercept))
-    if intercept:
-        return with_ones(X)
-    return X if issparse(X) else np.asarray(X, dtype=np.float64)
+    X = X if issparse(X) else np.asarray(X, dtype=np.float64)
+    return with_ones(X) if intercept else X
 
 
 @dataclass(frozen=True)

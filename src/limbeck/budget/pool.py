@@ -86,9 +86,10 @@ class Pool:
             yield slice(first, first + size), part
 
     def _parts(self, statistic: Statistic, columns: tuple[Array, ...]) -> Iterator[tuple[int, Any]]:
-        if isinstance(self._X, Points) and self._at is not None:
+        if isinstance(self._X, Points):  # in the same groups wherever the work is done: the bits are the same
             groups = ((group, tuple(c[group.rows] for c in columns)) for group in self._X.groups())
-            yield from self._at.ordered(partial(_of_group, statistic), groups)
+            work = partial(_of_group, statistic)
+            yield from map(work, groups) if self._at is None else self._at.ordered(work, groups)
             return
         for first, X in self._raw():
             beside = (c[first : first + len(X)] for c in columns)

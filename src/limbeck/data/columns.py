@@ -59,7 +59,12 @@ def texts(column: Column, name: str, first: int = 0) -> list[str]:
         return [str(int(v)) if v.is_integer() else repr(v) for v in column.to_pylist()]
     if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
         raise UserError(f"Column {name!r} holds {column.type}: text or whole numbers are needed.")
-    return [v if isinstance(v, str) else str(v) for v in column.to_pylist()]
+    try:
+        return [v if isinstance(v, str) else str(v) for v in column.to_pylist()]
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"Column {name!r} holds text that is not UTF-8 ({error}): the file is damaged."
+        ) from error
 
 
 def vectors(column: Column, name: str, first: int = 0) -> np.ndarray:

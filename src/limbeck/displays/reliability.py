@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from limbeck.displays.style import BLACK, BLUE, ORANGE, house_style, new_figure
 from limbeck.labels import Array, from_probabilities
+from limbeck.theory import _check
 
 
 @dataclass
@@ -128,6 +129,7 @@ class ReliabilityDisplay:
 def _column(proba: ArrayLike, code: int) -> Array:
     """P[class ``code``], (m,)."""
     labels = from_probabilities(proba)
+    _check.count(code, "code", 0)
     if not 0 <= code < labels.n_classes:
         raise ValueError(f"code must be a class, 0 to {labels.n_classes - 1}, got {code}.")
     p = labels.probabilities
