@@ -232,6 +232,12 @@ def test_a_distilling_that_is_refused_leaves_nothing_to_resume(pool, run):
     assert (
         run("distill", "t.npz", "--stream", "--alpha", "0", "--saturated", "bound", "--out", "s.json")[0] == 2
     )
+    np.savez("few.npz", X=X[:4], teacher_logit=Z[:4])
+    code, _, error = run(
+        "distill", "few.npz", "--stream", "--alpha", "0", "--held-out", "0", "--out", "s.json"
+    )
+    assert code == 2
+    assert "so few rows fit memory" in " ".join(error.split())
     assert not os.path.exists(".s.json.unfinished")
 
 

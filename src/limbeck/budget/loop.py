@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -160,12 +160,13 @@ class BudgetedDistillation:
         with locked(folder):
             teacher = _teacher(self.teacher)
             _same_run(folder, self._fingerprint(X, names))
-            ledger = Ledger(folder, self.classes)
-            purchase = Purchase(self, X, names, columns, folder, ledger, watch or (lambda step, shown: None))
-            asker = Asker(teacher, ledger, purchase.question, self.manners)
-            with _settled(asker):
-                asker.recover(ask_again=self.ask_again)
-                return purchase.run(asker)
+            with closing(Ledger(folder, self.classes)) as ledger:
+                watched = watch or (lambda step, shown: None)
+                purchase = Purchase(self, X, names, columns, folder, ledger, watched)
+                # However the run ends, the teacher finishes what it was sent, and that is kept.
+                with closing(Asker(teacher, ledger, purchase.question, self.manners)) as asker:
+                    asker.recover(ask_again=self.ask_again)
+                    return purchase.run(asker)
 
     def _fingerprint(self, X: Any, names: Sequence[str]) -> dict[str, Any]:
         data = X.data if issparse(X) else np.ascontiguousarray(X)
@@ -183,16 +184,6 @@ class BudgetedDistillation:
             "student": {k: str(v) for k, v in sorted(self.student.get_params().items())},
             "seed": self.seed,
         }
-
-
-@contextmanager
-def _settled(asker: Asker):
-    """However the run ends, let the teacher finish what it was sent and keep it."""
-    try:
-        yield
-    finally:
-        asker.close()
-        asker.ledger.close()
 
 
 def _teacher(teacher: Teacher | Callable[[np.ndarray], Any] | str) -> Teacher:

@@ -103,7 +103,9 @@ def in_blocks(
                 blocks, teacher, recipe, held_out=held_out, seed=seed, at=at,
                 advance=_told(status.update, blocks.group_count), kept=kept,
             )  # fmt: skip
-        except (ValueError, ArithmeticError) as error:
+        except (UserError, ValueError, ArithmeticError) as error:
+            if not kept.full:  # other rows or options are needed, with which the passes would not go together
+                kept.remove()
             raise UserError(str(error)) from error
     sources = provenance.sources(
         {f"points {path.name}": path for path in files_of(table)},

@@ -46,6 +46,7 @@ class Kept:
         self._out = out
         self.folder: Path = out.with_name(f".{out.name}.unfinished")
         self._origin, self._manifest = dict(origin), self.folder / "origin.json"
+        self.full = False
         if overwrite and not resume:
             shutil.rmtree(self.folder, ignore_errors=True)
         if self._manifest.exists():
@@ -80,13 +81,15 @@ class Kept:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
+            self.full = True
             raise UserError(
                 f"No space left for {self._out}. Finished parts are kept in {self.folder}: make room, then --resume."
             ) from error
 
     def remove(self) -> None:
-        """Throw all of it away: the result is there."""
-        shutil.rmtree(self.folder)
+        """Throw all of it away: the result is there, or there will be none."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
 
 
 class Unfinished(Kept):
