@@ -86,7 +86,8 @@ def _leaked(coef: Any, intercept: Any, pool: Any, decimals: Any, r: Any) -> Any:
 
 def _compared(X: Any, z: Any, T: Any, t: Any, sizes: Any, w: Any, r: Any) -> Any:
     one = budget.compare(X, z, T, t, sizes, rng=r, w_star=w)
-    return budget.mean_comparison([one, one]).risk
+    mean = budget.mean_comparison([one, one])
+    return mean.risk, mean.of(mean.strategies[0])
 
 
 BUYING: dict[str, Callable[[Draws], Call]] = {

@@ -110,7 +110,10 @@ SPANS: dict[str, Callable[[Draws], Call]] = {
         lambda X, z, T, e: theory.certify(X, z, T, error=e),
         (g.X(), g.z(), g.T(), g.array(g.n, positive=True)),
     ),
-    "certify_classes": lambda g: Call(theory.certify_classes, (g.X(), g.array(g.n, g.k), g.T())),
+    "certify_classes": lambda g: Call(
+        lambda X, Z, T, b: (found := theory.certify_classes(X, Z, T), found.proved(b)),
+        (g.X(), g.array(g.n, g.k), g.T(), g.size() if g.odd() else 1e9),
+    ),
     "counter_teacher": lambda g: Call(theory.counter_teacher, (g.X(), g.z(), g.w(), g.size())),
     "disagreement_probability": lambda g: Call(theory.disagreement_probability, (g.X(), g.T())),
     "disagreement_probability under S": lambda g: Call(
