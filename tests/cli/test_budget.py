@@ -193,7 +193,7 @@ def test_audit_rates_a_model_of_ones_own(tmp_path, run, kind):
 @pytest.mark.parametrize(
     ("name", "content", "extra", "said"),
     [
-        ("w.npz", b"PK nonsense", (), "holds no linear model"),
+        ("w.npz", b"PK nonsense", (), "damaged or not what its ending says"),
         ("w.txt", b"", (), "a student's .json or an .npz"),
         ("s.json", b"{}", (), "s.json"),
         ("w.npz", None, (), "no such file"),

@@ -46,7 +46,7 @@ class Kept:
         self._out = out
         self.folder: Path = out.with_name(f".{out.name}.unfinished")
         self._origin, self._manifest = dict(origin), self.folder / "origin.json"
-        self.full = False
+        self.full: bool = False
         if overwrite and not resume:
             shutil.rmtree(self.folder, ignore_errors=True)
         if self._manifest.exists():

@@ -74,7 +74,6 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    from numpy.typing import ArrayLike
     >>> from limbeck.theory.kernels import RBF
     >>> X = np.linspace(-3, 3, 30)[:, None]
     >>> student = KernelSoftLabelClassifier(RBF(), alpha=0).fit(X, 1 / (1 + np.exp(-3 * np.cos(2 * X[:, 0]))))

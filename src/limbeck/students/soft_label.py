@@ -132,7 +132,6 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    from numpy.typing import ArrayLike
     >>> rng = np.random.default_rng(0)
     >>> X, w_star = rng.standard_normal((60, 40)), rng.standard_normal(40)
     >>> p = 1 / (1 + np.exp(-X @ w_star))
