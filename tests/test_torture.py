@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from command import in_process
 from hypothesis import given
 from hypothesis import strategies as st
 from torture import accuracy, determinism, hostile, inputs, tables
@@ -171,3 +172,26 @@ def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="a grid too long"):
         expected_risk(1e-17, 100, 2)
     assert polynomial_bound(30, 1e17) == 0.0
+
+
+def test_a_shape_of_truths_and_findings_without_names_are_refused(tmp_path, monkeypatch, capsys):
+    from io import BytesIO
+    from zipfile import ZipFile
+
+    from numpy.lib import format as npy
+
+    member = BytesIO()
+    npy.write_array_header_1_0(member, {"descr": "<f8", "fortran_order": False, "shape": (True, True)})
+    member.write(np.zeros(1).tobytes())
+    with ZipFile(tmp_path / "t.npz", "w") as archive:
+        archive.writestr("X.npy", member.getvalue())
+    monkeypatch.chdir(tmp_path)
+    code, _, error = in_process(monkeypatch, capsys, "select", "t.npz", "--budget", 1, "--out", "p.csv")
+    assert code == 2
+    assert "sizes are whole numbers" in error
+    words = ("reproduce", "figure-1", "--quick", "--jobs", 1, "--out", "report")
+    assert in_process(monkeypatch, capsys, *words)[0] == 0
+    (tmp_path / "report" / "findings.json").write_text("null")
+    code, _, error = in_process(monkeypatch, capsys, *words, "--resume")
+    assert code == 2
+    assert "findings.json is damaged" in " ".join(error.split())

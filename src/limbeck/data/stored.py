@@ -52,6 +52,8 @@ class StoredArray:
             )
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read(file)
+        if bool in map(type, shape):
+            raise ValueError(f"a shape of {shape} is none: sizes are whole numbers.")
         if dtype.hasobject:
             raise ValueError("Object arrays cannot be loaded: they are pickles, which run code.")
         return cls(path, 0, shape, dtype, fortran, member)

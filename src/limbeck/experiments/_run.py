@@ -401,6 +401,8 @@ def _write_results(
         ordered += ours.get(name, [r for r in records.values() if r.cell.experiment == name])
     write_whole(out / RECORDS, "".join(record.to_line() for record in ordered))
     saved = read_json(out / FINDINGS) if (out / FINDINGS).exists() else {}
+    if not isinstance(saved, dict):
+        raise UserError(f"{out / FINDINGS} is damaged: it holds no findings by name. Delete it and --resume.")
     findings = {}
     for name, results in ours.items():
         experiment = registry[name]
