@@ -1,6 +1,7 @@
 """A sample of every campaign of docs/reliability.md; `make torture` runs them at full size."""
 
 import inspect
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -195,3 +196,10 @@ def test_a_shape_of_truths_and_findings_without_names_are_refused(tmp_path, monk
     code, _, error = in_process(monkeypatch, capsys, *words, "--resume")
     assert code == 2
     assert "findings.json is damaged" in " ".join(error.split())
+    (tmp_path / "report" / "findings.json").unlink()
+    records = tmp_path / "report" / "records.jsonl"
+    records.write_text(re.sub(r'"cloud": ?\[.*?\]\]', '"cloud": 1.5', records.read_text()))
+    assert '"cloud": 1.5' in records.read_text()
+    code, _, error = in_process(monkeypatch, capsys, *words, "--resume")
+    assert code == 2
+    assert "records that are none" in " ".join(error.split())

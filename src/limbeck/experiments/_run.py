@@ -194,7 +194,15 @@ def run(
             records[cell.key] = record
             seconds[cell.experiment] += took
             progress.advance(cell)
-        findings = _write_results(registry, settings, plan, records, out)
+        try:
+            findings = _write_results(registry, settings, plan, records, out)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            if len(todo) == sum(map(len, plan.values())):
+                raise  # nothing was read from disk
+            raise UserError(
+                f"{out / RECORDS} holds records that are none ({error}): it was edited or is damaged. Start anew with "
+                "--overwrite."
+            ) from error
         _close(out, manifest, seconds, time.perf_counter() - started, len(todo))
     return [finding for name in settings for finding in findings[name]]
 
