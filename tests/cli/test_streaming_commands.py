@@ -209,9 +209,10 @@ def test_a_student_whose_distilling_is_killed_is_the_same_to_the_bit(pool, run, 
     code, _, error = run(*words, "--out", "s.json")
     assert code == 2
     assert "--resume keeps" in error
-    code, _, error = run(*words[:4], "1e-2", "--out", "s.json", "--resume")
-    assert code == 2
-    assert "with other options" in error
+    for others in ([*words[:4], "1e-2"], [*words, "--classes", "b,a"]):
+        code, _, error = run(*others, "--out", "s.json", "--resume")
+        assert code == 2
+        assert "with other options" in error
 
     from limbeck.students import _passes
 

@@ -91,6 +91,7 @@ def in_blocks(
         "tables": [state_of(path) for path in files_of(table)],
         "features": chosen.to_json(),
         "teacher": [teacher.kind, *teacher.columns],
+        "classes": list(teacher.classes or ()),
         "recipe": asdict(recipe),
         "held_out": held_out,
         "seed": seed,
