@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.integrate import solve_ivp
+from scipy.integrate import LSODA, solve_ivp
 from tolerance import relative
 
 from limbeck.theory import Span
@@ -272,7 +272,7 @@ def test_an_end_that_is_not_reached_is_said_and_the_way_kept():
 
 @pytest.mark.parametrize("share", [0.0, 0.3])
 def test_what_an_integrator_reached_before_it_gave_up_is_kept(monkeypatch, share):
-    """The integrator is made to stop after this share of every stretch it is asked for."""
+    """The integrator is made to stop after this share of every stretch it is asked for, or at this time."""
 
     def gives_up(velocity, span, y, t_eval=None, **options):
         if share == 0.0:  # at its very first step
@@ -285,11 +285,19 @@ def test_what_an_integrator_reached_before_it_gave_up_is_kept(monkeypatch, share
         solved.success = False
         return solved
 
+    class Stepping(LSODA):
+        def step(self):
+            if self.t >= share:
+                self.status = "failed"
+            else:
+                super().step()
+
     X, z, _, rng = example()
     layers = random_balanced_layers(12, 2, 0.3, rng=rng)
     w0, times = product(layers), [0.0, 0.1, 1.0, 1000.0]
     whole = deep_flow(X, z, w0, 2, times=times)
-    for module in ("_end_to_end", "training", "flow"):
+    monkeypatch.setattr("limbeck.theory.training.LSODA", Stepping)
+    for module in ("_end_to_end", "flow"):
         monkeypatch.setattr(f"limbeck.theory.{module}.solve_ivp", gives_up)
     for found in (
         deep_flow(X, z, w0, 2),
@@ -394,6 +402,31 @@ def test_approximate_balance_moves_the_limit_little():
     assert effects[0].balance_error < 1e-14
     assert effects[0].deviation < 1e-6
     assert effects[0].deviation < effects[1].deviation < effects[2].deviation < 0.2
+
+
+@pytest.mark.parametrize("apart", [1.0, 1e-2, 1e-3])
+def test_on_all_but_collinear_rows_the_flow_still_gets_to_the_limit(apart):
+    layers, X, z = _collinear(apart)
+    effect = imbalance_effect(layers, X, z)
+    assert effect.converged
+    assert effect.deviation < 1e-7
+
+
+def test_a_flow_that_creeps_is_given_up_and_says_so(monkeypatch):
+    layers, X, z = _collinear(1e-9)
+    assert not imbalance_effect(layers, X, z).converged  # the logits are there, the weights are far from it
+    monkeypatch.setattr("limbeck.theory.training.EVALUATIONS", 300)
+    given_up = flow_layers(layers, X, z, times=[0.0, 0.1, 1e9])
+    assert not given_up.converged
+    np.testing.assert_array_equal(given_up.times, [0.0, 0.1])
+    with pytest.raises(ArithmeticError, match=r"did not get to the first of the times, 1e\+09"):
+        flow_layers(layers, X, z, times=[1e9])
+
+
+def _collinear(apart):
+    rng = np.random.default_rng(0)
+    X = np.ones((8, 1)) * rng.standard_normal(8) + apart * rng.standard_normal((8, 8))
+    return random_balanced_layers(8, 3, 0.5, rng=rng), X, X @ rng.standard_normal(8)
 
 
 # -- bad input -------------------------------------------------------------------------------------------
