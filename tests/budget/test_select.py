@@ -180,7 +180,7 @@ def test_an_exhausted_pool_says_so_and_starts_anew():
     assert sorted(ranking.indices) == list(range(23))
     assert ranking.rounds.tolist() == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4 + [5] * 4 + [0] * 3
     assert ranking.indices[-3:].tolist() == [20, 21, 22] == ranking.zeros.tolist()
-    assert np.all(ranking.energy[3:] < 1e-20)
+    assert np.all(ranking.energy[3:] < np.finfo(float).eps)  # nothing but the rounding of a sum of shares
     for r in range(1, 6):
         assert Span(X[ranking.indices[ranking.rounds == r]]).rank == 4
     again = SpanSelection().rank(X, 5, ranking.indices[:4])
