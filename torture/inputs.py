@@ -32,7 +32,7 @@ SLOW_SHARE = 0.1
 SLOW = {
     "deep_flow", "flow_layers", "imbalance_effect", "expected_risk", "symmetric_risk", "load_digits",
     "limit_of_layers", "check_conditions", "plan_budget after a pilot", "limbeck audit", "limbeck plan",
-    "a page or sheet", "a report's folder",
+    "limbeck label", "a page or sheet", "a report's folder",
     *(f"TailDisplay.from_{what}" for what in ("predictions", "estimator")),
     *(f"ReliabilityDisplay.from_{what}" for what in ("predictions", "estimator")),
     *(f"TransferRiskDisplay.from_{what}" for what in ("predictions", "data", "estimator", "task")),

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import re
+import shlex
 import sys
 import tempfile
 import traceback
@@ -27,6 +28,7 @@ import pyarrow.parquet as arrow_parquet
 from scipy.special import expit
 
 import limbeck
+from limbeck.cli import main
 from torture.calls import Call
 from torture.inputs import RefusalError
 from torture.odd import Draws
@@ -127,6 +129,15 @@ FILES = (
     "points", "with space", "quo'te", 'quo"te', "new\nline", "[red]x", "\xfcn\xef \u65e5", "bad\udcff", "a;b", "{0}%s",
     "=cmd", "<script>", "x" * 180, "esc\x1b[31m", "-x", "..", "\u202egnp",
 )  # fmt: skip
+TEACHER = f"""import json, sys
+for line in sys.stdin:
+    question = json.loads(line)
+    z = sum(a * b for a, b in zip(question["x"], {W.tolist()}))
+    print(json.dumps({{"id": question["id"], "logits": z}}), flush=True)
+"""
+TEACHER_COMMAND = f"{shlex.quote(sys.executable)} -S -E teacher.py"
+ASKED = "bought/asked.jsonl"
+"""What was paid for is kept, whatever comes after it."""
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "npz", "npy")
 
 
@@ -201,8 +212,6 @@ class Ran:
 
 def command(folder: Path, *words: str) -> Ran:
     """``limbeck WORDS`` in this process and folder."""
-    from limbeck.cli import main
-
     before, where, argv = _files(folder), Path.cwd(), sys.argv
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     os.chdir(folder)
@@ -239,11 +248,11 @@ def unclean(ran: Ran, outputs: tuple[str, ...]) -> str | None:
         return f"a traceback: {ran.said[-300:]}"
     if odd := re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", ran.said):
         return f"the control character {odd[0]!r} reaches the terminal"
-    if ran.code == 2 and ran.new:
+    if ran.code == 2 and ran.new and ASKED not in ran.new:
         return f"refused, and left {sorted(ran.new)}"
     if ran.code == 2 and not re.search(r"Error:\s*\S|Usage: ", ran.said):
         return f"refused without a reason: {ran.said!r:.200}"
-    if strangers := sorted(set(ran.new) - set(outputs)):
+    if strangers := sorted(name for name in ran.new if not name.startswith(outputs)):
         return f"wrote {strangers} beside {outputs}"
     return None
 
@@ -284,6 +293,13 @@ JOBS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (),
     ),
     "audit": (("audit", "student.json", "TABLE", "--decimals", "2", "--repeats", "1"), ()),
+    "label": (
+        (
+            "label", "TABLE", "--features", "x*", "--teacher-command", TEACHER_COMMAND,
+            "--budget", "12", "--audit", "6", "--target-risk", "0.4", "--alpha", "0", "--out", "bought",
+        ),
+        ("bought/",),
+    ),
 }  # fmt: skip
 
 
@@ -323,17 +339,17 @@ def _call(job: str) -> Callable[[Draws], Call]:
                 folder = Path(place) / "here"
                 folder.mkdir()
                 (folder / "student.json").write_bytes(student_file())
+                (folder / "teacher.py").write_text(TEACHER)
                 (folder / file).write_bytes(data)
                 return answered(folder, tuple(file if word == "TABLE" else word for word in words), outputs)
 
         def wrong(ran: Ran, file: str, data: bytes) -> str | None:
             if REFUSED in expected:
                 return f"accepted: {ran.said!r:.200}"
-            if SAME not in expected:
-                return None
-            return RIGHT[job](ran, grid) if job in RIGHT else None
+            return RIGHT[job](ran, grid)
 
-        return Call(run, (file, data), wrong)
+        known = REFUSED in expected or (SAME in expected and job in RIGHT)
+        return Call(run, (file, data), wrong if known else None)
 
     return draw
 
@@ -390,6 +406,14 @@ def _right_student(ran: Ran, grid: Grid) -> str | None:
     return None if off < 1e-9 * (1 + np.abs(z).max()) else f"answers off by {off:.2g}"
 
 
+def _right_purchase(ran: Ran, grid: Grid) -> str | None:
+    ids = _truth(grid)[0]
+    asked = [json.loads(line)["id"] for line in ran.new[ASKED].decode().splitlines()]
+    if len(set(asked)) < len(asked) or len(asked) > 12 or not set(asked) <= set(ids):
+        return f"asked for {asked!r:.200}"
+    return _right_student(Ran(0, "", {"made.json": ran.new["bought/student.json"]}, ()), grid)
+
+
 def _right_picks(ran: Ran, grid: Grid) -> str | None:
     rows = list(csv.DictReader(io.StringIO(ran.new["picks.csv"].decode(), newline="")))
     picks = [re.sub(r"^'(?=[=+\-@\t\r'])", "", row["id"]) for row in rows]
@@ -403,6 +427,7 @@ RIGHT: Mapping[str, Callable[[Ran, Grid], str | None]] = {
     "distill": _right_student,
     "distill in blocks": _right_student,
     "select": _right_picks,
+    "label": _right_purchase,
 }
 
 TABLES: dict[str, Callable[[Draws], Call]] = {f"limbeck {job}": _call(job) for job in JOBS}
