@@ -134,11 +134,11 @@ def test_bounds_of_the_curve_are_ordered(out):
     assert abs(float(row["risk"]) - 0.000410) < 5 * float(row["stderr"])
 
 
-def test_every_statement_holds_and_every_slip_is_refuted(out):
+def test_every_statement_holds_and_every_slip_is_shown(out):
     verdicts = {(r["kind"], r["statement"]): r["verdict"] for r in table(out, "theorems")}
     assert verdicts == {
         **{("statement", s.name): "holds" for s in STATEMENTS},
-        **{("erratum", e.name): "refuted" for e in ERRATA},
+        **{("erratum", e.name): e.verdict for e in ERRATA},
     }
 
 
@@ -150,13 +150,16 @@ def test_the_errata_are_all_there_and_temper_the_verdict(out):
     assert [sum(place in e.name for e in ERRATA) for place in places.split("|")] == [1] * len(ERRATA)
     (found,) = json.loads((out / "findings.json").read_text())["theorems"]
     assert found["verdict"] == "agrees in part"
+    loose = {"Lemma D.1: the constant", "Eq. 54 and 59: the rate", "Condition (11): the minimum"}
+    assert {e.name for e in ERRATA if e.verdict == "loose"} == loose  # true as printed, hence not refuted
+    assert "9 refute the print, 3 show it true but loose, 2 show what is so outside" in found["measured"]
 
 
 def test_the_statements_asked_for_are_there():
     names = [s.name for s in STATEMENTS]
     wanted = "Theorem 1|Theorem 3|Theorem A.1|Theorem A.2|Theorem A.3|Theorem D.1|Lemma 1|Lemma B.1|Lemma D.1"
     wanted += "|Theorem 2|Lemma C.1|Eq. 11|Eq. 57 to 59|Eq. 66|Eq. 67|Eq. 73 to 76|W_1 (I - P)|Condition (12)"
-    wanted += "|Corollary 1|Corollary 2|Corollary A.1|Eq. 7|Eq. 8|Eq. 23|Eq. 29"
+    wanted += "|Corollary 1|Corollary 2|Corollary A.1|Eq. 7|Eq. 8|Eq. 23|Eq. 29|Eq. 30 to 33"
     assert set(wanted.split("|")) <= set(names)
 
 

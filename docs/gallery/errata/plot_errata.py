@@ -3,9 +3,9 @@ Where the paper slips
 =====================
 
 The paper's theorems hold when checked. These places do not, or say less than they seem to; limbeck computes
-the right thing and this page runs a counterexample to each, the same ones that ``limbeck reproduce
-theorems`` and the test suite run. The last number is by how much the printed claim fails; above zero
-refutes it.
+the right thing and this page runs an example of each, the same ones that ``limbeck reproduce theorems`` and
+the test suite run. *Refuted*: false as printed, by this much. *Loose*: true, and this much is given away.
+*Outside*: true under its assumptions; without them things are off by this much.
 """
 
 import textwrap
@@ -26,9 +26,9 @@ from limbeck.theory import (
 )
 
 for erratum in ERRATA:
-    cases, failure = erratum.counterexample(np.random.default_rng(0), 12)
+    cases, size = erratum.example(np.random.default_rng(0), 12)
     print(textwrap.fill(f"{erratum.name}. {erratum.says}", 100))
-    print(f"    looked at {cases}, fails by {failure:.2g}\n")
+    print(f"    {erratum.verdict} by {size:.2g}, {cases} cases\n")
 
 # %%
 # Corollary 2 with a factor

@@ -41,12 +41,18 @@ class _Deep:
         return float(np.linalg.norm(self.w0))
 
 
-def _deep_cases(rng: np.random.Generator, size: int, *, largest: float = 0.5) -> Iterator[_Deep]:
-    """Balanced starts of norm up to ``largest`` of the student's, below the level of 0 (12), depth 2 to 5."""
+def _deep_cases(
+    rng: np.random.Generator, size: int, *, largest: float = 0.5, spanning: bool = False
+) -> Iterator[_Deep]:
+    """Balanced starts of norm up to ``largest`` of the student's, below the level of 0 (12), depth 2 to 5.
+
+    Fewer points than dimensions, or, where they are to be ``spanning``, as many to twice as many.
+    """
     made = 0
     while made < size:
         d = int(rng.integers(4, 16))
-        n, depth = int(rng.integers(2, d)), int(rng.integers(2, 6))
+        n = int(rng.integers(d, 2 * d + 1) if spanning else rng.integers(2, d))
+        depth = int(rng.integers(2, 6))
         X = rng.standard_normal((n, d))
         z = X @ rng.standard_normal(d) / np.sqrt(d)
         span = Span(X)
@@ -63,12 +69,17 @@ def _flows(rng: np.random.Generator, size: int) -> Iterator[tuple[_Deep, DeepTra
 
 
 @statement(
-    "Theorem 2", "balanced starts that meet (12) end within the radius of (76) around w_hat", CONVERGED
+    "Theorem 2",
+    "balanced starts that meet (12) end within the radius of (76) around w_hat, at w* for n >= d",
+    CONVERGED,
 )
 def theorem_2(rng, size):
-    """Eq. 14, by integrating the flow of real layers; equality with the exact limit besides."""
+    """Eq. 14 and 15, by integrating the flow of real layers; equality with the exact limit besides."""
 
     def violations():
+        for case in _deep_cases(rng, max(1, size // 12), spanning=True):
+            flow = flow_layers(balanced_layers(case.w0, case.depth, rng=rng), case.X, case.z, tolerance=1e-9)
+            yield float(np.linalg.norm(flow.weights[-1] - case.span.weights(case.z)))
         for case in _deep_cases(rng, max(1, size // 6)):
             flow = flow_layers(balanced_layers(case.w0, case.depth, rng=rng), case.X, case.z, tolerance=1e-8)
             exact = deep_limit_details(case.span, case.z, case.w0, case.depth)

@@ -1,13 +1,15 @@
-"""Where the paper slips, each shown by a counterexample that is run, not quoted.
+"""Where the paper slips or says less than it seems to, each shown by an example that is run, not quoted.
 
-A counterexample returns how many cases it looked at and by how much the printed claim fails; a
-positive number refutes it.
+An example returns how many cases it looked at and a number that is positive if it shows what the erratum
+says: by how much a false claim fails, how much a true one gives away, or how far off things are outside
+a theorem's assumptions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -28,6 +30,9 @@ from limbeck.theory.deep_bounds import largest_start
 from limbeck.theory.layers import flip_sign, random_balanced_layers
 from limbeck.theory.loss import gradient, hessian, loss, strong_convexity
 
+Verdict = Literal["refuted", "loose", "outside"]
+"""A claim is false as printed; true, and weaker than it need be; or true, but not where one may take it to be."""
+
 
 @dataclass(frozen=True)
 class Erratum:
@@ -35,10 +40,12 @@ class Erratum:
 
     name: str
     """The place."""
+    verdict: Verdict
+    """What the example shows of the printed claim."""
     says: str
     """What is wrong, and what is right."""
-    counterexample: Callable[[np.random.Generator, int], tuple[int, float]]
-    """From a generator and a number of cases to (cases looked at, size of the failure)."""
+    example: Callable[[np.random.Generator, int], tuple[int, float]]
+    """From a generator and a number of cases to (cases looked at, a number > 0 if it shows that)."""
 
 
 ERRATA: list[Erratum] = []
@@ -58,18 +65,19 @@ def three_clusters(n: int, rng: np.random.Generator) -> np.ndarray:
     return CENTRES[rng.choice(3, n, p=SHARES / SHARES.sum())] + 1e-3 * rng.standard_normal((n, 3))
 
 
-def erratum(name: str, says: str):
-    """Register a counterexample under the place it refutes."""
+def erratum(name: str, verdict: Verdict, says: str):
+    """Register an example under the place it is about."""
 
-    def register(counterexample):
-        ERRATA.append(Erratum(name, says, counterexample))
-        return counterexample
+    def register(example):
+        ERRATA.append(Erratum(name, verdict, says, example))
+        return example
 
     return register
 
 
 @erratum(
     "Corollary 2, c > 1",
+    "refuted",
     "The bound with a factor c > 1 is false; only c = 1 is sound. Every angle 80 degrees, d = 60, n = 40: "
     "p(t) <= c (1 - 2t/pi)^50 with c = 9^50.",
 )
@@ -85,6 +93,7 @@ def corollary_2_with_a_factor(rng, size):
 
 @erratum(
     "Section 1: 'the expected risk always decreases'",
+    "refuted",
     "Lemma 1 is about the angle. On three clusters in R^3 the expected risk is 0, .219, 0 at n = 1, 2, 3 "
     "while the mean angle falls.",
 )
@@ -108,6 +117,7 @@ def risk_may_rise_with_data(rng, size):
 
 @erratum(
     "Theorem D.1: range of beta",
+    "refuted",
     "Under its assumption epsilon <= norm/2 the printed delta reaches sqrt(pi) > pi/2 and leaves no beta; "
     "and delta depends on the random norm of w_hat outside the expectation. Right: a relative closeness eta "
     "and delta = arcsin(eta).",
@@ -124,6 +134,7 @@ def theorem_d1_has_no_beta_left(rng, size):
 
 @erratum(
     "Lemma D.1: the constant",
+    "loose",
     "True, but far from sharp: at epsilon = .01 norm the largest angle is arcsin(.01) = .010, the lemma allows "
     ".251.",
 )
@@ -135,6 +146,7 @@ def lemma_d1_is_not_sharp(rng, size):
 
 @erratum(
     "Eq. 42 and 43: the Hessian",
+    "refuted",
     "The Hessian of (35), and mu in (46) and (47), carry the 1/n of (38).",
 )
 def hessian_lacks_a_factor(rng, size):
@@ -153,6 +165,7 @@ def hessian_lacks_a_factor(rng, size):
 
 @erratum(
     "Eq. 54 and 59: the rate",
+    "loose",
     "Corollary A.1 gives |grad L|^2 >= 2 c L, so the loss falls at least as exp(-2 c t): the printed exp(-c t) "
     "is true and wastes half the exponent.",
 )
@@ -171,6 +184,7 @@ def rate_lacks_a_factor(rng, size):
 
 @erratum(
     "Condition (12): 'flip the sign'",
+    "refuted",
     "Neither w(0) nor -w(0) need lie below the level of 0: the loss is convex, so at most one does. Starts across "
     "the gradient fail both ways. A start with a part outside the span needs no (12).",
 )
@@ -186,6 +200,7 @@ def neither_sign_brings_12_about(rng, size):
 
 @erratum(
     "Condition (11): the minimum",
+    "loose",
     "Its second term equals |w_hat| sin(arctan(epsilon / |w_hat|))^N and is always below the first: the minimum is "
     "redundant.",
 )
@@ -200,6 +215,7 @@ def minimum_in_11_is_redundant(rng, size):
 
 @erratum(
     "Eq. 51: an inverse that does not exist",
+    "refuted",
     "X'X (our X X^T) is singular for n > d; the conclusion stands, with the projection on the span instead.",
 )
 def inverse_of_a_singular_matrix(rng, size):
@@ -214,6 +230,7 @@ def inverse_of_a_singular_matrix(rng, size):
 
 @erratum(
     "Eq. 34 for n >= d",
+    "refuted",
     "The inequality is strict: once the student equals the teacher another point cannot help, so distillation's "
     "own index is 0 from n = d on. Ties are reported apart.",
 )
@@ -229,6 +246,7 @@ def index_vanishes_at_full_rank(rng, size):
 
 @erratum(
     "Theorem 1 with rounded answers",
+    "outside",
     "n >= d recovers the teacher from exact logits only. Labels rounded to 3 decimals leave some disagreement "
     "even at n = 2d, and much more at n = d, the most fragile point.",
 )
@@ -248,6 +266,7 @@ def rounded_answers_do_not_recover(rng, size):
 
 @erratum(
     "Figure 5's caption",
+    "refuted",
     "It lists delta = 1/16 ... 1 'from left to right'. Under the paper's own definition the index falls as delta "
     "grows: delta = 1 is the leftmost.",
 )
@@ -269,6 +288,7 @@ def caption_of_figure_5(rng, size):
 
 @erratum(
     "Figure 4's axis",
+    "refuted",
     "It prints epsilon for the text's delta. Epsilon is a distance in Theorems 2 and D.1; w_delta lies delta |w_hat| "
     "away from w_hat.",
 )
@@ -285,6 +305,7 @@ def axis_of_figure_4(rng, size):
 
 @erratum(
     "Theorem 1 with a teacher that is not linear",
+    "outside",
     "It assumes a linear teacher. A network of five rectified units: the student disagrees more after n = d labels "
     "than after d/2, most where the rank stops growing; a ridge or early stopping removes the peak.",
 )

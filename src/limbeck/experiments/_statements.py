@@ -198,6 +198,36 @@ def equation_29(rng, size):
     return worst(violations())
 
 
+@statement(
+    "Eq. 30 to 33", "an easy point errs only if every transfer point is at pi/2 - b or more from the teacher"
+)
+def equations_30_to_33(rng, size):
+    """The step of Theorem 3's proof that turns angles into predictions, point by point; then its probability.
+
+    Whether some transfer point is a good one is known for every set drawn; (32) and (33) are counted over the sets,
+    four standard errors are allowed for.
+    """
+
+    def violations():
+        for task in (PolynomialTask(1.0, 20), MarginTask(1.2, 20)):
+            beta = float(rng.uniform(0.3, 1.2))
+            bound = float(task.tail(np.pi / 2 - beta)) ** 4
+            wrong = np.zeros((20 * size, 2))
+            for errors in wrong:
+                transfer, test = task.sample(4, rng=rng), task.sample(500, rng=rng)
+                u = test.X @ Span(transfer.X).weights(transfer.z)
+                easy = unsigned_angle(test.X, task.w_star) < beta
+                sides = [easy & (test.z > 0), easy & (test.z < 0)]
+                errors[:] = [np.mean(u[side] * test.z[side] < 0) if side.any() else 0.0 for side in sides]
+                if unsigned_angle(transfer.X, task.w_star).min() < np.pi / 2 - beta:
+                    yield float(errors.max())
+            yield float(
+                np.max(wrong.mean(axis=0) - 4 * wrong.std(axis=0, ddof=1) / np.sqrt(len(wrong)) - bound)
+            )
+
+    return worst(violations())
+
+
 @statement("Lemma 1", "one more point never widens the angle between student and teacher")
 def lemma_1(rng, size):
     """Eq. 24 to 27, over every prefix of every transfer set."""

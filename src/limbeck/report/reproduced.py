@@ -12,7 +12,7 @@ from limbeck.records import read_json, read_records, write_whole
 from limbeck.report._template import as_image, fill
 from limbeck.report.page import MOST_ROWS
 
-GOOD = ("agrees", "holds", "refuted")
+GOOD = ("agrees", "holds", "refuted", "loose", "outside")
 
 
 @dataclass(frozen=True)
