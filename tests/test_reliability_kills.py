@@ -25,6 +25,12 @@ def test_a_full_disk_is_an_error_and_spoils_nothing(predict, tmp_path, share):
     assert found.sound, found
 
 
+def test_a_file_that_may_not_grow_is_an_error_and_spoils_nothing(predict, tmp_path):
+    found = disks.limited(predict, tmp_path / "folder", 0.6)
+    assert found.sound, found
+    assert "File too large" in found.said
+
+
 def test_a_folder_that_turns_read_only_is_an_error_and_spoils_nothing(predict, tmp_path):
     found = disks.read_only(predict, tmp_path / "folder", from_the_start=False)
     assert found.sound, found

@@ -100,19 +100,27 @@ class Undisturbed:
 def full(job: Undisturbed, disk: Path, share: float) -> tuple[bool, Hindered]:
     """A job on a disk with room for a share of what it writes; and whether there was such a disk.
 
-    Where mounting is not permitted, no file may grow beyond that share of the largest output instead.
+    Where mounting is not permitted it is `limited` instead.
     """
     inputs = sum(path.stat().st_size + PAGE for path in job.whole.iterdir() if path.is_file())
     with _tmpfs(disk, 2 * inputs + 4 * sum(job.sizes) + (4 << 20)) as mounted:
+        if not mounted:
+            return False, limited(job, disk, share)
         job.lay_out(disk)
-        if mounted:
-            room = os.statvfs(disk)
-            with (disk / "filler").open("wb") as filler:
-                kept = int(share * sum(job.sizes)) // PAGE * PAGE
-                os.posix_fallocate(filler.fileno(), 0, room.f_bavail * room.f_bsize - kept)
-        limit = () if mounted else ("prlimit", f"--fsize={int(share * max(job.sizes))}")
-        code = jobs.start(disk, job.job.words, limit).wait()
-        return mounted, job.judged(disk, code, _said(disk))
+        room = os.statvfs(disk)
+        with (disk / "filler").open("wb") as filler:
+            kept = int(share * sum(job.sizes)) // PAGE * PAGE
+            os.posix_fallocate(filler.fileno(), 0, room.f_bavail * room.f_bsize - kept)
+        code = jobs.start(disk, job.job.words).wait()
+        return True, job.judged(disk, code, _said(disk))
+
+
+def limited(job: Undisturbed, place: Path, share: float) -> Hindered:
+    """A job none of whose files may grow beyond a share of the largest output (RLIMIT_FSIZE)."""
+    job.lay_out(place)
+    limit = "prlimit", f"--fsize={int(share * max(job.sizes))}"
+    code = jobs.start(place, job.job.words, limit).wait()
+    return job.judged(place, code, _said(place))
 
 
 def read_only(job: Undisturbed, place: Path, *, from_the_start: bool) -> Hindered:

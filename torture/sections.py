@@ -159,6 +159,7 @@ def hindered(many: int = jobs.MANY) -> str:
             for share in disks.ROOMS:
                 mounted, found[f"room for {share:.0%}"] = disks.full(job, place / f"disk-{share}", share)
                 real &= mounted
+            found["no file beyond 50%"] = disks.limited(job, place / "limited", 0.5)
             found["read-only before"] = disks.read_only(job, place / "before", from_the_start=True)
             found["read-only meanwhile"] = disks.read_only(job, place / "meanwhile", from_the_start=False)
             found["two at once"], other = disks.two_at_once(job, place / "two")
@@ -170,7 +171,8 @@ def hindered(many: int = jobs.MANY) -> str:
         words = {what: h.said for what, h in found.items()} if name == "distill" else words
         print(rows[-1], file=sys.stderr, flush=True)
     how = (
-        "The full disk is a tmpfs that is filled but for a share of what the command writes."
+        "The full disk is a tmpfs that is filled but for a share of what the command writes; beside it no file "
+        "may grow beyond half of the largest output (RLIMIT_FSIZE)."
         if real
         else "Mounting was not permitted here: instead of on a full disk, no file can grow beyond a share of the "
         "largest output (RLIMIT_FSIZE)."
