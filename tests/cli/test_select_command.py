@@ -48,6 +48,32 @@ def test_the_ranking_is_span_selections_and_every_prefix_a_budget(pool, run):
         assert part in page, part
 
 
+@pytest.mark.parametrize(("intercept", "flat"), [(True, 0), (True, 1), (False, 2)])
+def test_columns_that_hold_one_value_are_counted_without_the_intercepts_own(pool, run, intercept, flat):
+    folder, X = pool
+    X[:, :flat] = 3.0
+    pq.write_table(pa.table({"v": list(X)}), folder / "flat.parquet")
+    how = "--intercept" if intercept else "--no-intercept"
+    code, _, error = run(
+        "select",
+        "flat.parquet",
+        "--embedding",
+        "v",
+        how,
+        "--budget",
+        3,
+        "--out",
+        "p.csv",
+        "--report",
+        "p.html",
+    )
+    assert code == 0, error
+    page = (folder / "p.html").read_text()
+    said = {1: "1 column holds one value only", 2: "2 columns hold one value only"}.get(flat)
+    assert said is None or said in page
+    assert ("one value only" in page) == (flat > 0)
+
+
 def test_points_with_answers_are_not_chosen_again_and_their_answers_may_help(pool, run):
     folder, X = pool
     words = ("select", "pool.parquet", "--embedding", "v", "--id", "doc", "--no-intercept")

@@ -104,7 +104,7 @@ def reproduce(
     report = render(out)
     table = Table("", "verdict", box=None, pad_edge=False, show_header=False)
     for finding in findings:
-        table.add_row(Text(finding.title), Text(finding.verdict))
+        table.add_row(Text(finding.title), Text(": ".join(filter(None, (finding.verdict, finding.part)))))
     tell(
         [table, (None, ""), ("Report:", report)],
         {"findings": findings, "left_out": list(without), "report": report},

@@ -95,7 +95,7 @@ def select(
             if report is not None:
                 status.update("measuring the geometry")
                 sources = provenance.sources({"points": table, "given": given}, seed=str(seed))
-                page = _page(ids, X, ranking, known, logits, seed, sources, at)
+                page = _page(ids, X, ranking, known, logits, seed, sources, at, intercept)
         except (ValueError, TypeError) as error:
             raise UserError(str(error)) from error
     _write(out, ids, ranking)
@@ -167,7 +167,7 @@ def _ranked(X: Any, budget: int, known: Any, logits: Any, at: Engine) -> Ranking
 
 def _page(
     ids: np.ndarray, X: Any, ranking: Ranking, known: Any, logits: Any, seed: int, sources: dict[str, str],
-    at: Engine,
+    at: Engine, intercept: bool,
 ) -> Any:  # fmt: skip
     import numpy as np
 
@@ -180,7 +180,7 @@ def _page(
     seen = geometry(X, direction=direction, rng=np.random.default_rng(seed))
     proved = None if logits is None else _proved(X, known, logits, seed, at)
     count = 0 if known is None else len(known)
-    return page(Job(ranking, seen, ids, count, logits is not None, proved, sources))
+    return page(Job(ranking, seen, ids, count, logits is not None, proved, sources, intercept))
 
 
 def _proved(X: Any, known: Any, logits: Any, seed: int, at: Engine) -> CertifiedShares | str:

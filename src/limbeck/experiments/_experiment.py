@@ -77,6 +77,8 @@ class Finding:
     """``agrees``, ``agrees in part``, ``differs``; of a hypothesis ``holds``, where it holds, or ``fails``."""
     caption: str
     """Of the figure: what is drawn, sizes, what error bars cover."""
+    part: str = ""
+    """What does not agree, where the verdict is ``agrees in part``."""
 
 
 class Experiment(ABC):

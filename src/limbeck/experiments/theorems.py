@@ -14,6 +14,8 @@ from limbeck.experiments._experiment import Experiment, Finding, Measured, Setti
 from limbeck.experiments._statements import STATEMENTS
 from limbeck.records import Cell, Record
 
+SLIPS = {"refuted": "are refuted", "loose": "are loose", "outside": "speak outside their assumptions"}
+
 
 class Theorems(Experiment):
     """One row a statement, one row an erratum."""
@@ -69,6 +71,7 @@ class Theorems(Experiment):
         everything = held == statements.sum() and not found["not shown"]
         # The statements as limbeck has them hold; where the print slips is a row of its own.
         verdict = "agrees in part" if errata.any() else "agrees"
+        slips = ", ".join(f"{found[kind]} {what}" for kind, what in SLIPS.items() if found[kind])
         return [
             Finding(
                 title="Theorems and errata",
@@ -79,5 +82,6 @@ class Theorems(Experiment):
                 f"{found['not shown']} could not be shown.",
                 verdict=verdict if everything else "differs",
                 caption="",
+                part=f"as printed, {slips}; corrected, all hold" if everything and slips else "",
             )
         ]

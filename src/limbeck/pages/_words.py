@@ -17,6 +17,11 @@ def share(value: float) -> str:
     return f"{100 * value:.3g} %"
 
 
+def counted(n: int, one: str, many: str) -> str:
+    """``n`` of something that is or are so: "1 row is zero", "3 rows are zero"."""
+    return f"{n} {one if n == 1 else many}"
+
+
 def between(interval: Interval) -> str:
     """An estimate with its interval, as percentages."""
     return (

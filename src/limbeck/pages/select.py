@@ -10,7 +10,7 @@ import numpy as np
 from limbeck.budget import Geometry, Ranking
 from limbeck.displays import selection as drawings
 from limbeck.displays.tail import TailDisplay
-from limbeck.pages._words import picture, share
+from limbeck.pages._words import counted, picture, share
 from limbeck.report import Facts, Grid, Page, Section
 from limbeck.theory import CertifiedShares
 
@@ -36,6 +36,8 @@ class Job:
     """Share of the pool's answers proved by those bought, or why nothing is; None where none were given."""
     sources: Mapping[str, str]
     """How it was run."""
+    intercept: bool
+    """Whether the last column of the pool, as the student sees it, is the intercept's ones."""
 
 
 def page(job: Job) -> Page:
@@ -84,13 +86,16 @@ def _coverage(job: Job) -> Section:
     plain = seen.scalings[0]
     curves = {"selected": plain.energy_selected, "random, mean": plain.energy_random}
     left = float(plain.energy_selected[-1])
+    constant = int(np.sum(seen.constant < seen.d - job.intercept))  # the intercept's ones are meant to be so
     odd = [
-        f"{count} rows {what}"
-        for count, what in ((seen.zeros, "are zero"), (seen.repeated, "repeat an earlier one"))
+        counted(count, one, many)
+        for count, one, many in (
+            (seen.zeros, "row is zero", "rows are zero"),
+            (seen.repeated, "row repeats an earlier one", "rows repeat an earlier one"),
+            (constant, "column holds one value only", "columns hold one value only"),
+        )
         if count
     ]
-    if seen.constant.size:
-        odd.append(f"{seen.constant.size} columns hold one value only")
     text = [
         f"{seen.used} points have rank {seen.rank} and effective rank {seen.effective_rank:.3g}"
         + (f"; {', '.join(odd)}." if odd else "."),
