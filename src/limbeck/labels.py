@@ -21,6 +21,7 @@ Array = NDArray[np.floating]
 MOST_CLASSES = 10**6
 MOST_DECIMALS = 7
 SUM_TOLERANCE = 1e-6
+TAILS = ("uniform", "zero", "raise")
 
 
 @dataclass(frozen=True)
@@ -222,8 +223,7 @@ def from_top_k(indices: ArrayLike, log_probabilities: ArrayLike, n_classes: int,
     -------
     SoftLabels
     """
-    if tail not in ("uniform", "zero", "raise"):
-        raise ValueError(f'tail must be "uniform", "zero" or "raise", got {tail!r}.')
+    _check_tail(tail)
     _check_classes(n_classes, 3)
     logs = _floats(np.asarray(log_probabilities), "log-probabilities", axes=(2,), infinite=True)
     columns = np.asarray(indices)
@@ -238,7 +238,34 @@ def from_top_k(indices: ArrayLike, log_probabilities: ArrayLike, n_classes: int,
     order = np.sort(columns, axis=1)
     if (twice := (order[:, 1:] == order[:, :-1]).any(axis=1)).any():
         raise ValueError(f"Row {int(np.argmax(twice))} of indices names a class twice.")
-    p = np.exp(logs)
+    table = np.full((len(logs), n_classes), np.nan)
+    np.put_along_axis(table, columns, logs, axis=1)
+    return from_partial_log_probabilities(table, tail=tail)
+
+
+def from_partial_log_probabilities(log_p: ArrayLike, *, tail: str) -> SoftLabels:
+    """Read log-probabilities of some of the classes, NaN for those not named: `from_top_k` as a table.
+
+    Parameters
+    ----------
+    log_p : array_like, shape (n, K)
+        K >= 3 classes; a row names at least one, and rows may name different numbers of them.
+    tail : {"uniform", "zero", "raise"}
+        As `from_top_k`'s.
+
+    Returns
+    -------
+    SoftLabels
+    """
+    _check_tail(tail)
+    given = np.asarray(log_p)
+    named = ~np.isnan(given) if given.dtype.kind == "f" else np.ones(given.shape, dtype=bool)
+    logs = _floats(np.where(named, given, 0.0), "log-probabilities", axes=(2,), infinite=True)
+    _check_classes(logs.shape[1], 3)
+    if (none := ~named.any(axis=1)).any():
+        raise ValueError(f"Row {int(np.argmax(none))} names no class: there is no answer in it.")
+    with np.errstate(over="ignore"):
+        p = np.where(named, np.exp(logs), 0.0)
     if tail == "zero" and (none := ~p.any(axis=1)).any():
         raise ValueError(
             f"Row {int(np.argmax(none))} names no class with a share above 0: there is no answer in it."
@@ -246,15 +273,18 @@ def from_top_k(indices: ArrayLike, log_probabilities: ArrayLike, n_classes: int,
     missing = 1 - p.sum(axis=1)
     if (bad := missing < -SUM_TOLERANCE).any():
         raise ValueError(f"Row {int(np.argmax(bad))} sums to {1 - missing[np.argmax(bad)]:.6g}: more than 1.")
-    rest = n_classes - p.shape[1]
     if tail == "raise" and (short := missing > SUM_TOLERANCE).any():
         row = int(np.argmax(short))
         raise ValueError(f'Row {row} lacks {missing[row]:.3g} of its mass: choose tail="uniform" or "zero".')
-    filled = np.full((len(p), n_classes), 0.0)
-    if tail == "uniform" and rest:
-        filled[:] = np.maximum(missing, 0.0)[:, None] / rest
-    np.put_along_axis(filled, columns, p, axis=1)
-    return from_probabilities(filled / filled.sum(axis=1, keepdims=True), decimals=None)
+    if tail == "uniform":
+        each = np.maximum(missing, 0.0) / np.maximum((~named).sum(axis=1), 1)
+        p = np.where(named, p, each[:, None])
+    return from_probabilities(p / p.sum(axis=1, keepdims=True), decimals=None)
+
+
+def _check_tail(tail: str) -> None:
+    if tail not in TAILS:
+        raise ValueError(f'tail must be "uniform", "zero" or "raise", got {tail!r}.')
 
 
 def from_hard(codes: ArrayLike, n_classes: int) -> SoftLabels:

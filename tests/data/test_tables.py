@@ -254,7 +254,7 @@ def test_an_id_given_twice_is_named(tmp_path):
 
 def answers(folder, text, teacher):
     (folder / "a.csv").write_text(text)
-    return answers_in(open_table(folder / "a.csv"), teacher)
+    return answers_in(open_table(folder / "a.csv"), teacher).answers
 
 
 def test_each_kind_of_answer_is_read_and_classes_are_named(tmp_path):
@@ -298,7 +298,7 @@ def test_chunks_do_not_change_what_is_read(tmp_path, monkeypatch):
         chunks = list(read(table, ["x0", "id"]))
         assert [chunk.first for chunk in chunks] == [0, 3]
         assert [len(chunk) for chunk in chunks] == [3, 1]
-    assert len(read_answers(Teacher("logit", ("x0",)), chunks).labels) == 4
+    assert len(read_answers(Teacher("logit", ("x0",)), chunks)[1].labels) == 4
 
 
 def test_a_field_may_hold_a_line_break(tmp_path):

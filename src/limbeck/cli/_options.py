@@ -35,23 +35,52 @@ Probability = Annotated[
     list[str] | None,
     typer.Option(
         "--teacher-probability",
-        metavar="COL",
-        help="The teacher's probability of the second class, or one column a class (repeat).",
+        metavar="GLOB",
+        help="The teacher's probability of the second class; or a column a class: repeat, or a pattern such as 'p_*'.",
     ),
 ]
 Logit = Annotated[
     list[str] | None,
-    typer.Option("--teacher-logit", metavar="COL", help="The same as log-odds, or as scores a class."),
+    typer.Option("--teacher-logit", metavar="GLOB", help="The same as log-odds, or as scores a class."),
 ]
 LogProbability = Annotated[
-    list[str] | None, typer.Option("--teacher-log-probability", metavar="COL", help="The same as logarithms.")
+    list[str] | None,
+    typer.Option("--teacher-log-probability", metavar="GLOB", help="The same as logarithms."),
 ]
 Label = Annotated[
     str | None, typer.Option("--teacher-label", metavar="COL", help="Hard labels, where there is no more.")
 ]
 Classes = Annotated[
     str | None,
-    typer.Option(metavar="A,B,...", help="Names of the classes, in the order of the teacher's columns."),
+    typer.Option(
+        metavar="A,B,...",
+        help="Names of the classes, in the order of the teacher's columns.",
+        show_default="what * matched, or the columns' names after a common prefix",
+    ),
+]
+TopK = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TAIL",
+        help="Log-probabilities of the top few classes, the others' cells empty: their mass is spread (uniform), "
+        "taken as none (zero), or an error (raise).",
+    ),
+]
+Unanswered = Annotated[
+    str,
+    typer.Option(
+        metavar="error|drop",
+        help="A row whose answer cells are all empty: an error, or not learned from, and counted.",
+    ),
+]
+Audit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COL",
+        help="Column of 0 and 1 beside the answers, 1 where a row was drawn at random: only such rows measure. '': "
+        "all were.",
+        show_default="audit, if there is one of 0 and 1",
+    ),
 ]
 AnswersTable = Annotated[
     Path | None,
@@ -113,6 +142,16 @@ def open_head(path: Path) -> Table:
     return open_points(files_of(path)[0])
 
 
+def open_whole(path: Path) -> Table:
+    """Open a table, or a folder of them as one."""
+    if not path.is_dir():
+        return open_points(path)
+    _need_pyarrow()
+    from limbeck.data.sources import FolderTable
+
+    return FolderTable(path)
+
+
 def features_of(
     table: Table,
     globs: Sequence[str] | None,
@@ -149,11 +188,19 @@ def teacher_of(
     log_probability: Sequence[str] | None,
     label: str | None,
     classes: str | None,
+    *,
+    unanswered: str = "error",
+    top_k: str | None = None,
 ) -> Teacher:
     """Where the answers are: exactly one kind; columns that bear the kind's name are found without being asked for."""
-    from limbeck.data.answers import Teacher
-    from limbeck.data.tables import require
+    from limbeck.data.answers import Teacher, classes_named, columns_named
+    from limbeck.data.tables import matching, require
+    from limbeck.labels import TAILS
 
+    if unanswered not in ("error", "drop"):
+        raise UserError(f"--unanswered {unanswered}: error or drop is needed.")
+    if top_k is not None and top_k not in TAILS:
+        raise UserError(f"--top-k {top_k}: what becomes of the mass not named? One of {', '.join(TAILS)}.")
     given = {
         "probability": tuple(probability or ()),
         "logit": tuple(logit or ()),
@@ -164,15 +211,24 @@ def teacher_of(
     if not found:
         usual = {kind: f"teacher_{kind.replace('-', '_')}" for kind in given}
         found = {kind: (name,) for kind, name in usual.items() if name in table.columns}
+        if not found:  # one a class, as limbeck label writes them
+            several = {kind: f"{name}_*" for kind, name in usual.items() if kind != "label"}
+            found = {kind: (glob,) for kind, glob in several.items() if len(matching(table, glob)) > 1}
     if len(found) != 1:
         said = " and ".join(found) if found else "none"
         raise UserError(
             f"{table.path}: one kind of answer is needed, {said} given. Use one of --teacher-probability, "
             "--teacher-logit, --teacher-log-probability, --teacher-label."
         )
-    ((kind, columns),) = found.items()
-    require(table, columns)
-    return Teacher(kind, columns, names_of(classes))
+    ((kind, patterns),) = found.items()
+    if top_k is not None and kind != "log-probability":
+        raise UserError(f"--top-k reads log-probabilities (--teacher-log-probability), {kind} was given.")
+    if kind == "label":
+        require(table, patterns)
+        return Teacher(kind, patterns, names_of(classes), unanswered)
+    columns = columns_named(table, f"--teacher-{kind}", patterns)
+    names = classes_named(table, patterns, columns) if classes is None else names_of(classes)
+    return Teacher(kind, columns, names, unanswered, top_k)
 
 
 def threads(jobs: int | None) -> int:

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from limbeck.cli import _answers as spoken
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
 from limbeck.cli._console import Line, messages, tell
@@ -74,8 +75,10 @@ def in_blocks(
     as_json: bool,
 ) -> None:
     """Distil in a few passes over the table, save the student, and say what it is worth."""
+    from limbeck.data.answers import settled
     from limbeck.data.blocks import Blocks
     from limbeck.data.sources import TableSource, files_of
+    from limbeck.data.tables import read
     from limbeck.data.unfinished import Journal
     from limbeck.engine import engine, versions
     from limbeck.students.saving import save
@@ -85,12 +88,15 @@ def in_blocks(
         raise UserError("--text collects the words of all rows at once: make its features beforehand.")
     if teacher.kind == "label" and teacher.classes is None:
         raise UserError("Labels that are read in blocks need their names: --classes A,B,...")
+    teacher = settled(teacher, read(options.open_whole(table), teacher.columns))
     blocks = Blocks(TableSource(table.absolute(), chosen, identifier, teacher))
     chosen = replace(chosen, width=0 if chosen.embedding is None else blocks.d - len(chosen.columns))
     origin = {
         "tables": [state_of(path) for path in files_of(table)],
         "features": chosen.to_json(),
         "teacher": [teacher.kind, *teacher.columns],
+        "unanswered": teacher.unanswered,
+        "top_k": teacher.top_k,
         "classes": list(teacher.classes or ()),
         "recipe": asdict(recipe),
         "held_out": held_out,
@@ -112,6 +118,7 @@ def in_blocks(
         {f"points {path.name}": path for path in files_of(table)},
         rows=f"{found.n} learned from in {found.passes} passes",
         seed=str(seed),
+        **({"answers": gaps} if (gaps := spoken.unanswered_said(found.unanswered, found.size or 0)) else {}),
     )
     save(
         found.made.student(),
@@ -177,6 +184,9 @@ def _found(found: Streamed, out: Path) -> tuple[list[Line], dict[str, Any]]:
     if share is not None:
         said = f"{share.estimate:.4%} of {share.size} held-out rows"
         lines.append(("agreement", f"{said} (95 % interval {share.low:.4%} to {share.high:.4%})"))
+    if found.unanswered:
+        lines.insert(0, ("answers", spoken.unanswered_said(found.unanswered, found.size or 0)))
     lines.append(("student", f"{out}, from {found.n} rows in {found.passes} passes"))
     facts = {"linearity": student.linearity_, "alpha": student.alpha_, "agreement": share, "student": out}
+    facts["unanswered"] = found.unanswered
     return lines, {**facts, "rows": found.n, "passes": found.passes, "sampled": found.sampled}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from limbeck.cli import _answers as spoken
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
 from limbeck.cli import _streamed as streamed
@@ -16,6 +17,7 @@ from limbeck.records import UserError
 
 if TYPE_CHECKING:
     from limbeck.data.answers import Answers
+    from limbeck.data.pool import Answered
     from limbeck.students.study import Distilled, Recipe
 
 EPILOG = """Examples:
@@ -45,8 +47,11 @@ def distill(
     logit: options.Logit = None,
     log_probability: options.LogProbability = None,
     label: options.Label = None,
+    top_k: options.TopK = None,
     classes: options.Classes = None,
+    unanswered: options.Unanswered = "error",
     answers: options.AnswersTable = None,
+    audit: options.Audit = None,
     alpha: Annotated[
         str, typer.Option(help='Ridge: a number, 0 for the paper\'s student, or "loo" to choose.')
     ] = "loo",
@@ -95,9 +100,14 @@ def distill(
 
     points = options.open_head(table)
     said = points if answers is None else options.open_points(answers)
-    teacher = options.teacher_of(said, probability, logit, log_probability, label, classes)
+    teacher = options.teacher_of(
+        said, probability, logit, log_probability, label, classes, unanswered=unanswered, top_k=top_k
+    )
+    chosen_by = options.open_whole(table) if answers is None else said
+    marked = spoken.audit_column(chosen_by, audit)
     identifier = options.identifier_of(points, identifier, needed_for="" if answers is None else "--answers")
-    taken = [*([] if identifier is None else [identifier]), *(teacher.columns if answers is None else ())]
+    beside = [*teacher.columns, *([] if marked is None else [marked])] if answers is None else []
+    taken = [*([] if identifier is None else [identifier]), *beside]
     chosen = options.features_of(points, features, embedding, text, taken=taken)
     in_blocks = streamed.wanted(table, stream, memory)
     streamed.check_scheduler(scheduler, in_blocks)
@@ -110,6 +120,11 @@ def distill(
             raise UserError("--report draws curves from all rows at once: leave it out, or --at-once.")
         if evidence:
             raise UserError("--evidence keeps all points learned from: leave it out, or --at-once.")
+        if marked is not None and held_out > 0:
+            raise UserError(
+                f"Read in blocks, rows are held out at random, and column {marked!r} says that some were chosen: give "
+                "--at-once, --held-out 0, or --audit '' if all were drawn at random."
+            )
         streamed.in_blocks(
             table, chosen, identifier, teacher, recipe, out=out, held_out=held_out, seed=seed,
             scheduler=scheduler, jobs=options.threads(jobs), resume=resume, overwrite=overwrite, as_json=as_json,
@@ -117,7 +132,7 @@ def distill(
         return
     if answers is None or identifier is None:
         pool = read_pool(points, chosen, identifier, most_terms=vocabulary)
-        rows, replies = np.arange(len(pool.ids)), answers_in(said, teacher)
+        answered = answers_in(said, teacher)
     else:
         pool = (
             streamed.answered_only(table, chosen, identifier, answers)
@@ -125,32 +140,36 @@ def distill(
             else read_pool(points, chosen, identifier, most_terms=vocabulary)
         )
         answered = joined(pool, points, said, teacher, identifier)
-        rows, replies = answered.rows, answered.answers
-    learn, rate = _split(len(rows), held_out, seed)
+    rows, replies = answered.rows, answered.answers
+    random = spoken.drawn(chosen_by, marked, audit, answered)
+    learn, rate = _split(len(rows), held_out, seed, None if random is None else random.random)
     X = pool.X[rows]
     # The scaling may see points without answers, but none of those held out.
     unlabelled = np.setdiff1d(np.arange(len(pool.ids)), rows[rate])
+    open_rows = answers is not None or answered.unanswered > 0
     try:
-        made = distil(X[learn], replies[learn], recipe, pool=None if answers is None else pool.X[unlabelled])
+        made = distil(X[learn], replies[learn], recipe, pool=pool.X[unlabelled] if open_rows else None)
     except (ValueError, ArithmeticError) as error:
         raise UserError(str(error)) from error
     sources = provenance.sources(
         {"points": table, "answers": answers},
         rows=f"{len(pool.ids)} points, {len(rows)} answered",
         seed=str(seed),
+        **spoken.notes(answered, random),
     )
     described = {"table": pool.features.to_json(), "scale": recipe.scale}
     if evidence:  # refused, if it must be, before the curves are drawn
         described["evidence"] = Evidence.of(made).to_json()
     page = None
     if report is not None:
-        page = _page(pool, X, rows, replies, learn, rate, made, recipe, repeats, seed, sources)
+        page = _page(pool, X, answered, learn, rate, made, recipe, repeats, seed, sources)
     save(made.student(), out, provenance=sources, features=described)
     if report is not None and page is not None:
         from limbeck.report import write
 
         write(page, report)
-    tell(*_found(made, replies[rate], X[rate], out, report), as_json)
+    lines, facts = _found(made, replies[rate], X[rate], out, report, random)
+    tell([*spoken.lines(answered, random), *lines], {**facts, "unanswered": answered.unanswered}, as_json)
 
 
 def _recipe(alpha: str, intercept: bool, saturated: str, scale: str) -> Recipe:
@@ -171,26 +190,28 @@ def _recipe(alpha: str, intercept: bool, saturated: str, scale: str) -> Recipe:
     return Recipe(ridge, intercept, saturated, scale)
 
 
-def _split(n: int, held_out: float, seed: int) -> tuple[Any, Any]:
-    """Rows to learn from, in the table's order, and rows held out at random."""
+def _split(n: int, held_out: float, seed: int, random: Any = None) -> tuple[Any, Any]:
+    """Rows to learn from, in the table's order, and rows held out at random: of those marked as drawn at random."""
     import numpy as np
 
-    size = round(held_out * n)
+    among = np.arange(n) if random is None else np.flatnonzero(random)
+    size = min(round(held_out * n), len(among))
     if (held_out > 0 and size == 0) or n - size < 2:
         raise UserError(
             f"{n} answers are too few to hold out {held_out:g} of them: give more, or --held-out 0."
         )
-    order = np.random.default_rng([seed, 0]).permutation(n)
-    return np.sort(order[size:]), np.sort(order[:size])
+    aside = np.random.default_rng([seed, 0]).permutation(among)[:size]
+    return np.setdiff1d(np.arange(n), aside), np.sort(aside)
 
 
-def _page(pool, X, rows, replies: Answers, learn, rate, made: Distilled, recipe, repeats, seed, sources):
+def _page(pool, X, answered: Answered, learn, rate, made: Distilled, recipe, repeats, seed, sources):
     import numpy as np
     from scipy.sparse import issparse
 
     from limbeck.pages.distill import Job, page
     from limbeck.students.study import curve_count, study
 
+    replies = answered.answers
     with Bar(messages(), "curves") as bar:
         bar.begin(curve_count(recipe, issparse(X), repeats), "learning curves")
         found = study(
@@ -209,18 +230,19 @@ def _page(pool, X, rows, replies: Answers, learn, rate, made: Distilled, recipe,
             student=made.inner,
             answers=replies[learn],
             truth=replies[rate],
-            ids=pool.ids[rows[rate]],
+            ids=pool.ids[answered.rows[rate]],
             study=found,
             recipe=recipe,
             says=made.inner.predict_proba(made.scaled(X[rate])),
             features=X.shape[1],
             sources=sources,
+            unanswered=spoken.unanswered_said(answered.unanswered, answered.size),
         )
     )
 
 
 def _found(
-    made: Distilled, truth: Answers, T: Any, out: Path, report: Path | None
+    made: Distilled, truth: Answers, T: Any, out: Path, report: Path | None, random: spoken.Drawn | None
 ) -> tuple[list[Line], dict[str, Any]]:
     """What to say of a student, in lines and as facts."""
     from limbeck.students.study import share
@@ -236,7 +258,8 @@ def _found(
         lines.append(
             (
                 "agreement",
-                f"{right} of {len(truth)} held-out rows, {right / len(truth):.2%} "
+                f"{right} of {len(truth)} held-out rows{'' if random is None else ', all drawn at random'}, "
+                f"{right / len(truth):.2%} "
                 f"(95 % interval {agreement.low:.2%} to {agreement.high:.2%})",
             )
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from limbeck.cli import _answers as spoken
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
 from limbeck.cli import _streamed as streamed
@@ -15,11 +16,7 @@ from limbeck.cli._console import Line, messages, tell
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from limbeck.budget.plan import BudgetPlan
-    from limbeck.data.pool import Named
-    from limbeck.data.tables import Table
     from limbeck.students import SoftLabelClassifier
 
 EPILOG = """Examples:
@@ -30,9 +27,13 @@ EPILOG = """Examples:
 \b
   limbeck plan pool.parquet --embedding vector --target-risk 0.01 \\
       --answers pilot.csv --teacher-logit z --price 0.002
+\b
+  limbeck plan rows.csv --features 'x*' --target-risk 0.01 \\
+      --teacher-probability 'p_*' --unanswered drop
+      (answers beside the points: those that have one are the pilot)
 
 The answers must be those of rows drawn at random. If some were chosen, say which were not: --audit names a column of
-0 and 1 beside the answers, as limbeck label writes it."""
+0 and 1 beside the answers. The one that limbeck label writes is used unasked, and said; --audit '' overrides it."""
 
 TargetRisk = Annotated[
     float, typer.Option(metavar="R", help="Largest share of points decided otherwise than by the teacher.")
@@ -60,13 +61,10 @@ def plan(
     logit: options.Logit = None,
     log_probability: options.LogProbability = None,
     label: options.Label = None,
+    top_k: options.TopK = None,
     classes: options.Classes = None,
-    audit: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COL", help="Column of 0 and 1 beside the answers: 1 where a row was drawn at random."
-        ),
-    ] = None,
+    unanswered: options.Unanswered = "error",
+    audit: options.Audit = None,
     alpha: Ridge = "loo",
     intercept: Annotated[bool, typer.Option(help="Whether to learn an intercept.")] = True,
     orders: Annotated[int, typer.Option(min=2, help="Random orders behind the curve.")] = 20,
@@ -86,33 +84,47 @@ def plan(
     import numpy as np
 
     from limbeck.budget.plan import plan_budget
-    from limbeck.data.pool import joined
+    from limbeck.data.pool import answers_in, joined
     from limbeck.engine import engine
 
     points = options.open_head(table)
-    said = None if answers is None else options.open_points(answers)
-    identifier = options.identifier_of(points, identifier, needed_for="" if said is None else "--answers")
-    teacher = None
+    asked = any((probability, logit, log_probability, label, audit, top_k, unanswered != "error"))
+    said = (
+        options.open_points(answers) if answers is not None else options.open_whole(table) if asked else None
+    )
+    identifier = options.identifier_of(points, identifier, needed_for="" if answers is None else "--answers")
+    teacher = marked = None
+    taken = [identifier] if identifier else []
     if said is not None:
-        teacher = options.teacher_of(said, probability, logit, log_probability, label, classes)
-    elif any((probability, logit, log_probability, label, audit)):
-        raise UserError("Columns of the teacher are given without --answers: name the table that holds them.")
-    chosen = options.features_of(points, features, embedding, text, taken=[identifier] if identifier else [])
+        try:
+            teacher = options.teacher_of(
+                said, probability, logit, log_probability, label, classes, unanswered=unanswered, top_k=top_k
+            )
+        except UserError as error:
+            where = "" if answers else " (They are looked for beside the points without --answers TABLE.)"
+            raise UserError(f"{error}{where}") from error
+        marked = spoken.audit_column(said, audit)
+        if answers is None:
+            taken += [*teacher.columns, *([] if marked is None else [marked])]
+    chosen = options.features_of(points, features, embedding, text, taken=taken)
     in_blocks = streamed.wanted(table, stream, memory)
     streamed.check_scheduler(scheduler, in_blocks)
     pool = streamed.opened(table, points, chosen, identifier, in_blocks, vocabulary)
-    rows = replies = random = None
-    if said is not None and teacher is not None and identifier is not None:
-        answered = joined(pool, points, said, teacher, identifier)
-        rows, replies = answered.rows, answered.answers.labels
-        random = None if audit is None else _random_rows(said, audit, identifier, pool)
+    answered = random = None
+    if said is not None and teacher is not None:
+        answered = (
+            joined(pool, points, said, teacher, identifier)
+            if answers is not None and identifier is not None
+            else answers_in(said, teacher)
+        )
+        random = spoken.drawn(said, marked, audit, answered)
     try:
         with engine(scheduler, options.threads(jobs)) as at, messages().status("planning"):
             made = plan_budget(
                 pool.X,
-                replies,
-                rows=rows,
-                audit=random,
+                None if answered is None else answered.answers.labels,
+                rows=None if answered is None else answered.rows,
+                audit=None if answered is None or random is None else answered.rows[random.random],
                 target_risk=target_risk,
                 confidence=confidence,
                 price=price,
@@ -127,9 +139,12 @@ def plan(
         from limbeck.pages.plan import page
         from limbeck.report import write
 
-        facts = provenance.sources({"points": table, "answers": answers}, seed=str(seed))
-        write(page(made, facts), report)
-    tell(_lines(made, report), {"verdict": made.verdict, **vars(made), "report": report}, as_json)
+        said_of = spoken.notes(answered, random)
+        facts = provenance.sources({"points": table, "answers": answers}, seed=str(seed), **said_of)
+        write(page(made, facts, said_of.values()), report)
+    found = {"unanswered": None if answered is None else answered.unanswered, "report": report}
+    lines = [*spoken.lines(answered, random), *_lines(made, report)]
+    tell(lines, {"verdict": made.verdict, **vars(made), **found}, as_json)
 
 
 def student_of(alpha: str, intercept: bool) -> SoftLabelClassifier:
@@ -156,31 +171,6 @@ def check_wishes(target_risk: float, confidence: float, price: float | None) -> 
         raise UserError(f"--confidence {confidence:g}: a probability between 0 and 1, such as 0.95.")
     if price is not None and not 0 < price < float("inf"):
         raise UserError(f"--price {price:g}: the price of one answer must be positive.")
-
-
-def _random_rows(table: Table, name: str, identifier: str, pool: Named) -> np.ndarray:
-    """Rows of the pool whose answers were drawn at random."""
-    import numpy as np
-
-    from limbeck.data.columns import numbers
-    from limbeck.data.pool import ids_of
-    from limbeck.data.tables import read
-
-    drawn = []
-    for chunk in read(table, [identifier, name]):
-        flags = numbers(chunk.columns[name], name, chunk.first)
-        for at, (key, flag) in enumerate(zip(ids_of(chunk, identifier), flags, strict=True)):
-            if flag not in (0, 1):
-                raise UserError(
-                    f"Row {chunk.first + at + 1}, column {name!r} holds {flag:g}: 0 or 1 is needed."
-                )
-            drawn += [key] if flag else []
-    if not drawn:
-        raise UserError(
-            f"Column {name!r} marks no row as drawn at random: nothing can be measured without some."
-        )
-    row_of = pool.rows_of(drawn)
-    return np.array([row_of[key] for key in drawn])
 
 
 def _lines(made: BudgetPlan, report: Path | None) -> Iterator[Line]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from limbeck.cli import _answers as spoken
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
 from limbeck.cli import _streamed as streamed
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from limbeck.budget import Ranking
-    from limbeck.data.pool import Pool
+    from limbeck.data.pool import Answered, Pool
     from limbeck.data.sources import StoredPool
     from limbeck.data.tables import Table
     from limbeck.engine import Engine
@@ -56,6 +57,7 @@ def select(
         str | None,
         typer.Option("--teacher-logit", metavar="COL", help="Log-odds in --given: choose by them too."),
     ] = None,
+    unanswered: options.Unanswered = "error",
     scale: Annotated[
         str, typer.Option(help="Metric of the features, as distil's: none, standard or sharpen.")
     ] = "none",
@@ -74,6 +76,8 @@ def select(
         raise UserError(f"--scale {scale}: one of none, standard, sharpen is needed.")
     if logit is not None and given is None:
         raise UserError("--teacher-logit names a column of --given, which was not given.")
+    if unanswered != "error" and logit is None:
+        raise UserError("--unanswered is about empty cells of --teacher-logit, which was not given.")
     options.check_output(out, overwrite, [".csv", ".jsonl", ".parquet"])
     options.check_output(report, overwrite, [".html"])
     from limbeck.engine import engine
@@ -85,7 +89,9 @@ def select(
     in_blocks = streamed.wanted(table, stream, memory)
     streamed.check_scheduler(scheduler, in_blocks)
     pool = streamed.opened(table, points, chosen, identifier, in_blocks, vocabulary)
-    known, logits = (None, None) if given is None else _known(pool, points, given, identifier, logit)
+    known, logits, answered = (None, None, None)
+    if given is not None:
+        known, logits, answered = _known(pool, points, given, identifier, logit, unanswered)
     with engine(scheduler, options.threads(jobs)) as at, messages().status("ranking") as status:
         try:
             X = _metric(pool.X, scale, intercept, at)
@@ -111,28 +117,34 @@ def select(
         "picks": out,
         "report": report,
     }
-    tell(_lines(ranking, out, report), facts, as_json)
+    facts["unanswered"] = None if answered is None else answered.unanswered
+    tell([*spoken.lines(answered, None), *_lines(ranking, out, report)], facts, as_json)
 
 
 def _known(
-    pool: Pool | StoredPool, points: Table, given: Path, identifier: str | None, logit: str | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Rows of the pool that have answers, and their logits if those shall help to choose."""
+    pool: Pool | StoredPool,
+    points: Table,
+    given: Path,
+    identifier: str | None,
+    logit: str | None,
+    unanswered: str,
+) -> tuple[np.ndarray, np.ndarray | None, Answered | None]:
+    """Rows of the pool that have answers; their logits, and how they were read, if those shall help to choose."""
     import numpy as np
 
-    from limbeck.data.answers import Teacher
     from limbeck.data.pool import joined, located
 
     assert identifier is not None
     table = options.open_points(given)
     if logit is None:
-        return located(pool, points, table, identifier), None
-    answered = joined(pool, points, table, Teacher("logit", (logit,)), identifier)
+        return located(pool, points, table, identifier), None, None
+    teacher = options.teacher_of(table, None, [logit], None, None, None, unanswered=unanswered)
+    answered = joined(pool, points, table, teacher, identifier)
     logits = answered.answers.labels.logits
     if not np.all(np.isfinite(logits)):
         row = int(np.argmin(np.isfinite(logits)))
         raise UserError(f"{given}: the logit of {pool.names(answered.rows[[row]])[0]!r} is not finite.")
-    return answered.rows, logits
+    return answered.rows, logits, answered
 
 
 def _metric(X: Any, scale: str, intercept: bool, at: Engine) -> Any:

@@ -18,31 +18,47 @@ Column = Any
 """A `pyarrow.Array`: values of one column, of any type."""
 
 
-def numbers(column: Column, name: str, first: int = 0, *, finite: bool = True) -> np.ndarray:
+def numbers(
+    column: Column, name: str, first: int = 0, *, finite: bool = True, gaps: bool = False
+) -> np.ndarray:
     """Values (m,) as float64, or float32 where they were stored so; text is read as decimal numbers.
 
     Raises
     ------
     UserError
-        If a value is missing or not a number, or not finite where ``finite``: naming row and column.
+        If a value is missing or not a number, or not finite where ``finite``: naming row and column. Where ``gaps``,
+        missing ones are NaN, which is no error then.
     """
     column = _plain(column)
-    _refuse_missing(column, name, first)
+    if gaps:
+        column = _opened(column)
+    else:
+        _refuse_missing(column, name, first)
     kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_null(kind):
+        values = np.full(len(column), np.nan)
+    elif _is_text(kind):
         values = _parsed(pc.utf8_trim_whitespace(column), name, first)
     elif pa.types.is_floating(kind) and kind.bit_width < 64:
         values = column.cast(pa.float32()).to_numpy(zero_copy_only=False)
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     elif pa.types.is_boolean(kind):
-        values = column.to_numpy(zero_copy_only=False).astype(np.float64)
+        values = column.cast(pa.int8()).cast(pa.float64()).to_numpy(zero_copy_only=False)
     else:
         raise UserError(f"Column {name!r} holds {kind}: numbers are needed{_hint(kind)}.")
-    if finite and not (good := np.isfinite(values)).all():
+    if finite and not (good := np.isfinite(values) | (gaps & np.isnan(values))).all():
         at = int(np.argmin(good))
         _refuse(name, first + at, f"holds {values[at]}, which is not a finite number")
     return values
+
+
+def missing(column: Column) -> np.ndarray:
+    """Which cells (m,) hold nothing: null, or text of nothing but blanks."""
+    column = _plain(column)
+    if _is_text(column.type):
+        column = pc.utf8_trim_whitespace(column)
+    return _gaps(column)
 
 
 def texts(column: Column, name: str, first: int = 0) -> list[str]:
@@ -77,7 +93,7 @@ def vectors(column: Column, name: str, first: int = 0) -> np.ndarray:
     """
     column = _plain(column)
     _refuse_missing(column, name, first)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if _is_text(column.type):
         column = _lists_from_text(column, name, first)
     if not (pa.types.is_list(column.type) or _is_list(column.type)):
         raise UserError(f"Column {name!r} holds {column.type}: a list of numbers in every row is needed.")
@@ -100,6 +116,27 @@ def vectors(column: Column, name: str, first: int = 0) -> np.ndarray:
     return values.reshape(-1, width)
 
 
+def vectors_with_gaps(column: Column, name: str, first: int = 0, *, width: int) -> np.ndarray:
+    """Values (m, width) of a column of lists of numbers, NaN where a list or one of its numbers is missing.
+
+    Raises
+    ------
+    UserError
+        If a value is no list of ``width`` numbers: naming its row.
+    """
+    column = _plain(column)
+    values = np.full((len(column), width), np.nan)
+    rows = np.flatnonzero(~missing(column))
+    if len(rows):
+        column = column.take(pa.array(rows))
+        lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+        if (odd := lengths != width).any():
+            at = int(np.argmax(odd))
+            _refuse(name, first + int(rows[at]), f"holds a list of {lengths[at]} where {width} are needed")
+        values[rows] = numbers(column.flatten(), name, finite=False, gaps=True).reshape(-1, width)
+    return values
+
+
 def _lists_from_text(column: Column, name: str, first: int) -> Column:
     lists = []
     for at, text in enumerate(column.to_pylist()):
@@ -113,6 +150,10 @@ def _lists_from_text(column: Column, name: str, first: int) -> Column:
             _refuse(name, first + at, f"holds {_short(text)}, which is no list of numbers such as [0.5, 1]")
         lists.append(value)
     return pa.array(lists, type=pa.list_(pa.float64()))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -137,13 +178,24 @@ def _parsed(column: Column, name: str, first: int) -> np.ndarray:
         raise
 
 
-def _refuse_missing(column: Column, name: str, first: int) -> None:
-    if column.null_count == 0 and not pa.types.is_string(column.type):
-        return
+def _gaps(column: Column) -> np.ndarray:
     gaps = column.is_null()
-    if pa.types.is_string(column.type):
+    if _is_text(column.type):
         gaps = pc.or_(gaps, pc.equal(pc.fill_null(column, ""), ""))
-    gaps = gaps.to_numpy(zero_copy_only=False)
+    return gaps.to_numpy(zero_copy_only=False)
+
+
+def _opened(column: Column) -> Column:
+    """The column with null in place of text that is blank."""
+    if not _is_text(column.type):
+        return column
+    return pc.if_else(pa.array(missing(column)), pa.scalar(None, column.type), column)
+
+
+def _refuse_missing(column: Column, name: str, first: int) -> None:
+    if column.null_count == 0 and not _is_text(column.type):
+        return
+    gaps = _gaps(column)
     if gaps.any():
         _refuse(name, first + int(np.argmax(gaps)), "is empty: fill it in, or leave the row out of the file")
 

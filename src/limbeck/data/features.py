@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from scipy.sparse import csr_array, hstack
 
 from limbeck.data.columns import numbers, texts, vectors
-from limbeck.data.tables import Chunk, Table
+from limbeck.data.tables import Chunk, Table, matching
 from limbeck.records import UserError
 
 Matrix = Any
@@ -156,7 +155,7 @@ def choose(
         )
     chosen = []
     for pattern in globs:
-        found = [name for name in table.columns if fnmatchcase(name, pattern) and name not in taken]
+        found = [name for name in matching(table, pattern) if name not in taken]
         if not found:
             raise UserError(
                 f"{table.path}: --features {pattern!r} matches no column. "

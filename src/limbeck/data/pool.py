@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import issparse, vstack
 
 from limbeck.data.answers import Answers, Teacher, read_answers
-from limbeck.data.columns import texts
+from limbeck.data.columns import numbers, texts
 from limbeck.data.features import Features, Matrix
 from limbeck.data.tables import Chunk, Table, read
 from limbeck.records import UserError
@@ -104,11 +104,22 @@ class Answered:
     """Rows (m,) of the pool, increasing."""
     answers: Answers
     """Theirs, in that order."""
+    at: np.ndarray
+    """Rows of the table of answers that hold them, in that order."""
+    size: int
+    """Rows of that table."""
+
+    @property
+    def unanswered(self) -> int:
+        """Rows of that table without an answer, which were dropped on request."""
+        return self.size - len(self.at)
 
 
-def answers_in(table: Table, teacher: Teacher) -> Answers:
-    """Answers that stand beside the points, one for every row."""
-    return read_answers(teacher, list(read(table, teacher.columns)))
+def answers_in(table: Table, teacher: Teacher) -> Answered:
+    """Answers that stand beside the points."""
+    chunks = list(read(table, teacher.columns))
+    rows, answers = read_answers(teacher, chunks)
+    return Answered(rows, answers, rows, sum(map(len, chunks)))
 
 
 def joined(pool: Named, pool_table: Table, table: Table, teacher: Teacher, identifier: str) -> Answered:
@@ -121,9 +132,23 @@ def joined(pool: Named, pool_table: Table, table: Table, teacher: Teacher, ident
     """
     chunks = list(read(table, list(dict.fromkeys([identifier, *teacher.columns]))))
     rows = _rows_of(chunks, pool, pool_table, table, identifier)
-    answers = read_answers(teacher, chunks)
-    order = np.argsort(rows)
-    return Answered(rows[order], answers[order])
+    at, answers = read_answers(teacher, chunks)
+    order = np.argsort(rows[at])
+    return Answered(rows[at][order], answers[order], at[order], len(rows))
+
+
+def flags(table: Table, column: str) -> np.ndarray:
+    """A column of 0 and 1 (n,), NaN where it is empty; UserError naming a row that holds anything else."""
+    found = []
+    for chunk in read(table, [column]):
+        values = numbers(chunk.columns[column], column, chunk.first, gaps=True)
+        if (odd := ~(np.isnan(values) | np.isin(values, (0, 1)))).any():
+            at = int(np.argmax(odd))
+            raise UserError(
+                f"Row {chunk.first + at + 1}, column {column!r} holds {values[at]:g}: 0 or 1 is needed."
+            )
+        found.append(values)
+    return np.concatenate(found)
 
 
 def located(pool: Named, pool_table: Table, table: Table, identifier: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from limbeck.data.answers import Teacher, values_of
 from limbeck.data.blocks import Block, Blocks, finite
 from limbeck.data.features import Features
 from limbeck.data.pool import ids_of
-from limbeck.data.tables import FORMATS, Table, open_table, read
+from limbeck.data.tables import FORMATS, Chunk, Table, open_table, read
 from limbeck.records import UserError
 
 
@@ -80,6 +80,31 @@ class TableSource:
             answers = None if self.teacher is None else values_of(self.teacher, chunk)
             block = Block(before + chunk.first, self.features.matrix(chunk), ids, answers)
             yield block[max(start - chunk.first, 0) :]
+
+
+class FolderTable:
+    """The tables of a folder one after another, as one whose rows are numbered through.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    rows = None
+
+    def __init__(self, path: Path) -> None:
+        self.path: Path = path
+        self._tables: list[Table] = [open_table(file) for file in files_of(path)]
+        self.columns: tuple[str, ...] = self._tables[0].columns
+
+    def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
+        """Yield the named columns, a chunk of rows at a time."""
+        before = last = start
+        for table in self._tables:
+            for chunk in read(table, names):
+                yield replace(chunk, first=before + chunk.first)
+                last = before + chunk.first + len(chunk)
+            before = last
 
 
 class StoredPool:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
@@ -113,6 +114,13 @@ def read(table: Table, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
                 yield chunk
     if not seen and not start:
         raise UserError(f"{table.path}: the table has no rows.")
+
+
+def matching(table: Table, pattern: str) -> list[str]:
+    """Columns that a pattern such as ``emb_*`` matches, in the table's order; a column of just that name alone."""
+    if pattern in table.columns:
+        return [pattern]
+    return [name for name in table.columns if fnmatchcase(name, pattern)]
 
 
 def require(table: Table, names: Sequence[str]) -> None:

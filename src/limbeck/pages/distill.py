@@ -47,6 +47,8 @@ class Job:
     """Number of features."""
     sources: Mapping[str, str]
     """How it was run: files, options, versions."""
+    unanswered: str = ""
+    """How many rows have no answer, where some have none."""
 
 
 def page(job: Job) -> Page:
@@ -63,7 +65,8 @@ def page(job: Job) -> Page:
     return Page(
         title="A student distilled",
         subtitle=f"{len(job.answers)} answers learned from, {len(job.truth)} held out at random, "
-        f"{job.features} features, {len(job.answers.classes)} classes.",
+        f"{job.features} features, {len(job.answers.classes)} classes."
+        + (f" {job.unanswered}." if job.unanswered else ""),
         sections=[
             *(s for s in sections if s is not None),
             Section("How it was run", parts=[Facts(job.sources)]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -15,15 +15,16 @@ from limbeck.report import Facts, Grid, Page, Section
 FAIR = ("stop", "buy")
 
 
-def page(plan: BudgetPlan, sources: Mapping[str, str]) -> Page:
-    """All sections."""
+def page(plan: BudgetPlan, sources: Mapping[str, str], notes: Iterable[str] = ()) -> Page:
+    """All sections; ``notes`` say what became of answers."""
     sections = [_decision(plan), _geometry(plan)]
     if plan.pilot is not None:
         sections += [_linearity(plan.pilot), _curve(plan, plan.pilot), _shown(plan), _tails(plan, plan.pilot)]
     return Page(
         title="How many answers",
         subtitle=f"To disagree with the teacher on at most {share(plan.target_risk)} of points, with "
-        f"{plan.confidence:.0%} confidence; {plan.coverage.points} points in the pool.",
+        f"{plan.confidence:.0%} confidence; {plan.coverage.points} points in the pool."
+        + "".join(f" {note}." for note in notes),
         sections=[*(s for s in sections if s is not None), Section("How it was run", parts=[Facts(sources)])],
         footer="Disagreement is with the teacher, right or wrong, on points like the pool's. Risk, linearity and p(θ) "
         "are measured on answers drawn uniformly at random: points chosen by geometry are no random sample.",

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.linalg import qr
 from scipy.sparse import issparse
 
-from limbeck.data.answers import Teacher, soft_labels
+from limbeck.data.answers import Teacher, answered, soft_labels
 from limbeck.data.blocks import Block, Group
 from limbeck.engine import Engine
 from limbeck.labels import Array, SoftLabels
@@ -113,6 +113,8 @@ def joined(a: Sums, b: Sums) -> Sums:
 
 
 def _triangle(A: Array) -> Array:
+    if not len(A):
+        return A
     return qr(A, mode="r", check_finite=False, overwrite_a=True)[0][: A.shape[1]]
 
 
@@ -149,19 +151,29 @@ class Reading:
         return X, labels
 
     def points(self, block: Block) -> Array:
-        """Rows to learn from, as given, in float64."""
-        return np.asarray(block.X[self._mask(block, held=False)], dtype=np.float64)
+        """Rows that are not held out, those without an answer among them, as given, in float64."""
+        kept = self._drawn(block, held=False) | ~answered(self.teacher, self._said(block))
+        return np.asarray(block.X[kept], dtype=np.float64)
+
+    def count(self, block: Block) -> tuple[int, int]:
+        """How many rows there are, and how many have an answer."""
+        return len(block), int(answered(self.teacher, self._said(block)).sum())
 
     def _rows(self, block: Block, *, held: bool) -> tuple[Matrix, SoftLabels, np.ndarray]:
+        said = self._said(block)
+        labels, have = soft_labels(self.teacher, said, block.first), answered(self.teacher, said)
+        drawn = self._drawn(block, held=held)
+        if have.all() and drawn.all():
+            return block.X, labels, block.first + np.arange(len(block))
+        kept = np.flatnonzero(have & drawn)
+        return block.X[kept], labels[drawn[have]], block.first + kept
+
+    def _said(self, block: Block) -> np.ndarray:
         if block.answers is None:
             raise UserError("The rows have no answers: a student learns from a teacher's.")
-        labels = soft_labels(self.teacher, block.answers, block.first)
-        if self.held_out == 0 and not held:
-            return block.X, labels, block.first + np.arange(len(block))
-        kept = np.flatnonzero(self._mask(block, held=held))
-        return block.X[kept], labels[kept], block.first + kept
+        return block.answers
 
-    def _mask(self, block: Block, *, held: bool) -> np.ndarray:
+    def _drawn(self, block: Block, *, held: bool) -> np.ndarray:
         if self.held_out == 0:
             return np.full(len(block), not held)
         rng = np.random.default_rng([self.seed, 0, block.first])

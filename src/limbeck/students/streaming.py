@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from limbeck.data.answers import Answers, Teacher, soft_labels
+from limbeck.data.answers import Teacher, answers_of, names_of, soft_labels
 from limbeck.data.blocks import Block, Blocks, block_rows, joined_blocks
 from limbeck.engine import Engine, engine
 from limbeck.labels import Array
@@ -83,6 +83,10 @@ class Streamed:
     """Share of the held-out rows on which student and teacher decide alike; None if none were held out."""
     tail: EmpiricalTail | None
     """p(theta) of a random sample of at most about 100,000 held-out rows; None for more than two classes."""
+    size: int | None
+    """Rows read; None where nothing asked for their number."""
+    unanswered: int
+    """Those of them without an answer, dropped on request."""
     sampled: int | None = None
     """Rows, drawn at random, on which alpha was chosen by leave-one-out; None where it was given."""
 
@@ -150,6 +154,9 @@ def distil_blocks(
     _check_recipe(recipe, blocks, teacher)
     reading = passes.Reading(teacher, recipe.fit_intercept, None, held_out, seed)
     work = _Work(blocks, reading, at, advance, kept)
+    size, have = None, 0
+    if teacher.unanswered == "drop" or recipe.alpha == "loo":
+        size, have = _counted(work)
     if not blocks.sparse:
         work.passes += recipe.scale != "none"
         scaling = scaling_of(
@@ -163,12 +170,14 @@ def distil_blocks(
         work.reading = replace(reading, scaling=scaling)
     sampled = None
     if recipe.alpha == "loo":
-        alpha, sampled = _chosen_alpha(work, recipe)
+        alpha, sampled = _chosen_alpha(work, recipe, have)
         recipe = replace(recipe, alpha=alpha)
     inner, n, solved = _learned(work, recipe)
     made = Distilled(inner, work.reading.scaling)
     agreement, tail = _rated(work, made, n) if held_out else (None, None)
-    return Streamed(made, n, work.passes, solved, agreement, tail, sampled)
+    return Streamed(
+        made, n, work.passes, solved, agreement, tail, size, 0 if size is None else size - have, sampled
+    )
 
 
 class _Work:
@@ -251,12 +260,21 @@ def scaling_of(
     return Scaling(kind, about + first / n, 1.0 / np.where(constant, 1.0, spread))
 
 
-def _chosen_alpha(work: _Work, recipe: Recipe) -> tuple[float, int]:
-    """Leave-one-out on a sample, brought to all rows."""
+def _counted(work: _Work) -> tuple[int, int]:
+    """How many rows there are, and how many have an answer: a pass where only reading tells."""
+    if work.blocks.n is not None and work.reading.teacher.unanswered != "drop":
+        return work.blocks.n, work.blocks.n
+    size, have = work.total("counting rows", work.reading.count)
+    if not have:
+        raise UserError("No row has an answer: there is nothing to learn from.")
+    return size, have
+
+
+def _chosen_alpha(work: _Work, recipe: Recipe, rows: int) -> tuple[float, int]:
+    """Leave-one-out on a sample of ``rows`` with an answer, brought to all of them."""
     blocks, reading = work.blocks, work.reading
-    rows = sum(map(len, blocks)) if blocks.n is None else blocks.n
     wanted = min(MOST_SAMPLED, max(LEAST_SAMPLED, SAMPLED_CELLS // blocks.d))
-    work.passes += 1 + (blocks.n is None)
+    work.passes += 1
     n, drawn = passes.total(
         blocks, passes.Sample(reading, min(1.0, wanted / (rows * (1 - reading.held_out)))), work.at,
         add=passes.added, advance=lambda: work.advance("choosing alpha"),
@@ -266,10 +284,8 @@ def _chosen_alpha(work: _Work, recipe: Recipe) -> tuple[float, int]:
     sample = joined_blocks(drawn)
     assert sample.answers is not None
     labels = soft_labels(reading.teacher, sample.answers)
-    values = labels.decisions if reading.teacher.kind == "label" else sample.answers
-    names = reading.teacher.classes or tuple(map(str, range(labels.n_classes)))
     X = sample.X if reading.scaling is None else reading.scaling.apply(sample.X)
-    found = distil(X, Answers(reading.teacher.kind, values, labels, names), replace(recipe, scale="none"))
+    found = distil(X, answers_of(reading.teacher, sample.answers, labels), replace(recipe, scale="none"))
     return found.inner.alpha_ * len(labels) / n, len(labels)
 
 
@@ -387,6 +403,8 @@ class _Summed:
     def _pass(self, theta: Array, curvature: bool) -> tuple:
         statistic = passes.CrossEntropy(self.work.reading, theta, self.drop, curvature)
         *sums, self.n = self.work.total("Newton's method", statistic, rows=self.rows)
+        if not self.n:
+            raise ArithmeticError("No row has an answer to learn from.")
         value, gradient, hessian, size = (s / self.n for s in sums)
         if curvature:
             self._hessian = hessian + np.diag(np.tile(self.ridge[:, 0], theta.shape[1]))
@@ -474,9 +492,7 @@ def _student(
 ) -> SoftLabelClassifier:
     reading, dtype = work.reading, work.blocks.dtype
     K = 2 if found.theta.shape[1] == 1 else found.theta.shape[1]
-    names = reading.teacher.classes or tuple(map(str, range(K)))
-    if len(names) != K:
-        raise UserError(f"{len(names)} classes are named, and the teacher answers for {K}.")
+    names = names_of(reading.teacher, K)
     student = recipe.student(classes=np.array(names, dtype=object))
     student.classes_ = np.array(names, dtype=object)
     W, b = (
