@@ -6,7 +6,7 @@ import hashlib
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,14 +14,10 @@ from limbeck import __version__
 
 
 def sources(files: Mapping[str, Path | None], **facts: str) -> dict[str, str]:
-    """Command, digests of the files read, facts, and versions."""
+    """Command, digests of the files read (of a folder, of its tables), facts, and versions."""
     found = {
         "command": "limbeck " + shlex.join(sys.argv[1:]),
-        **{
-            f"{name}, SHA-256": f"{digest(path)}  {path.name}"
-            for name, path in files.items()
-            if path is not None
-        },
+        **{f"{name}, SHA-256": f"{digest(path)}  {path.name}" for name, path in _single(files)},
         **facts,
         "limbeck": __version__,
         "versions": f"Python {platform.python_version()}, NumPy {version('numpy')}, SciPy {version('scipy')}, "
@@ -29,6 +25,16 @@ def sources(files: Mapping[str, Path | None], **facts: str) -> dict[str, str]:
     }
     # The name of a file may hold bytes that are no text.
     return {name: text.encode("utf-8", "backslashreplace").decode() for name, text in found.items()}
+
+
+def _single(files: Mapping[str, Path | None]) -> Iterator[tuple[str, Path]]:
+    for name, path in files.items():
+        if path is not None and path.is_dir():
+            from limbeck.data.sources import files_of
+
+            yield from ((f"{name} {file.name}", file) for file in files_of(path))
+        elif path is not None:
+            yield name, path
 
 
 def digest(path: Path) -> str:

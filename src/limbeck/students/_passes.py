@@ -215,7 +215,8 @@ class Logits:
                 "takes them as they are."
             )
         kept = np.flatnonzero(~held)
-        Z, error = labels.logits.reshape(len(labels), -1), labels.error.reshape(len(labels), -1)
+        shape = len(labels), labels.columns
+        Z, error = labels.logits.reshape(shape), labels.error.reshape(shape)
         return A if len(kept) == len(labels) else A[kept], Z[kept], error[kept], int(held.sum())
 
 
