@@ -215,3 +215,30 @@ def test_audit_takes_the_students_own_features_of_a_pool(pool, run):
     code, out, err = run("audit", student, pool / "pool.csv", "--decimals", "3", "--repeats", "1")
     assert code == 0, err
     assert out.splitlines()[1].split() == ["exact", "5", "1", "5", "1"]
+
+
+def test_audit_of_a_student_of_texts_makes_a_small_pool_dense_and_says_so(tmp_path, run, monkeypatch):
+    words = [
+        "invoice refund please",
+        "refund now",
+        "hello friend",
+        "meeting at noon",
+        "invoice due",
+        "hello again",
+    ]
+    rows = [
+        f"{words[i % 6]} {words[(i * 7 + 1) % 6]},{0.9 if i % 6 in (0, 1, 4) else 0.1}" for i in range(60)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["text,p", *rows]) + "\n")
+    student = tmp_path / "s.json"
+    words = "distill", tmp_path / "t.csv", "--text", "text", "--teacher-probability", "p", "--alpha", "0.01"
+    assert run(*words, "--out", student)[0] == 0
+    audit = "audit", student, tmp_path / "t.csv", "--decimals", "3", "--repeats", "1"
+    code, out, err = run(*audit)
+    assert code == 0, err
+    assert "60 x 11 are made dense" in " ".join(err.split())
+    assert "always says the commonest class" in " ".join(out.split())
+    monkeypatch.setattr("limbeck.cli.audit.MOST_DENSE", 100)
+    code, out, err = run(*audit)
+    assert (code, out) == (2, "")
+    assert "Give at most 9 rows, drawn at random" in " ".join(err.split())

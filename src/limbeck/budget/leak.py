@@ -107,9 +107,13 @@ class LeakReport:
     """Sets of queries."""
     queries: str
     """Where these came from: ``pool`` or ``Gaussian``."""
+    commonest: float
+    """Share of the judged points in the model's commonest class: a constant agrees so often, asking nothing."""
 
     def bought(self, leak: Leak, agreement: float) -> float | None:
-        """How many times more answers than exact ones it takes; None if not within the grid."""
+        """How many times more answers than exact ones it takes; None if not within the grid, or a constant does."""
+        if agreement <= self.commonest:
+            return None
         first, last = self.leaks[0].until(agreement), leak.until(agreement)
         return None if first is None or last is None else last / first
 
@@ -132,7 +136,8 @@ def audit_leak(
     ----------
     model : ScoringModel
     pool : array_like, shape (m, d), optional
-        Points such as are asked about. Default: standard normal ones, the copier's natural choice.
+        Points such as are asked about. Default: standard normal ones, the copier's natural choice where the features
+        are standardised.
     decimals : sequence of int
         Decimals to which probabilities might be rounded; 0 are labels, which are always tried.
     repeats : int
@@ -148,6 +153,11 @@ def audit_leak(
     Returns
     -------
     LeakReport
+
+    Raises
+    ------
+    ValueError
+        If a pool has other features than the model, or if without one nearly every query gets the same class.
 
     Notes
     -----
@@ -168,6 +178,13 @@ def audit_leak(
             f"The pool has {source.shape[1]} features where the model has {model.coef.shape[1]}."
         )
     draws = [_draw(model, source, held_out, rng) for _ in range(repeats)]
+    commonest = float(np.mean([np.bincount(model.decide(T)).max() / len(T) for _, T in draws]))
+    if source is None and commonest > AGREEMENTS[0]:
+        raise ValueError(
+            f"{commonest:.2%} of standard normal points get the same class of this model, so that a constant is "
+            "already a copy there: it was made for features of another size. Give a pool of points such as are asked "
+            "about."
+        )
     most = min(len(draws[0][0]), MOST_ANSWERS)
     scores, labels = _grid(model, factors, most), _grid(model, label_factors, most)
     kinds: dict[str, tuple[np.ndarray, Callable]] = {"exact": (scores, _from_exact)}
@@ -189,6 +206,7 @@ def audit_leak(
         held_out=len(draws[0][1]),
         repeats=repeats,
         queries="Gaussian" if pool is None else "pool",
+        commonest=commonest,
     )
 
 
