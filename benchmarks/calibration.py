@@ -105,17 +105,17 @@ def mnist(rng: np.random.Generator) -> World:
 
 
 @lru_cache
-def small_digits() -> tuple[np.ndarray, np.ndarray]:
+def small_digits(positive: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     X, y = load_small_digits(return_X_y=True)
     X = X / 16.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a teacher need not have converged
-        teacher = MLPClassifier((32,), max_iter=300, random_state=0).fit(X, y >= 5)
+        teacher = MLPClassifier((32,), max_iter=300, random_state=0).fit(X, np.isin(y, positive))
     return X, teacher.predict_proba(X)[:, 1]
 
 
-def mlp(rng: np.random.Generator) -> World:
-    X, p = small_digits()
+def mlp(rng: np.random.Generator, positive: tuple[int, ...] = (5, 6, 7, 8, 9)) -> World:
+    X, p = small_digits(positive)
     order = rng.permutation(len(X))[:1000]
     answers, student = from_probabilities(p[order]), SoftLabelClassifier()
     truth = p >= 0.5
@@ -125,6 +125,10 @@ def mlp(rng: np.random.Generator) -> World:
         student,
         by_fits(X[order], answers, student, lambda m: float(np.mean(m.predict(X) != truth))),
     )
+
+
+def rare(rng: np.random.Generator) -> World:
+    return mlp(rng, (8,))
 
 
 def noisy(rng: np.random.Generator, d: int = 20, noise: float = 0.7) -> World:
@@ -158,6 +162,9 @@ FAMILIES = {
         mlp,
         (0.3, 0.2, 0.15, 0.12, 0.02),
         orders=10,
+    ),
+    "rare": Family(
+        "digit 8 against the rest, one in ten, ridge student", rare, (0.07, 0.05, 0.03, 0.005), orders=10
     ),
     "noisy": Family(
         "linear in 20 features plus noise: floor 0.19", noisy, (0.3, 0.25, 0.22, 0.1, 0.02), orders=10

@@ -11,8 +11,8 @@ from limbeck import SoftLabelClassifier, plan_budget
 from limbeck.budget import curve as curves
 from limbeck.budget.coverage import coverage
 from limbeck.budget.curve import Pilot, PilotCurve, measure
-from limbeck.budget.forecast import Posterior, power_law
-from limbeck.labels import from_logits, from_probabilities
+from limbeck.budget.forecast import Posterior, power_law, starting_levels
+from limbeck.labels import from_hard, from_logits, from_probabilities
 from limbeck.theory import EmpiricalTail, PolynomialTask, Span
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -145,6 +145,19 @@ def test_more_answers_never_make_the_target_less_likely_and_the_smallest_is_the_
     m = posterior.smallest(0.1, 0.7, 10**6)
     assert posterior.met(m, 0.1) >= 0.7 > posterior.met(m - 1, 0.1)
     assert posterior.smallest(0.1, 0.7, m - 1) is None
+
+
+def test_where_one_class_is_rare_a_curve_may_stay_at_always_the_other_before_it_falls():
+    """Six in a hundred are of the rare class; the student decides for none of them until some hundred answers."""
+    n = np.array([20, 40, 80, 160, 320])
+    flat = curve_of(n, [0.06, 0.06, 0.06, 0.058, 0.052], 1000)
+    from_half = Posterior.of(flat, "not linear").met(5000, 0.04)
+    from_rare = Posterior.of(flat, "not linear", (0.06, 0.5)).met(5000, 0.04)
+    assert from_half < 0.05 < 0.2 < from_rare
+    few = from_hard(np.array([0] * 94 + [1] * 6), 2)
+    assert starting_levels(few) == pytest.approx((6.5 / 101, 0.5))
+    assert starting_levels(few[np.arange(90)]) == pytest.approx((0.5 / 91, 0.5))
+    assert starting_levels(from_hard(np.arange(60) % 3, 3)) == pytest.approx((40.5 / 61, 2 / 3))
 
 
 def test_only_a_linear_teacher_has_surely_no_floor():

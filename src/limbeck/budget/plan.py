@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 
 from limbeck.budget.coverage import MOST_CHOSEN, Coverage, as_seen, coverage
 from limbeck.budget.curve import Pilot, PilotCurve, measure
-from limbeck.budget.forecast import Posterior
+from limbeck.budget.forecast import Posterior, starting_levels
 from limbeck.budget.select import SpanSelection
 from limbeck.budget.stopping import StoppingRule, exact_upper
 from limbeck.data.blocks import Points
@@ -297,7 +297,7 @@ def _read(
     uniform = pilot.labels[pilot.audit]
     verdict = linearity(pilot.X[pilot.audit], uniform, intercept=student.fit_intercept)
     curve = measure(pilot, student, orders=orders, rng=rng)
-    posterior = Posterior.of(curve, verdict.verdict)
+    posterior = Posterior.of(curve, verdict.verdict, starting_levels(uniform))
     most = X.shape[0] if not len(pilot.learn) else X.shape[0] - len(pilot.audit)
     sizes = np.unique(np.geomspace(curve.sizes[0], max(most, curve.sizes[0] + 1), 60).round().astype(int))
     median, low, high = posterior.band(sizes, 0.9)

@@ -13,7 +13,7 @@ from scipy.sparse import issparse
 
 from limbeck.budget.asking import Asker
 from limbeck.budget.curve import Pilot, measure, taught
-from limbeck.budget.forecast import Posterior
+from limbeck.budget.forecast import Posterior, starting_levels
 from limbeck.budget.ledger import Ledger
 from limbeck.budget.select import SpanSelection
 from limbeck.budget.stopping import Look
@@ -264,7 +264,8 @@ class Purchase:
         pilot = Pilot(self.X[rows], self._labels(rows), np.arange(len(audit)))
         rng = np.random.default_rng([self.settings.seed, 2, len(learned)])
         curve = measure(pilot, self.settings.student, orders=FORECAST_ORDERS, rng=rng, sizes=FORECAST_SIZES)
-        likely = Posterior.of(curve, verdict).smallest(
+        starts = starting_levels(self._labels(audit))
+        likely = Posterior.of(curve, verdict, starts).smallest(
             self.settings.target_risk, 0.5, len(self.names) - len(audit)
         )
         return {"likely": likely, "linearity": verdict}
