@@ -326,3 +326,29 @@ def test_nothing_is_proved_without_evidence_or_with_a_ridge(task, run, monkeypat
     code, _, error = run("predict", "s.json", "t.csv", "--teacher-norm", 5, "--out", "a.csv")
     assert code == 2
     assert "--alpha 0 --evidence" in re.sub(r"\s+", " ", error)
+
+
+@pytest.mark.parametrize("rows", [80, 30])
+@pytest.mark.parametrize("command", ["distill", "plan"])
+def test_a_table_replaced_between_its_points_and_its_answers_is_refused(task, run, monkeypatch, command, rows):
+    """The same rows turned round, or fewer: joined by position, they would teach the wrong answers."""
+    from limbeck.data import pool
+
+    folder, *_ = task
+    read = pool.read_pool
+
+    def replaced(table, *rest, **options):
+        found = read(table, *rest, **options)
+        head, *lines = (folder / "t.csv").read_text().splitlines()
+        (folder / "new.csv").write_text("\n".join([head, *lines[::-1][:rows]]) + "\n")
+        (folder / "new.csv").replace(folder / "t.csv")
+        return found
+
+    monkeypatch.setattr(pool, "read_pool", replaced)
+    words = ["--features", "f*", "--teacher-logit", "z"]
+    words += ["--out", folder / "s.json"] if command == "distill" else ["--target-risk", "0.1"]
+    words += ["--answers", folder / "t.csv"] if command == "plan" else []
+    code, said, error = run(command, folder / "t.csv", *words)
+    assert (code, said) == (2, "")
+    assert "t.csv changed while it was read" in " ".join(error.split())
+    assert not (folder / "s.json").exists()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from limbeck.cli import _provenance as provenance
 from limbeck.records import UserError, locked
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def open_points(path: Path) -> Table:
     _need_pyarrow()
     from limbeck.data.tables import open_table
 
+    provenance.note(path)
     return open_table(path)
 
 
@@ -110,7 +112,10 @@ def open_head(path: Path) -> Table:
     _need_pyarrow()
     from limbeck.data.sources import files_of
 
-    return open_points(files_of(path)[0])
+    files = files_of(path)
+    for file in files:
+        provenance.note(file)
+    return open_points(files[0])
 
 
 def features_of(

@@ -101,6 +101,7 @@ def label(
     chosen = options.features_of(points, features, embedding, text, taken=taken)
     columns = None if not send else _columns(points, send)
     pool = read_pool(points, chosen, identifier, most_terms=vocabulary)
+    facts = provenance.sources({"points": table}, teacher=teacher_command, seed=str(seed))
     try:
         buy = BudgetedDistillation(
             ProgramTeacher(teacher_command),
@@ -134,7 +135,6 @@ def label(
         ) from error
     except KeyboardInterrupt:
         fail(f"Interrupted. What was bought is kept in {out}; the same command goes on.", 130)
-    facts = provenance.sources({"points": table}, teacher=teacher_command, seed=str(seed))
     _keep(bought, buy, pool, out, facts)
     saved = None if bought.student is None else out / "student.json"
     tell(_lines(bought, out), {**vars(bought), "student": saved, "out": out}, as_json)

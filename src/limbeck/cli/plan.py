@@ -123,6 +123,7 @@ def plan(
             )
     except (ValueError, ArithmeticError) as error:
         raise UserError(str(error)) from error
+    provenance.check_unchanged()
     if report is not None:
         from limbeck.pages.plan import page
         from limbeck.report import write

@@ -98,6 +98,7 @@ def select(
                 page = _page(ids, X, ranking, known, logits, seed, sources, at)
         except (ValueError, TypeError) as error:
             raise UserError(str(error)) from error
+    provenance.check_unchanged()
     _write(out, ids, ranking)
     if page is not None and report is not None:
         from limbeck.report import write
