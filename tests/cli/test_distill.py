@@ -330,7 +330,9 @@ def test_nothing_is_proved_without_evidence_or_with_a_ridge(task, run, monkeypat
 
 @pytest.mark.parametrize("rows", [80, 30])
 @pytest.mark.parametrize("command", ["distill", "plan"])
-def test_a_table_replaced_between_its_points_and_its_answers_is_refused(task, run, monkeypatch, command, rows):
+def test_a_table_replaced_between_its_points_and_its_answers_is_refused(
+    task, run, monkeypatch, command, rows
+):
     """The same rows turned round, or fewer: joined by position, they would teach the wrong answers."""
     from limbeck.data import pool
 

@@ -104,6 +104,7 @@ def test_a_number_that_is_none_is_named_by_row_and_column(column, said):
         (pa.array(["[1, true]"]), "no list of numbers"),
         (pa.array([1.0]), "a list of numbers in every row"),
         (pa.array([[1.0], None]), "Row 2, column 'v' is empty"),
+        (pa.array(["[1]", ""], pa.large_string()), "Row 2, column 'v' is empty"),
         (pa.array([[], []], pa.list_(pa.float64())), "holds an empty list"),
     ],
 )
@@ -125,6 +126,7 @@ def damaged(tmp_path_factory):
     whole = write(folder, "parquet").read_bytes()
     (folder / "cut.parquet").write_bytes(whole[: len(whole) // 2])
     (folder / "mixed.jsonl").write_text('{"a": 1, "b": 2}\n{"a": "x", "b": 2}\n')
+    (folder / "long.jsonl").write_text('{"a": 1, "b": 2}\n{"a": 123456789012345678901, "b": 2}\n')
     (folder / "gap.jsonl").write_text('{"a": 1, "b": 2}\n{"a": 1}\n')
     (folder / "bad.jsonl").write_text('{"a": 1, "b": 2}\n{"a": \n')
     (folder / "double.jsonl").write_text('{"a": 1, "b": 2}\n{"a": 1, "a": 2, "b": 3}\n')
@@ -149,6 +151,7 @@ def damaged(tmp_path_factory):
         ("text.parquet", "damaged or not what its ending says"),
         ("cut.parquet", "damaged or not what its ending says"),
         ("mixed.jsonl", "Row 2, column 'a' holds str where row 1 holds int"),
+        ("long.jsonl", "Row 2, column 'a' holds a whole number beyond 64 bits: write it in quotes"),
         ("gap.jsonl", "line 2: no 'b'"),
         ("bad.jsonl", "line 2: not JSON"),
         ("double.jsonl", "line 2: not JSON .a name occurs twice"),

@@ -203,6 +203,10 @@ def check_output(path: Path | None, overwrite: bool, endings: Sequence[str] = ()
         return
     if endings and path.suffix.lower() not in endings:
         raise UserError(f"{path}: the output must end in {' or '.join(endings)}.")
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(f"{path}: the name holds bytes that are no UTF-8. Choose another one.") from error
     folder = path.parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"{path} cannot be written: its folder does not exist or is read-only.")
