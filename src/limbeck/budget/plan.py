@@ -171,7 +171,8 @@ def plan_budget(
     X : array, sparse matrix or Points, shape (n, d)
         The pool: every point that could be sent to the teacher.
     answers : SoftLabels, or array of logits (m,) or (m, K), optional
-        What the teacher said of a pilot.
+        What the teacher said of a pilot. Of probabilities give `limbeck.labels.from_probabilities`: an array of logits
+        that all lie in [0, 1] is refused.
     rows : array of int, shape (m,), optional
         Rows of the pool they belong to. Default: the first m.
     audit : array of int, optional
@@ -202,7 +203,7 @@ def plan_budget(
     ------
     ValueError
         If the target or confidence is outside (0, 1), the price is not positive, rows and answers do not match,
-        a row is repeated, or the pilot is smaller than 12.
+        a row is repeated, the pilot is smaller than 12, or its logits could all be probabilities.
 
     Notes
     -----
@@ -253,7 +254,7 @@ def _chosen(X: Any, student: SoftLabelClassifier, at: Engine | None) -> np.ndarr
 
 
 def _pilot(X: Any, answers: SoftLabels | ArrayLike, rows: ArrayLike | None, audit: ArrayLike | None) -> Pilot:
-    labels = answers if isinstance(answers, SoftLabels) else from_logits(answers)
+    labels = answers if isinstance(answers, SoftLabels) else _logits_surely(answers)
     _check.in_range(labels.logits[np.isfinite(labels.logits)], "answers")
     at = np.arange(len(labels)) if rows is None else _indices(rows, "rows", X.shape[0])
     if len(labels) > X.shape[0]:
@@ -272,6 +273,19 @@ def _pilot(X: Any, answers: SoftLabels | ArrayLike, rows: ArrayLike | None, audi
             f"fewer than {SMALLEST_PILOT}, and {PILOT} or more are better."
         )
     return pilot
+
+
+def _logits_surely(answers: ArrayLike) -> SoftLabels:
+    """Logits as soft labels; refused where every one could be a probability, since that would go unnoticed."""
+    labels = from_logits(answers)
+    given = np.asarray(answers)
+    if len(labels) >= SMALLEST_PILOT and given.min() >= 0 and given.max() <= 1:
+        raise ValueError(
+            "answers are read as logits, and all of these lie in [0, 1], as probabilities do. If they are "
+            "probabilities, give limbeck.labels.from_probabilities(answers); if they are logits, "
+            "limbeck.labels.from_logits(answers)."
+        )
+    return labels
 
 
 def _indices(rows: ArrayLike, name: str, n: int) -> np.ndarray:
