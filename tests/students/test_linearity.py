@@ -50,7 +50,9 @@ def test_what_is_larger_than_the_rounding_is_seen(decimals, amplitude):
         z = X @ w / np.linalg.norm(w)
         curved = z + amplitude * np.sin(3 * X[:, 0])
         assert linearity(X, rounded(curved, decimals), intercept=True).verdict == "not linear"
-        assert linearity(X, from_logits(z + 1e-5 * np.sin(3 * X[:, 0])), intercept=True).verdict == "not linear"
+        assert (
+            linearity(X, from_logits(z + 1e-5 * np.sin(3 * X[:, 0])), intercept=True).verdict == "not linear"
+        )
 
 
 def test_few_rounded_answers_beyond_the_rank_say_nothing_and_exact_ones_do():
@@ -68,7 +70,10 @@ def test_classes_share_the_level():
     refused = 0
     for seed in range(300):
         X, _, rng = task(120, 4, seed)
-        refused += linearity(X, rounded(X @ rng.standard_normal((4, 3)) / 3, 2), intercept=True).verdict == "not linear"
+        refused += (
+            linearity(X, rounded(X @ rng.standard_normal((4, 3)) / 3, 2), intercept=True).verdict
+            == "not linear"
+        )
     assert binom.sf(3, 300, LEVEL) < 4e-4
     assert refused <= 3
     Z = X @ rng.standard_normal((4, 3)) / 3

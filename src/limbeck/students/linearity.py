@@ -275,6 +275,14 @@ def coordinates(points: Points) -> Array:
     return _sparse_coordinates(points.affine) if points.sparse else points.affine
 
 
+def rank_of(X: Matrix, *, intercept: bool) -> int | None:
+    """Rank of points (n, d), intercept included, as verdicts count it; None for sparse ones too large to factorise."""
+    points = Points(X, intercept)
+    if not points.sparse:
+        return points.unit().span.rank
+    return None if min(X.shape) > MOST_SPARSE else _sparse_coordinates(points.affine).shape[1]
+
+
 def _least_squares(
     points: Points, labels: SoftLabels, Z: Array, weight: Array | None = None
 ) -> tuple[Array, Array, int]:
