@@ -235,7 +235,11 @@ def plan_budget(
         reason = (
             f"Nothing is known of the teacher yet: ask it about {buy} rows drawn at random, and plan again. If it is "
             f"linear on these features, {geometry.rank} answers at independent points are exact"
-            + ("." if may_be_exact(student) else " for the student of alpha = 0, which this one is not.")
+            + (
+                "."
+                if may_be_exact(student)
+                else " for the linear student of alpha = 0, which this one is not."
+            )
         )
     return BudgetPlan(
         decision=decision,
@@ -415,7 +419,7 @@ def _missing(pilot: Pilot, student: SoftLabelClassifier, verdict: Linearity) -> 
         return "the answers are rounded"
     fitted = taught(student, pilot.X, pilot.labels)
     if not isinstance(fitted, SoftLabelClassifier):
-        return f"{type(fitted).__name__} is no linear student"
+        return f"{type(fitted).__name__} is not linear in these features"
     if fitted.stop_time is not None:
         return f"the student is stopped at time {fitted.stop_time:g}"
     if fitted.alpha_ != 0:
