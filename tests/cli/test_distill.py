@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+from html import unescape
 
 import numpy as np
 import pyarrow as pa
@@ -69,6 +70,63 @@ def test_from_a_table_to_a_student_to_answers_and_a_page(task):
     assert [row["id"] for row in answers] == [f"r{i}" for i in range(80)]
     assert [row["label"] == "yes" for row in answers] == (z > 0).tolist()
     np.testing.assert_allclose([float(row["probability_yes"]) for row in answers], expit(z), rtol=1e-9)
+
+
+def section(page, title):
+    """What the page says in the section of a title, without its tags."""
+    (found,) = [part for part in page.read_text().split("<section")[1:] if title in part.split("</h2>")[0]]
+    return " ".join(unescape(re.sub("<[^>]+>", " ", found.split("</section>")[0])).split())
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ((), "the student is the teacher on them"),
+        (("--scale", "sharpen"), "the student is the teacher on them"),
+        (("--alpha", "0.1"), "its ridge is 0.1, not 0"),
+    ],
+)
+def test_the_page_calls_only_an_exact_student_the_teacher(task, run, settings, said):
+    folder = task[0]
+    made = run("distill", folder / "t.parquet", "--embedding", "v", "--teacher-logit", "z", "--out",
+               folder / "s.json", "--report", folder / "r.html", "--repeats", "2", *settings)  # fmt: skip
+    assert made[0] == 0, made
+    exact, page = "is the teacher" in said, folder / "r.html"
+    text = section(page, "Is the teacher linear")
+    assert said in text
+    assert ("57 different points beyond a rank of 7, that of all 80 rows" in text) == exact
+    assert ("Theorem 3 promises" in section(page, "How are the points aligned")) == exact
+
+
+@pytest.mark.parametrize(
+    ("teacher", "said"),
+    [
+        ("curved", "any logits fit some linear teacher"),
+        ("linear", "span 33 of the 35 directions of the table's rows"),
+    ],
+)
+def test_the_page_calls_no_student_the_teacher_beyond_what_its_answers_span(tmp_path, run, teacher, said):
+    # Rows that repeat test nothing (13 of 18 held-out rows agreed beside "is the teacher"); two rows without an answer
+    # hold what no answer tells.
+    rng = np.random.default_rng(0)
+    if teacher == "curved":
+        X = rng.standard_normal((60, 200))[rng.integers(60, size=100)]
+        z = np.sin(3 * X[:, 0]) + X[:, 1] * X[:, 2]
+    else:
+        X = np.zeros((102, 35))
+        X[:100, :33], X[100, 33], X[101, 34] = rng.standard_normal((100, 33)), 1.0, 1.0
+        z = X @ rng.standard_normal(35)
+    ids = [f"r{i}" for i in range(len(X))]
+    pq.write_table(pa.table({"id": ids, "v": list(X)}), tmp_path / "t.parquet")
+    pq.write_table(pa.table({"id": ids[:100], "z": z[:100]}), tmp_path / "said.parquet")
+    made = run("distill", tmp_path / "t.parquet", "--embedding", "v", "--id", "id", "--alpha", "0", "--no-intercept",
+               "--answers", tmp_path / "said.parquet", "--teacher-logit", "z", "--out", tmp_path / "s.json",
+               "--report", tmp_path / "r.html", "--repeats", "2")  # fmt: skip
+    assert made[0] == 0, made
+    text = section(tmp_path / "r.html", "Is the teacher linear")
+    assert said in text
+    assert "is the teacher on them" not in text
+    assert "Theorem 3 promises" not in section(tmp_path / "r.html", "How are the points aligned")
 
 
 @pytest.mark.parametrize("scale", ["none", "standard", "sharpen"])

@@ -112,9 +112,18 @@ def _sizes(most: int, count: int) -> np.ndarray:
     return np.unique(np.round(np.geomspace(least, most, count)).astype(int))
 
 
+def may_be_exact(student: SoftLabelClassifier) -> bool:
+    """Whether more answers of a linear teacher can make the student the teacher.
+
+    It must be linear itself (no kernel), with no ridge but a chosen one, and not stopped.
+    """
+    linear = isinstance(student, SoftLabelClassifier)
+    return linear and student.stop_time is None and student.alpha in (0, "loo")
+
+
 def _is_exact(pilot: Pilot, student: SoftLabelClassifier) -> bool:
     """Whether all sizes can be read off one factorisation: alpha = 0 and logits some linear teacher gave."""
-    plain = student.alpha == 0 and student.stop_time is None and pilot.labels.n_classes == 2
+    plain = may_be_exact(student) and student.alpha == 0 and pilot.labels.n_classes == 2
     if not plain or pilot.labels.saturated.any() or hasattr(pilot.X, "toarray"):
         return False
     X = with_ones(pilot.X) if student.fit_intercept else pilot.X

@@ -25,6 +25,8 @@ EXPONENTS = np.geomspace(0.1, 4.0, 24)
 FLOORS = np.concatenate([[0.0], np.geomspace(1e-4, 0.45, 30)])
 NO_FLOOR = {"linear": 1.0, "cannot tell yet": 0.5, "not linear": 0.0}
 """Prior weight of a floor of exactly zero, which only a linear teacher has; the rest is even in log c."""
+BIASED = 0.5
+"""The most it can be for a student of a fixed ridge or stop, which a linear teacher too may leave with a floor."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,17 @@ class Posterior:
 
     @classmethod
     def of(
-        cls, curve: PilotCurve, linearity: str = "cannot tell yet", starts: tuple[float, ...] = (0.5,)
+        cls,
+        curve: PilotCurve,
+        linearity: str = "cannot tell yet",
+        starts: tuple[float, ...] = (0.5,),
+        *,
+        unbiased: bool = True,
     ) -> Posterior:
         """Weigh the grid by the pilot's errors, the prior by the verdict on the teacher's linearity.
 
-        The ``starts``, see `starting_levels`, are alike beforehand; a floor above its start is none.
+        The ``starts``, see `starting_levels`, are alike beforehand; a floor above its start is none. ``unbiased`` says
+        whether the student may become the teacher (`limbeck.budget.curve.may_be_exact`).
 
         The errors at each size are binomial, of as many trials as they are worth; the likelihoods of the sizes
         multiply to the power of the curve's ``overlap``, since they judge students of the same answers on the
@@ -60,7 +68,7 @@ class Posterior:
         scales = np.geomspace(largest / 300, 30 * largest, 30)
         grid = np.meshgrid(starts, scales, EXPONENTS, FLOORS, indexing="ij")
         start, scale, exponent, floor = (axis.ravel() for axis in grid)
-        none = NO_FLOOR[linearity]
+        none = NO_FLOOR[linearity] if unbiased else min(NO_FLOOR[linearity], BIASED)
         prior = np.where(floor == 0, none, (1 - none) / (len(FLOORS) - 1)) * ((floor < start) | (floor == 0))
         R = _risk(curve.sizes.astype(float), start, scale, exponent, floor)
         errors = curve.trials * curve.disagreement

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
 from limbeck.budget.coverage import MOST_CHOSEN, Coverage, as_seen, coverage
-from limbeck.budget.curve import Pilot, PilotCurve, measure
+from limbeck.budget.curve import Pilot, PilotCurve, may_be_exact, measure, taught
 from limbeck.budget.forecast import Posterior, starting_levels
 from limbeck.budget.select import SpanSelection
 from limbeck.budget.stopping import StoppingRule, exact_upper
@@ -19,7 +19,9 @@ from limbeck.data.blocks import Points
 from limbeck.engine import Engine
 from limbeck.labels import Array, SoftLabels, from_logits
 from limbeck.students import SoftLabelClassifier
-from limbeck.students.linearity import NEGLIGIBLE, Linearity, linearity
+from limbeck.students._design import Points as Rows
+from limbeck.students.linearity import NEGLIGIBLE, Linearity, coordinates, linearity
+from limbeck.students.soft_label import decided
 from limbeck.theory import (
     EmpiricalTail,
     Interval,
@@ -34,7 +36,7 @@ NORMS = (1.0, 1.5, 2.0)
 SMALLEST_PILOT = 12
 PILOT = 100
 MOST_HELD_OUT = 2000
-SURPLUS = 20
+SURPLUS = 25
 """Answers beyond the rank that settle whether the teacher is linear."""
 
 
@@ -56,15 +58,18 @@ class TailAt:
 
 @dataclass(frozen=True)
 class Exact:
-    """A teacher found linear: the student of more answers than the rank is the teacher."""
+    """A teacher found linear, by answers that span the pool: their exact student is the teacher."""
 
     surplus: int
-    """Answers beyond the rank, each of which would have shown a teacher that is not linear."""
+    """Different points answered beyond the rank, each of which would have shown a teacher that is not linear."""
+    held_out: int
+    """Random answers beyond the first ones that span the pool: those alone teach the same student."""
     otherwise: float
-    """Upper bound of the share of points where it may be otherwise, at the plan's confidence, assuming nothing."""
+    """Upper bound of the share of points where that student may decide otherwise, at the plan's confidence, whatever
+    the teacher is; see `upper_after_spanning`."""
     enough: int | None
     """Answers, in random order, after which this teacher's student stays within the target as often as the
-    confidence says; None where the answers are rounded, so that it cannot be read off the geometry."""
+    confidence says; None for more than two classes and sparse points."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,9 @@ class Reading:
     tails: tuple[TailAt, ...]
     """P(theta) at several B; two classes only."""
     exact: Exact | None
-    """For a linear teacher with more answers than the rank."""
+    """For a linear teacher, an exact student, and answers that span the pool."""
+    inexact: str
+    """What is missing for that, in words; empty where nothing is."""
 
 
 @dataclass(frozen=True)
@@ -223,12 +230,17 @@ def plan_budget(
     reading = None
     if pilot is not None:
         reading = _read(X, pilot, student, geometry, target, confidence, orders, rng)
-        decision, buy, reason = _decide(reading, geometry, target, confidence)
+        decision, buy, reason = _decide(reading, geometry, target, confidence, may_be_exact(student))
     else:
         decision, buy = "look again", min(PILOT, X.shape[0])
         reason = (
             f"Nothing is known of the teacher yet: ask it about {buy} rows drawn at random, and plan again. If it is "
-            f"linear on these features, {geometry.rank} answers at independent points are exact."
+            f"linear on these features, {geometry.rank} answers at independent points are exact"
+            + (
+                "."
+                if may_be_exact(student)
+                else " for the linear student of alpha = 0, which this one is not."
+            )
         )
     return BudgetPlan(
         decision=decision,
@@ -311,10 +323,11 @@ def _read(
     uniform = pilot.labels[pilot.audit]
     verdict = linearity(pilot.X[pilot.audit], uniform, intercept=student.fit_intercept)
     curve = measure(pilot, student, orders=orders, rng=rng)
-    posterior = Posterior.of(curve, verdict.verdict, starting_levels(uniform))
+    posterior = Posterior.of(curve, verdict.verdict, starting_levels(uniform), unbiased=may_be_exact(student))
     most = X.shape[0] if not len(pilot.learn) else X.shape[0] - len(pilot.audit)
     sizes = np.unique(np.geomspace(curve.sizes[0], max(most, curve.sizes[0] + 1), 60).round().astype(int))
     median, low, high = posterior.band(sizes, 0.9)
+    exact, inexact = _exact(X, pilot, student, verdict, geometry.rank, target, confidence, rng)
     return Reading(
         answers=len(pilot.labels),
         audit=len(pilot.audit),
@@ -332,7 +345,8 @@ def _read(
             high=high,
         ),
         tails=_tails(pilot, student, geometry, target, confidence),
-        exact=_exact(X, pilot, student, verdict, target, confidence, rng),
+        exact=exact,
+        inexact=inexact,
     )
 
 
@@ -386,17 +400,91 @@ def _exact(
     pilot: Pilot,
     student: SoftLabelClassifier,
     verdict: Linearity,
+    rank: int,
     target: float,
     confidence: float,
     rng: np.random.Generator,
-) -> Exact | None:
-    if verdict.verdict != "linear":
-        return None
-    surplus = verdict.n - verdict.rank
+) -> tuple[Exact | None, str]:
+    """What follows from Theorem 1, or why nothing does."""
+    missing = _missing(pilot, student, verdict)
+    if missing:
+        return None, missing
+    last = _last_needed(pilot, student.fit_intercept, rank, rng)
+    if last is None:
+        return None, f"the answers span {verdict.rank} of the pool's {rank} directions"
+    order, used = last
+    held_out = len(order) - used
+    if held_out == 0:
+        return None, f"no random answer is left once they span the pool's {rank} directions"
+    upper = upper_after_spanning(pilot, student.fit_intercept, order, used, confidence)
     enough = None
-    if verdict.explained < NEGLIGIBLE and pilot.labels.n_classes == 2 and not issparse(X):
+    if pilot.labels.n_classes == 2 and not issparse(X):
         enough = _enough(X, pilot, student, target, confidence, rng)
-    return Exact(surplus, exact_upper(0, surplus, confidence), enough)
+    return Exact(verdict.surplus, held_out, upper, enough), ""
+
+
+def _missing(pilot: Pilot, student: SoftLabelClassifier, verdict: Linearity) -> str:
+    """What keeps the student of these answers from being the teacher wherever they span; empty if nothing does."""
+    if verdict.verdict != "linear":
+        return f"the verdict on the teacher is: {verdict.verdict}"
+    if pilot.labels.saturated.any():
+        return f"{int(pilot.labels.saturated.sum())} answers are saturated: they say a side, and no logit"
+    if verdict.explained >= NEGLIGIBLE:
+        return "the answers are rounded"
+    fitted = taught(student, pilot.X, pilot.labels)
+    if not isinstance(fitted, SoftLabelClassifier):
+        return f"{type(fitted).__name__} is not linear in these features"
+    if fitted.stop_time is not None:
+        return f"the student is stopped at time {fitted.stop_time:g}"
+    if fitted.alpha_ != 0:
+        return f"the student's ridge is {fitted.alpha_:.3g}, not 0"
+    if fitted.linearity_.verdict != "linear":  # the chosen answers with the random ones
+        return f"the verdict on all answers together is: {fitted.linearity_.verdict}"
+    return ""
+
+
+def _last_needed(
+    pilot: Pilot, intercept: bool, rank: int, rng: np.random.Generator
+) -> tuple[np.ndarray, int] | None:
+    """Audit rows in random order, and how many of them it takes, after the other rows, to span the pool."""
+    order = rng.permutation(pilot.audit)
+    rows = np.concatenate([pilot.learn, order])
+    ranks = Span(coordinates(Rows(pilot.X[rows], intercept))).ranks
+    spanning = np.flatnonzero(ranks >= rank)
+    if not len(spanning):
+        return None
+    return order, max(int(spanning[0]) + 1 - len(pilot.learn), 0)
+
+
+def upper_after_spanning(
+    pilot: Pilot, intercept: bool, order: np.ndarray, used: int, confidence: float
+) -> float:
+    """Upper bound of the risk of the exact student of the first answers that span the pool, whatever the teacher is.
+
+    The audit rows are a uniform sample of the pool, put in random order. How many of them (``used``) it takes to
+    reach the pool's rank is seen from those rows alone, without their answers and without later rows: a stopping
+    time. Given them, the later rows are again a uniform sample of what is left, repeated points included, and the
+    student does not know their answers; so its errors there have Clopper and Pearson's bound, conditionally and
+    therefore altogether. It would not hold after the last row that added a direction to the *sample*: that no later
+    row did is knowledge of the later rows.
+
+    Parameters
+    ----------
+    pilot : Pilot
+    intercept : bool
+        Whether the student has one.
+    order : ndarray of int
+        Audit rows in random order.
+    used : int
+        How many of them the student learns from, besides the rows that are no audit's.
+    confidence : float
+    """
+    rows, later = np.concatenate([pilot.learn, order[:used]]), order[used:]
+    every = np.concatenate([rows, later])
+    A, Z = coordinates(Rows(pilot.X[every], intercept)), pilot.labels.logits[rows]
+    F = A[len(rows) :] @ Span(A[: len(rows)]).weights(Z)
+    wrong = int(np.sum(decided(F) != pilot.labels.decisions[later]))
+    return exact_upper(wrong, len(later), confidence)
 
 
 def _enough(
@@ -409,9 +497,8 @@ def _enough(
     orders: int = 40,
 ) -> int | None:
     """Answers after which students of this teacher stay within the target, from the pool itself."""
-    known = ~pilot.labels.saturated
-    span = Span(as_seen(pilot.X[known], student.fit_intercept))
-    w = span.weights(pilot.labels.logits[known])
+    span = Span(as_seen(pilot.X, student.fit_intercept))
+    w = span.weights(pilot.labels.logits)
     n = X.shape[0]
     taken = min(n, 2 * span.rank + 20)
     held = rng.permutation(n)[:MOST_HELD_OUT]
@@ -428,7 +515,9 @@ def _enough(
     return enough if enough <= taken else None
 
 
-def _decide(reading: Reading, geometry: Coverage, target: float, confidence: float) -> tuple[str, int, str]:
+def _decide(
+    reading: Reading, geometry: Coverage, target: float, confidence: float, unbiased: bool
+) -> tuple[str, int, str]:
     """Decision, answers to buy, and why; the first of these that holds."""
     forecast, sure = reading.forecast, f"{confidence:.0%} confidence"
     learned = forecast.at_most - geometry.points + reading.answers
@@ -439,7 +528,7 @@ def _decide(reading: Reading, geometry: Coverage, target: float, confidence: flo
             0,
             f"Always giving the commonest class is wrong on {said}: the target needs no student.",
         )
-    if reading.exact is not None and reading.linearity.explained < NEGLIGIBLE:
+    if reading.exact is not None:
         return "stop", 0, _linear_enough(reading.exact, reading.answers, sure)
     if forecast.n is not None:
         need = f"The student of {forecast.n} answers learned from meets the target with {sure}; {learned} are there."
@@ -448,6 +537,7 @@ def _decide(reading: Reading, geometry: Coverage, target: float, confidence: flo
     beyond_rank = geometry.rank + SURPLUS - reading.linearity.n
     if (
         unlikely
+        and unbiased
         and reading.linearity.verdict == "cannot tell yet"
         and 0 < beyond_rank <= forecast.at_most - learned
     ):
@@ -469,14 +559,14 @@ def _decide(reading: Reading, geometry: Coverage, target: float, confidence: flo
 def _only_if_linear(rank: int, answers: int) -> str:
     return (
         f"As the disagreement falls, no number of answers would do; but if the teacher is linear, {rank} answers are "
-        f"exact, and {answers} cannot tell. {SURPLUS} random answers more than the rank can."
+        f"exact, and {answers} cannot tell. {SURPLUS} random answers at different points beyond the rank can."
     )
 
 
 def _linear_enough(exact: Exact, answers: int, sure: str) -> str:
     return (
-        f"The teacher is linear on these features and {answers} answers exceed their rank: the student of all of them "
-        f"is the teacher. {exact.surplus} surplus answers agree; assuming nothing, at most {exact.otherwise:.2%} of "
+        f"The teacher is linear on these features and {answers} answers span the pool: the student of all of them is "
+        f"the teacher. {exact.surplus} of them test that and agree; assuming nothing, at most {exact.otherwise:.2%} of "
         f"points could be otherwise ({sure})."
     )
 

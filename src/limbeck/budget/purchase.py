@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from limbeck.budget.asking import Asker
-from limbeck.budget.curve import Pilot, measure, taught
+from limbeck.budget.curve import Pilot, may_be_exact, measure, taught
 from limbeck.budget.forecast import Posterior, starting_levels
 from limbeck.budget.ledger import Ledger
 from limbeck.budget.select import SpanSelection
@@ -264,8 +264,8 @@ class Purchase:
         pilot = Pilot(self.X[rows], self._labels(rows), np.arange(len(audit)))
         rng = np.random.default_rng([self.settings.seed, 2, len(learned)])
         curve = measure(pilot, self.settings.student, orders=FORECAST_ORDERS, rng=rng, sizes=FORECAST_SIZES)
-        starts = starting_levels(self._labels(audit))
-        likely = Posterior.of(curve, verdict, starts).smallest(
+        starts, unbiased = starting_levels(self._labels(audit)), may_be_exact(self.settings.student)
+        likely = Posterior.of(curve, verdict, starts, unbiased=unbiased).smallest(
             self.settings.target_risk, 0.5, len(self.names) - len(audit)
         )
         return {"likely": likely, "linearity": verdict}

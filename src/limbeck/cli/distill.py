@@ -189,6 +189,7 @@ def _page(pool, X, rows, replies: Answers, learn, rate, made: Distilled, recipe,
     from scipy.sparse import issparse
 
     from limbeck.pages.distill import Job, page
+    from limbeck.students.linearity import rank_of
     from limbeck.students.study import curve_count, study
 
     with Bar(messages(), "curves") as bar:
@@ -214,6 +215,8 @@ def _page(pool, X, rows, replies: Answers, learn, rate, made: Distilled, recipe,
             recipe=recipe,
             says=made.inner.predict_proba(made.scaled(X[rate])),
             features=X.shape[1],
+            points=len(pool.ids),
+            rank=rank_of(made.scaled(pool.X), intercept=recipe.fit_intercept),
             sources=sources,
         )
     )

@@ -187,7 +187,8 @@ def _random_rows(table: Table, name: str, identifier: str, pool: Named) -> np.nd
 def _lines(made: BudgetPlan, report: Path | None) -> Iterator[Line]:
     seen = made.coverage
     yield "rank", f"{seen.rank} of {seen.features} features, effective rank {seen.effective_rank:.3g}"
-    yield "", f"{seen.rank} answers are exact if the teacher is linear on these features"
+    only = "" if made.settings["alpha"] in (0, "loo") else " and the student's alpha is 0"
+    yield "", f"{seen.rank} answers are exact if the teacher is linear on these features{only}"
     if made.pilot is not None:
         yield "teacher", f"{made.pilot.linearity.verdict} here: {made.pilot.linearity.reason}"
         last = made.pilot.curve

@@ -30,7 +30,7 @@ class Job:
     """What was distilled."""
 
     student: SoftLabelClassifier
-    """The student, on the features as given."""
+    """The student as it was learned: on features scaled as the recipe says."""
     answers: Answers
     """Answers learned from."""
     truth: Answers
@@ -45,6 +45,10 @@ class Job:
     """The student's probabilities on the rows held out, (m, K)."""
     features: int
     """Number of features."""
+    points: int
+    """Rows of the table, answered or not."""
+    rank: int | None
+    """Their rank as the student sees them, intercept included; None where it is not known."""
     sources: Mapping[str, str]
     """How it was run: files, options, versions."""
 
@@ -99,17 +103,39 @@ def _agreement(job: Job) -> Section:
 def _linearity(job: Job) -> Section:
     seen = job.student.linearity_
     text = [f"{seen.reason[0].upper()}{seen.reason[1:]}."]
-    if seen.verdict == "linear":
-        text.append(
-            f"With {seen.n} answers at rank {seen.rank} the student is the teacher, up to the precision of the answers."
-            if seen.n >= seen.rank and np.isfinite(seen.residual)
-            else "The theory's guarantees apply."
-        )
-    else:
+    missing = _missing(job)
+    if seen.verdict != "linear":
         text.append(
             "The theory's guarantees are for linear teachers and are withheld; everything below was measured."
         )
+    elif missing:
+        text.append(
+            f"Still, the student is not shown to be the teacher: {missing}. What it agrees on was measured."
+        )
+    else:
+        text.append(
+            f"With {seen.surplus} different points beyond a rank of {seen.rank}, that of all {job.points} rows, the "
+            "student is the teacher on them, up to the precision of the answers."
+        )
     return Section("Is the teacher linear on these features?", seen.verdict, seen.verdict == "linear", text)
+
+
+def _missing(job: Job) -> str:
+    """What keeps the student from being shown to be the teacher, in words; empty if nothing does."""
+    seen, student = job.student.linearity_, job.student
+    if seen.verdict != "linear":
+        return f"the verdict on the teacher is: {seen.verdict}"
+    if student.stop_time is not None:
+        return f"it was stopped at time {student.stop_time:g}"
+    if student.alpha_ != 0:
+        return f"its ridge is {student.alpha_:.3g}, not 0"
+    if student.n_saturated_:
+        return f"{student.n_saturated_} answers are saturated and hold no logit"
+    if job.rank is None:
+        return "the rank of the table's rows is not known"
+    if seen.rank < job.rank:
+        return f"the answers span {seen.rank} of the {job.rank} directions of the table's rows"
+    return ""
 
 
 def _curve(job: Job) -> Section:
@@ -190,7 +216,7 @@ def _tail(job: Job) -> Section | None:
         f"fewer answers a linear teacher needs. Here p(π/4) = {float(tail(np.pi / 4)):.3f} and "
         f"p(3π/8) = {float(tail(3 * np.pi / 8)):.3f}, each ± {tail.band(0.975):.3f} for all θ at once (95 %)."
     ]
-    if job.student.linearity_.verdict == "linear":
+    if not _missing(job):
         bound = transfer_risk_bound_tight(tail.upper(0.95), 20)
         text.append(
             "The teacher being linear here, Theorem 3 promises an expected disagreement of at most "

@@ -85,11 +85,14 @@ def _linearity(pilot: Reading) -> Section:
     text = [f"{seen.reason[0].upper()}{seen.reason[1:]}. Judged from the {pilot.audit} random answers."]
     if seen.verdict != "linear":
         text.append("The theory's promises are withheld: the forecast is carried on from what was measured.")
-    elif pilot.exact is not None:
+    elif pilot.exact is None:
+        text.append(f"Still, nothing is promised of this student: {pilot.inexact}.")
+    else:
         text.append(
-            f"{pilot.exact.surplus} answers more than the rank would each have shown a teacher that is not. "
-            "Assuming "
-            f"nothing, at most {share(pilot.exact.otherwise)} of points can be otherwise."
+            f"{pilot.exact.surplus} different points beyond the rank would each have shown a teacher that is not, and "
+            f"the answers span the pool. {pilot.exact.held_out} random answers came after those that span it, and the "
+            f"student of those alone decides them all alike: assuming nothing, it errs on at most "
+            f"{share(pilot.exact.otherwise)} of points."
         )
         if pilot.exact.enough is not None:
             text.append(
@@ -173,7 +176,7 @@ def _tails(plan: BudgetPlan, pilot: Reading) -> Section | None:
         for t in pilot.tails
     ]
     promise = (
-        "The teacher was found linear, so Theorem 3 applies"
+        "The teacher was found linear, so Theorem 3 applies to its exact student (alpha = 0)"
         if pilot.linearity.verdict == "linear"
         else "If the teacher is linear (which is not shown), Theorem 3 would apply"
     )

@@ -58,11 +58,34 @@ def asked(points: Points, labels: SoftLabels) -> Asked | None:
         return None
     full = len(kept) == len(labels)
     points, labels = (points, labels) if full else (points[kept], labels[kept])
-    logits, error = labels.logits.reshape(len(labels), -1), labels.error.reshape(len(labels), -1)
-    exact = float(error.max()) <= ROUNDING * float(np.abs(logits).max())
-    if exact and points.span.rank == points.span.d:
+    error = stated_error(labels)
+    if error is None and points.span.rank == points.span.d:
         return Asked(None)
-    return Asked(np.array(points.affine), logits, None if exact else error)
+    logits = labels.logits.reshape(len(labels), -1)
+    return Asked(np.array(points.affine), logits, None if error is None else error.reshape(len(labels), -1))
+
+
+def stated_error(labels: SoftLabels) -> Array | None:
+    """How far each finite logit may be off, None where that is less than the span's own rounding."""
+    exact = float(labels.error.max()) <= ROUNDING * float(np.abs(labels.logits).max())
+    return None if exact else labels.error
+
+
+def proved_sides(X: Array, Z: Array, T: Array, *, error: Array | None) -> np.ndarray | None:
+    """Class codes (m,) that every linear teacher with these answers has at T, -1 where they differ.
+
+    None where no linear teacher gives the answers within their errors.
+    """
+    try:
+        if Z.ndim == 1:
+            one = certify(X, Z, T, error=error)
+            codes, bound = (one.logits >= 0).astype(int), one.largest_bound
+        else:
+            found = certify_classes(X, Z, T, error=error)
+            codes, bound = found.classes, found.largest_bound
+    except ValueError:
+        return None
+    return np.where(np.isinf(bound), codes, -1)
 
 
 def prove(student: Any, X: Array, teacher_norm: float) -> ProvedAnswers:

@@ -30,7 +30,7 @@ from limbeck.records import UserError
 from limbeck.students import _passes as passes
 from limbeck.students._exact import CONSISTENT, NEARLY
 from limbeck.students._objective import Minimum, minimise, newton_step
-from limbeck.students.linearity import Linearity, judged, unknown
+from limbeck.students.linearity import NEGLIGIBLE, Counts, Left, Linearity, judged, unknown
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.students.study import Distilled, Recipe, distil, share
 from limbeck.theory._factor import REFINEMENTS, ColumnGram
@@ -275,7 +275,7 @@ def _chosen_alpha(work: _Work, recipe: Recipe) -> tuple[float, int]:
 
 def _learned(work: _Work, recipe: Recipe) -> tuple[SoftLabelClassifier, int, Solved | None]:
     alpha, teacher = float(recipe.alpha), work.reading.teacher
-    solved, facts = None, _Facts(0, 0, unknown("the answers are hard labels: they hold no logits", 0, 0))
+    solved, facts = None, _Facts(0, 0, unknown("the answers are hard labels: they hold no logits", 0, 0, 0))
     if teacher.kind != "label":
         solved, facts = _least_squares(work, recipe)
     realisable = solved is not None and solved.inconsistency <= CONSISTENT
@@ -299,14 +299,18 @@ def _least_squares(work: _Work, recipe: Recipe) -> tuple[Solved | None, _Facts]:
     logits = passes.Logits(
         work.reading, "raise" if (recipe.alpha, recipe.saturated) == (0, "raise") else "drop"
     )
-    gram, product, n, saturated, first, second, errors = work.total("Gram matrix", passes.Normal(logits))
+    gram, product, n, saturated, first, second, errors, fourths, slots = work.total(
+        "Gram matrix", passes.Normal(logits)
+    )
+    distinct = int(np.count_nonzero(slots))
     r, K = product.shape
     if recipe.alpha == 0 and n <= r:
         raise UserError(
             f"{n} rows to learn from and {r} unknowns: so few rows fit memory, read them at once."
         )
     if n <= r:
-        return None, _Facts(n, saturated, unknown(f"{n} answers with logits, {r} unknowns", n, min(n, r)))
+        few = unknown(f"{n} answers with logits, {r} unknowns", n, distinct, min(n, r))
+        return None, _Facts(n, saturated, few)
     factor = ColumnGram.of_gram(gram)
     size = float(np.sqrt(second))
     if factor is not None:
@@ -318,14 +322,30 @@ def _least_squares(work: _Work, recipe: Recipe) -> tuple[Solved | None, _Facts]:
     else:
         solved = _by_triangle(work, logits, r, size)
     spread = float(np.sqrt(max(second / (n * K) - np.mean(np.square(first / n)), 0.0))) or 1.0
-    explained = float(np.sqrt(errors / (n * K) / 3)) / spread
     rest, fourth = solved.squares
     noise = float(np.sqrt(rest / ((n - solved.rank) * K))) / spread
     # Leverages are taken at their mean, rank / n: with so many rows none is far from it in effect.
-    unit = (1 - solved.rank / n) ** 2 * spread**2 * K
+    free = 1 - solved.rank / n
+    unit = free**2 * spread**2 * K
     mean = rest / n / unit
     deviation = float(np.sqrt(max(fourth / n / unit**2 - mean**2, 0.0)))
-    return solved, _Facts(n, saturated, judged(n, solved.rank, mean, deviation, noise, explained))
+    # Of error^2 / 3 + NEGLIGIBLE^2, over the logits' spread, and of its square.
+    size, slight = 3 * spread**2, NEGLIGIBLE**2
+    variances = errors / size + n * slight
+    squares = fourths / size**2 + 2 * slight * errors / size + n * slight**2
+    explained = float(np.sqrt(np.sum(errors) / size / (n * K)))
+    left = None
+    if distinct > solved.rank:
+        left = Left.summed(
+            rest / spread**2, free * variances, free * squares, n - solved.rank, explained > NEGLIGIBLE
+        )
+    found = judged(Counts(n, distinct, solved.rank, counted=False), (mean, deviation), noise, explained, left)
+    if found.verdict == "linear" and saturated:
+        reason = (
+            f"{found.reason}; {saturated} more are saturated, and blocks are not searched for contradictions"
+        )
+        found = replace(found, verdict="cannot tell yet", reason=reason)
+    return solved, _Facts(n, saturated, found)
 
 
 def _refined(work: _Work, logits: passes.Logits, factor: ColumnGram, product: Array, size: float) -> Solved:

@@ -76,7 +76,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         return Features.from_json(self.described)
 
 
-def load_pipeline(path: str | os.PathLike[str]) -> Pipeline:
+def load_pipeline(path: str | os.PathLike[str]) -> Any:
     """Student of a file that `limbeck distill` saved, taking the columns of a table rather than a matrix.
 
     Parameters
