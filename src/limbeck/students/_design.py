@@ -16,7 +16,7 @@ from limbeck.theory.scaling import Scaling
 
 LARGEST_GRAM = 8000
 SWALLOWED = 1e-11
-KEYED = 2**15  # entries whose keys are made at once
+KEYED = 2**12  # entries whose keys are made at once
 CONSISTENT = 1e-9  # what is left of the logits, relative to their norm, where a linear teacher gave them
 
 Matrix = Any
