@@ -57,7 +57,8 @@ class Span(Readings):
     -----
     Well-conditioned points (scaled Gram matrix below condition 1e8) are factorised by one Gram
     product and a Cholesky factorisation, refined with residuals of X itself; other points by an
-    ordered, re-orthogonalised Gram-Schmidt process. Both give the same readings.
+    ordered, re-orthogonalised Gram-Schmidt process. Both give the same readings, and the same rank under a
+    ``tol`` that is given.
 
     References
     ----------
@@ -82,7 +83,13 @@ class Span(Readings):
         self._factor = self._gram() or Ordered.of(self.X, self.tol)
 
     def _gram(self) -> RowGram | ColumnGram | None:
-        return RowGram.of(self.X) if self.n <= self.d else ColumnGram.of(self.X)
+        return self._admitted(RowGram.of(self.X) if self.n <= self.d else ColumnGram.of(self.X))
+
+    def _admitted(self, factor: RowGram | ColumnGram | None) -> RowGram | ColumnGram | None:
+        """The factor, unless a ``tol`` that was asked for passes over a point that good conditioning lets through."""
+        if factor is None or self._tol is None or factor.keeps_all(self.X, self._tol):
+            return factor
+        return None
 
     def append(self, more: ArrayLike) -> Span:
         """Return the span of these points followed by ``more``, updating the factorisation.
@@ -110,7 +117,7 @@ class Span(Readings):
         if isinstance(self._factor, Ordered):
             return self._factor.extended(self.X, more, longer.tol)
         same_side = (self.n <= self.d) == (longer.n <= longer.d)
-        factor = self._factor.extended(self.X, more) if same_side else longer._gram()
+        factor = longer._admitted(self._factor.extended(self.X, more)) if same_side else longer._gram()
         return factor or Ordered.of(longer.X, longer.tol)
 
     @property
