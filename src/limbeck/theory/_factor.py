@@ -140,7 +140,7 @@ class ColumnGram:
             return self.of_gram(self.gram + more.T @ more)
 
     def keeps_all(self, X: Array, tol: float) -> bool:
-        """Whether the points span R^d under ``tol``, a rule about rows, which the Gram matrix of columns cannot tell."""
+        """Whether the points span R^d under ``tol``: a rule about rows, that the Gram matrix of columns cannot tell."""
         return len(self.ordered(X, tol).independent) == X.shape[1]
 
     def solve(self, X: Array, z: Array) -> Array:

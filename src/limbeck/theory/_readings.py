@@ -72,6 +72,10 @@ class Readings(ABC):
         """|(I - P) x| of points V (m, d), (m,): what a new point would teach."""
 
     @abstractmethod
+    def farthest(self, V: Array) -> Array:
+        """|(I - P) x| at most, whatever rounding hides of it, of points V (m, d), (m,); 0 only inside the span."""
+
+    @abstractmethod
     def logits(self, V: Array, c: Array) -> Array:
         """Logits (m,) or (m, K) on points V (m, d) of the student with coordinates c (r,) or (r, K)."""
 

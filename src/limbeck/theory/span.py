@@ -133,8 +133,10 @@ class Span(Readings):
     @property
     def tol(self) -> float:
         """Relative size of what counts as rounding in a point."""
-        if self._tol is not None:
-            return self._tol
+        return self._rounding if self._tol is None else self._tol
+
+    @property
+    def _rounding(self) -> float:
         return max(8 * max(self.n, self.d) * float(np.finfo(np.float64).eps), float(np.finfo(self.dtype).eps))
 
     @property
@@ -198,6 +200,16 @@ class Span(Readings):
     def distances(self, V: Array) -> Array:
         """|(I - P) x| of the rows of V (m, d), (m,)."""
         return row_norms(self.residual(V)) if self.rank < self.d else np.zeros(len(V))
+
+    def farthest(self, V: Array) -> Array:
+        """|(I - P) x| of the rows of V (m, d), (m,), and at least ``tol |x|``; 0 within rounding of the span.
+
+        A ``tol`` above rounding passes over directions that are there: what it hides is not called nothing.
+        """
+        distances, lengths = self.distances(V), self.lengths(V)
+        return np.where(
+            distances <= self._rounding * lengths, 0.0, np.maximum(distances, self.resolution * lengths)
+        )
 
     def logits(self, V: Array, c: Array) -> Array:
         """V (Q^T c): logits on the rows of V (m, d) of the student with coordinates c."""
