@@ -117,6 +117,24 @@ def test_weights_are_repetitions(K, alpha):
     np.testing.assert_allclose(loo.alpha_path_.losses[1:], again.alpha_path_.losses[1:], rtol=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_below_1_have_no_scale_and_standard_errors_none_at_all(seed):
+    rng = np.random.default_rng(seed)
+    X, w = rng.standard_normal((60, 40)), rng.standard_normal(40)
+    p = expit(X @ w + 2 * rng.standard_normal(60))
+    for base in (np.ones(60), rng.uniform(0.2, 1, 60)):
+        whole = SoftLabelClassifier().fit(X, p, sample_weight=base)
+        for scale in (1 / 60, 0.5):
+            student = SoftLabelClassifier().fit(X, p, sample_weight=scale * base)
+            assert student.alpha_ == pytest.approx(whole.alpha_, rel=1e-12)
+            np.testing.assert_allclose(student.alpha_path_.stderrs, whole.alpha_path_.stderrs, rtol=1e-6)
+        assert np.all(np.isfinite(whole.alpha_path_.stderrs))
+    # Half of the rows at weights all but 0 are half the rows, and the error of their mean is that of 30.
+    half = SoftLabelClassifier().fit(X, p, sample_weight=np.where(np.arange(60) < 30, 1.0, 1e-9))
+    few = SoftLabelClassifier().fit(X[:30], p[:30])
+    np.testing.assert_allclose(half.alpha_path_.stderrs[9:], few.alpha_path_.stderrs[9:], rtol=1e-3)
+
+
 @pytest.mark.parametrize(("n", "d"), [(30, 80), (200, 20)])
 def test_sparse_is_dense_at_alpha_0(n, d):
     X, z, _, rng = linear_teacher(n, d)

@@ -200,7 +200,9 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             Class labels, P[class 1], or probabilities of each class. With ``teacher_proba`` or
             ``teacher_logits``, hard labels that only name the classes, or nothing.
         sample_weight : array-like, shape (n,), optional
-            Weights; a row of weight 2 counts as two rows, one of weight 0 as none.
+            Weights; a row of weight 2 counts as two rows, one of weight 0 as none. With ``alpha="loo"`` one of the
+            two is left out, as of rows repeated; weights that say how much a row matters, not how often it came,
+            belong below 1, where their scale means nothing.
         teacher_proba, teacher_logits : array-like, shape (n,) or (n, K), optional
             The teacher's answers: at most one of the two.
 
