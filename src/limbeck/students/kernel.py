@@ -57,7 +57,7 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
     alpha_path_ : AlphaPath or None
         Leave-one-out losses of every alpha, if ``alpha="loo"``.
     realisable_ : bool
-        Whether some student in these features gives all the answers (at ``alpha=0``).
+        Whether some student in these features gives all the answers, to their precision (at ``alpha=0``).
     n_iter_ : int
         Newton steps of the final fit.
     n_features_in_ : int

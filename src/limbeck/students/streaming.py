@@ -28,12 +28,14 @@ from limbeck.engine import Engine, engine
 from limbeck.labels import Array
 from limbeck.records import UserError
 from limbeck.students import _passes as passes
-from limbeck.students._exact import CONSISTENT, NEARLY
+from limbeck.students._design import could_be_linear
+from limbeck.students._exact import NEARLY
 from limbeck.students._objective import Minimum, minimise, newton_step
 from limbeck.students.linearity import Linearity, judged, unknown
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.students.study import Distilled, Recipe, distil, share
 from limbeck.theory._factor import REFINEMENTS, ColumnGram
+from limbeck.theory._readings import ROUNDING
 from limbeck.theory.angles import EmpiricalTail
 from limbeck.theory.risk import Interval
 from limbeck.theory.scaling import Scaling
@@ -278,14 +280,13 @@ def _learned(work: _Work, recipe: Recipe) -> tuple[SoftLabelClassifier, int, Sol
     solved, facts = None, _Facts(0, 0, unknown("the answers are hard labels: they hold no logits", 0, 0))
     if teacher.kind != "label":
         solved, facts = _least_squares(work, recipe)
-    realisable = solved is not None and solved.inconsistency <= CONSISTENT
-    if alpha == 0 and realisable:
-        assert solved is not None
+    if alpha == 0 and solved is not None and solved.inconsistency <= ROUNDING:
         found = Minimum(solved.theta, 0.0, 0, True)
     else:
         found, n = _newton(work, alpha, solved, drop=alpha == 0)
         facts = replace(facts, n=n)
-    return _student(work, recipe, found, facts, alpha == 0 and realisable), facts.n, solved
+    realisable = alpha == 0 and solved is not None and could_be_linear(solved.inconsistency, facts.precision)
+    return _student(work, recipe, found, facts, realisable), facts.n, solved
 
 
 @dataclass(frozen=True)
@@ -293,6 +294,7 @@ class _Facts:
     n: int
     saturated: int
     linearity: Linearity
+    precision: float = 0.0
 
 
 def _least_squares(work: _Work, recipe: Recipe) -> tuple[Solved | None, _Facts]:
@@ -325,7 +327,8 @@ def _least_squares(work: _Work, recipe: Recipe) -> tuple[Solved | None, _Facts]:
     unit = (1 - solved.rank / n) ** 2 * spread**2 * K
     mean = rest / n / unit
     deviation = float(np.sqrt(max(fourth / n / unit**2 - mean**2, 0.0)))
-    return solved, _Facts(n, saturated, judged(n, solved.rank, mean, deviation, noise, explained))
+    verdict = judged(n, solved.rank, mean, deviation, noise, explained)
+    return solved, _Facts(n, saturated, verdict, float(np.sqrt(errors)) / (size or 1.0))
 
 
 def _refined(work: _Work, logits: passes.Logits, factor: ColumnGram, product: Array, size: float) -> Solved:

@@ -23,10 +23,9 @@ from scipy.optimize import lsq_linear
 from limbeck.theory import _check
 from limbeck.theory._check import Array
 from limbeck.theory._factor import row_norms
-from limbeck.theory._readings import Readings
+from limbeck.theory._readings import INCONSISTENT, Readings
 from limbeck.theory.span import Span
 
-INCONSISTENT = 1e-6
 LINEAR = "the teacher is linear in the features as given, without intercept (a column of ones would be one)"
 EXACT = "its answers are exact"
 WITHIN = "each of its answers is off by no more than the error stated"

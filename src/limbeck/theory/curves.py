@@ -15,12 +15,11 @@ from numpy.typing import ArrayLike
 
 from limbeck.theory import _check
 from limbeck.theory._check import Array
-from limbeck.theory._readings import Readings
+from limbeck.theory._readings import INCONSISTENT, Readings
 from limbeck.theory.certificate import EXACT, LINEAR
 from limbeck.theory.risk import wilson
 from limbeck.theory.span import Span
 
-INCONSISTENT = 1e-6
 CELLS = 4_000_000
 MULTIPLES = np.array([1.0, 1.5, 2.0])
 
