@@ -11,7 +11,7 @@ from scipy.linalg import qr
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._design import Points, with_ones
 from limbeck.theory import Span, certify, certify_classes
-from limbeck.theory._readings import ROUNDING
+from limbeck.theory._readings import ROUNDING, Readings
 
 ROWS_AN_UNKNOWN = (
     10  # kept as they came; beyond, folded: then a certificate's size does not depend on how many came
@@ -86,13 +86,18 @@ def remember(span: Span, logits: Array, error: Array, weights: Array, n: int) ->
     than |U|^T e: the same student and the same span from no more rows than the rank. What is proved from them is true,
     and of rounded answers less than all rows would prove.
     """
-    exact = float(error.max()) <= ROUNDING * float(np.abs(logits).max())
-    if exact and span.rank == span.d:
+    kept = error_beyond_rounding(logits, error)
+    if kept is None and span.rank == span.d:
         return Asked(None, weights, None, n)
     if span.n <= ROWS_AN_UNKNOWN * span.d:
-        return Asked(span.X.copy(), logits, None if exact else error, n)
+        return Asked(span.X.copy(), logits, kept, n)
     U, R = qr(span.own_coordinates(), mode="economic", check_finite=False)
-    return Asked(R @ span.basis, U.T @ logits, None if exact else np.abs(U).T @ error, n)
+    return Asked(R @ span.basis, U.T @ logits, None if kept is None else np.abs(U).T @ kept, n)
+
+
+def error_beyond_rounding(logits: Array, error: Array) -> Array | None:
+    """Largest errors of logits, both (n, m); None where they are no more than the span's own tolerance covers."""
+    return None if float(error.max()) <= ROUNDING * float(np.abs(logits).max()) else error
 
 
 def prove(student: Any, X: Array, teacher_norm: float) -> ProvedAnswers:
@@ -113,7 +118,7 @@ def remembered(student: Any) -> tuple[Array, Array, Array | None]:
 
 
 def prove_from(
-    points: Array,
+    points: Array | Readings,
     logits: Array,
     error: Array | None,
     T: Array,
@@ -122,7 +127,10 @@ def prove_from(
     intercept: bool,
     verdict: str,
 ) -> ProvedAnswers:
-    """The same from points (n, d'), logits (n, m) and their errors, a column of ones among them for an intercept."""
+    """The same from points (n, d'), logits (n, m) and their errors, a column of ones among them for an intercept.
+
+    The points may be a span's already, of a kernel's features for one.
+    """
     if logits.shape[1] == 1:
         found = certify(points, logits[:, 0], T, error=None if error is None else error[:, 0])
     else:
