@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,11 @@ class Asked:
         """Points, logits and errors."""
         points = np.eye(len(self.logits)) if self.points is None else self.points
         return points, self.logits, self.error
+
+    def times(self, factor: float) -> Asked:
+        """The same of a student whose logits are ``factor`` > 0 times these."""
+        error = None if self.error is None else factor * self.error
+        return replace(self, logits=factor * self.logits, error=error)
 
 
 def nothing(width: int, columns: int) -> Asked:
