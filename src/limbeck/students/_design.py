@@ -12,12 +12,12 @@ from scipy.sparse import issparse
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.theory import MinimumNorm, Span
+from limbeck.theory._readings import ROUNDING
 from limbeck.theory.scaling import Scaling
 
 LARGEST_GRAM = 8000
 SWALLOWED = 1e-11
 KEYED = 2**12  # entries whose keys are made at once
-CONSISTENT = 1e-9  # what is left of the logits, relative to their norm, where a linear teacher gave them
 
 Matrix = Any
 """Points: a dense array or a SciPy sparse matrix, (n, d)."""
@@ -123,6 +123,21 @@ class AsSeen:
         """Points (m, d + 1), (m, d) without intercept."""
         X = X if self.scaling is None else self.scaling.apply(X)
         return np.hstack([X, np.ones((len(X), 1), dtype=X.dtype)]) if self.intercept else X
+
+
+def could_be_linear(inconsistency: float, precision: float) -> bool:
+    """Whether some linear teacher gave answers that least squares misses by ``inconsistency`` of their norm.
+
+    What the answers' ``precision`` hides may be that much; answers without errors are met to `ROUNDING` of theirs.
+    """
+    return inconsistency <= ROUNDING + precision
+
+
+def precision(labels: SoftLabels) -> float:
+    """Norm of the errors that the stored precision leaves in the logits known, over that of the logits; 0 of none."""
+    known = ~labels.saturated
+    size = float(np.linalg.norm(labels.logits[known]))
+    return float(np.linalg.norm(labels.error[known])) / size if size > 0 else 0.0
 
 
 def with_ones(X: Matrix) -> Matrix:

@@ -9,7 +9,7 @@ from scipy.linalg import qr
 from scipy.stats import chi2, t
 
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._certify import proved_sides, stated_error
+from limbeck.students._certify import error_beyond_rounding, proved_sides
 from limbeck.students._design import Matrix, Points, row_keys
 from limbeck.theory import Span
 
@@ -249,7 +249,7 @@ def _with_sides(found: Linearity, points: Points, labels: SoftLabels) -> Lineari
     held = labels.saturated
     A = coordinates(points)
     known, Z = np.flatnonzero(~held), labels.logits[~held]
-    error = stated_error(labels[known])
+    error = error_beyond_rounding(Z, labels.error[known])
     proved = proved_sides(A[known], Z, A[held], error=error)
     sides = labels.decisions[held]
     wrong = sides != sides if proved is None else (proved >= 0) & (proved != sides)

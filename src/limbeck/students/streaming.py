@@ -28,12 +28,14 @@ from limbeck.engine import Engine, engine
 from limbeck.labels import Array
 from limbeck.records import UserError
 from limbeck.students import _passes as passes
-from limbeck.students._exact import CONSISTENT, NEARLY
+from limbeck.students._design import could_be_linear
+from limbeck.students._exact import NEARLY
 from limbeck.students._objective import Minimum, minimise, newton_step
 from limbeck.students.linearity import NEGLIGIBLE, Counts, Left, Linearity, judged, unknown
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.students.study import Distilled, Recipe, distil, share
 from limbeck.theory._factor import REFINEMENTS, ColumnGram
+from limbeck.theory._readings import ROUNDING
 from limbeck.theory.angles import EmpiricalTail
 from limbeck.theory.risk import Interval
 from limbeck.theory.scaling import Scaling
@@ -278,14 +280,13 @@ def _learned(work: _Work, recipe: Recipe) -> tuple[SoftLabelClassifier, int, Sol
     solved, facts = None, _Facts(0, 0, unknown("the answers are hard labels: they hold no logits", 0, 0, 0))
     if teacher.kind != "label":
         solved, facts = _least_squares(work, recipe)
-    realisable = solved is not None and solved.inconsistency <= CONSISTENT
-    if alpha == 0 and realisable:
-        assert solved is not None
+    if alpha == 0 and solved is not None and solved.inconsistency <= ROUNDING:
         found = Minimum(solved.theta, 0.0, 0, True)
     else:
         found, n = _newton(work, alpha, solved, drop=alpha == 0)
         facts = replace(facts, n=n)
-    return _student(work, recipe, found, facts, alpha == 0 and realisable), facts.n, solved
+    realisable = alpha == 0 and solved is not None and could_be_linear(solved.inconsistency, facts.precision)
+    return _student(work, recipe, found, facts, realisable), facts.n, solved
 
 
 @dataclass(frozen=True)
@@ -293,6 +294,7 @@ class _Facts:
     n: int
     saturated: int
     linearity: Linearity
+    precision: float = 0.0
 
 
 def _least_squares(work: _Work, recipe: Recipe) -> tuple[Solved | None, _Facts]:
@@ -330,10 +332,11 @@ def _least_squares(work: _Work, recipe: Recipe) -> tuple[Solved | None, _Facts]:
     mean = rest / n / unit
     deviation = float(np.sqrt(max(fourth / n / unit**2 - mean**2, 0.0)))
     # Of error^2 / 3 + NEGLIGIBLE^2, over the logits' spread, and of its square.
-    size, slight = 3 * spread**2, NEGLIGIBLE**2
-    variances = errors / size + n * slight
-    squares = fourths / size**2 + 2 * slight * errors / size + n * slight**2
-    explained = float(np.sqrt(np.sum(errors) / size / (n * K)))
+    precision = float(np.sqrt(np.sum(errors))) / (size or 1.0)
+    unit, slight = 3 * spread**2, NEGLIGIBLE**2
+    variances = errors / unit + n * slight
+    squares = fourths / unit**2 + 2 * slight * errors / unit + n * slight**2
+    explained = float(np.sqrt(np.sum(errors) / unit / (n * K)))
     left = None
     if distinct > solved.rank:
         left = Left.summed(
@@ -347,7 +350,7 @@ def _least_squares(work: _Work, recipe: Recipe) -> tuple[Solved | None, _Facts]:
             f"{found.reason}; {saturated} more are saturated, and blocks are not searched for contradictions"
         )
         found = replace(found, verdict="cannot tell yet", reason=reason)
-    return solved, _Facts(n, saturated, found)
+    return solved, _Facts(n, saturated, found, precision)
 
 
 def _refined(work: _Work, logits: passes.Logits, factor: ColumnGram, product: Array, size: float) -> Solved:
