@@ -14,7 +14,7 @@ from limbeck.budget.coverage import MOST_CHOSEN, Coverage, as_seen, coverage
 from limbeck.budget.curve import Pilot, PilotCurve, measure
 from limbeck.budget.forecast import Posterior
 from limbeck.budget.select import SpanSelection
-from limbeck.budget.stopping import StoppingRule, exact_upper
+from limbeck.budget.stopping import StoppingRule
 from limbeck.data.blocks import Points
 from limbeck.engine import Engine
 from limbeck.labels import Array, SoftLabels, from_logits
@@ -25,6 +25,7 @@ from limbeck.theory import (
     Interval,
     Span,
     _check,
+    clopper_pearson_upper,
     data_curve,
     transfer_risk_bound_tight,
 )
@@ -327,9 +328,8 @@ def _constant(labels: SoftLabels, confidence: float) -> Interval:
     counts = np.bincount(labels.decisions, minlength=labels.n_classes)
     n, wrong = len(labels), len(labels) - int(counts.max())
     share = 1 - (1 - confidence) / labels.n_classes
-    return Interval(
-        wrong / n, 1 - exact_upper(n - wrong, n, share), exact_upper(wrong, n, share), confidence, n
-    )
+    low, high = 1 - clopper_pearson_upper(n - wrong, n, share), clopper_pearson_upper(wrong, n, share)
+    return Interval(wrong / n, low, high, confidence, n)
 
 
 def _tails(
@@ -382,7 +382,7 @@ def _exact(
     enough = None
     if verdict.explained < NEGLIGIBLE and pilot.labels.n_classes == 2 and not issparse(X):
         enough = _enough(X, pilot, student, target, confidence, rng)
-    return Exact(surplus, exact_upper(0, surplus, confidence), enough)
+    return Exact(surplus, clopper_pearson_upper(0, surplus, confidence), enough)
 
 
 def _enough(

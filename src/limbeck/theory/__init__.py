@@ -72,6 +72,7 @@ from limbeck.theory.learners import (
 from limbeck.theory.risk import (
     Interval,
     Monotonicity,
+    clopper_pearson,
     clopper_pearson_upper,
     disagreement,
     expected_risk_interval,
@@ -129,6 +130,7 @@ __all__ = [
     "certify",
     "certify_classes",
     "check_conditions",
+    "clopper_pearson",
     "clopper_pearson_upper",
     "counter_teacher",
     "data_curve",

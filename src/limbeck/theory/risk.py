@@ -196,11 +196,11 @@ def wilson(wrong: ArrayLike, size: int, confidence: float = 0.95) -> tuple[Array
     return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
 
 
-def clopper_pearson_upper(wrong: int, size: int, *, confidence: float = 0.95) -> float:
+def clopper_pearson_upper(wrong: int, size: int, confidence: float = 0.95) -> float:
     """Upper bound of a risk, with no assumption on teacher or student, from a random held-out sample.
 
     With at least this probability over the sample the true risk is below the bound that is returned (Clopper and
-    Pearson 1934, one-sided): the beta quantile at ``confidence`` with parameters wrong + 1, size - wrong. This is
+    Pearson 1934, one-sided): the p at which seeing ``wrong`` or fewer has probability 1 - confidence. This is
     what to use where the certificate's assumptions do not hold. The sample must be drawn at random from the
     points that matter, not chosen by geometry, and not learned from; it speaks of the share, not of single answers.
 
@@ -216,7 +216,23 @@ def clopper_pearson_upper(wrong: int, size: int, *, confidence: float = 0.95) ->
     if wrong > size:
         raise ValueError(f"wrong = {wrong} disagreements among size = {size} points.")
     confidence = _check.number(confidence, "confidence", above=0.0, below=1.0)
-    return 1.0 if wrong == size else float(betaincinv(wrong + 1, size - wrong, confidence))
+    return float(_exact_upper(np.asarray(wrong), np.asarray(size), confidence))
+
+
+def clopper_pearson(wrong: ArrayLike, size: ArrayLike, confidence: float = 0.95) -> tuple[Array, Array]:
+    """Ends of Clopper and Pearson's interval for a share, elementwise: exact, and of some width at 0 errors, too.
+
+    ``wrong`` and ``size`` need not be whole: where errors are not independent, their share of the independent
+    trials that would be worth as much (Korn and Graubard, Survey Methodology 24, 1998).
+    """
+    wrong, size = np.asarray(wrong, dtype=np.float64), np.asarray(size, dtype=np.float64)
+    each = (1 + _check.number(confidence, "confidence", above=0.0, below=1.0)) / 2
+    return 1 - _exact_upper(size - wrong, size, each), _exact_upper(wrong, size, each)
+
+
+def _exact_upper(wrong: Array, size: Array, confidence: float) -> Array:
+    left = size - wrong
+    return np.where(left > 0, betaincinv(wrong + 1, np.where(left > 0, left, 1.0), confidence), 1.0)
 
 
 def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
