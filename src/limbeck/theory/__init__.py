@@ -79,6 +79,7 @@ from limbeck.theory.risk import (
     held_out_risk,
     mean_interval,
     monotonicity,
+    paired_difference,
     symmetric_risk,
 )
 from limbeck.theory.span import MinimumNorm, Span
@@ -156,6 +157,7 @@ __all__ = [
     "mean_interval",
     "mean_square_cotangent",
     "monotonicity",
+    "paired_difference",
     "path_from_one_point",
     "polynomial_bound",
     "random_balanced_layers",
