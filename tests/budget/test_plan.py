@@ -123,6 +123,27 @@ def test_its_standard_error_is_the_spread_over_pilots():
     assert 0.5 < ratio < 2
 
 
+@pytest.mark.parametrize(("kappa", "d", "n", "audit"), [(0.5, 100, 120, 80), (1.0, 30, 30, 30)])
+def test_its_interval_covers_the_mean_risk_and_has_some_width_where_no_error_was_seen(kappa, d, n, audit):
+    # 150 pilots of one task, four sizes each: an interval that covers in 95 % covers fewer than 134 times with
+    # probability 6e-4 a size, 5e-3 in all; these cover more often. The truth is simulated, 20,000 transfer sets.
+    task, ends, means = PolynomialTask(kappa, d), [], []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        sample = task.sample(n, rng=rng)
+        pilot = Pilot(sample.X, from_logits(sample.z), np.arange(audit))
+        found = measure(pilot, EXACT, orders=10, rng=rng, sizes=4)
+        ends.append(found.interval())
+        means.append(found.disagreement)
+    truth = task.learning_curve(found.sizes[-1], 20_000, rng=np.random.default_rng(1)).risk[found.sizes - 1]
+    low, high = np.moveaxis(np.array(ends), 1, 0)
+    assert np.all(np.sum((low <= truth) & (truth <= high), axis=0) >= 134)
+    none = np.array(means) == 0
+    assert none.any()
+    assert high[none].min() > 1 - 0.025 ** (1 / audit) - 1e-12
+    assert not low[none].any()
+
+
 # -- the forecast ------------------------------------------------------------------------------------------------
 
 

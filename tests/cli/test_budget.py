@@ -1,4 +1,5 @@
 import csv
+import re
 import sys
 from pathlib import Path
 
@@ -59,6 +60,11 @@ def test_plan_after_a_pilot_says_stop_and_shows_why(pool, run, marked):
     assert code == 0, err
     assert "teacher   linear here" in out
     assert "decision  stop" in out
+    measured = re.search(
+        r"disagrees on ([\d.]+)% \(95 % interval ([\d.]+)% to ([\d.]+)%\)", " ".join(out.split())
+    )
+    assert measured is not None
+    assert float(measured[2]) <= float(measured[1]) < float(measured[3])
     page = (pool / "r.html").read_text()
     for said in (
         "What to do?",

@@ -302,6 +302,44 @@ def test_a_table_that_does_not_fit_the_student_leaves_no_partial_file(task, run,
     assert sorted(folder.iterdir()) == before
 
 
+def test_words_are_learned_from_no_row_held_out(tmp_path, run, monkeypatch):
+    # Every row has a word of its own: those of held-out rows are no features, with or without a table of answers.
+    monkeypatch.chdir(tmp_path)
+    z = np.random.default_rng(0).standard_normal(60)
+    (tmp_path / "t.csv").write_text(
+        "id,said,z\n" + "".join(f"r{i},both own{i:02d},{s:.6f}\n" for i, s in enumerate(z))
+    )
+    (tmp_path / "a.csv").write_text("id,z\n" + "".join(f"r{i},{z[i]:.6f}\n" for i in range(50)))
+    for extra, answered in (([], 60), (["--answers", "a.csv"], 50)):
+        code, _, error = run("distill", "t.csv", "--text", "said", "--id", "id", "--teacher-logit", "z", *extra,
+                             "--alpha", 1, "--out", "s.json", "--overwrite")  # fmt: skip
+        assert code == 0, error
+        order = np.random.default_rng([0, 0]).permutation(answered)
+        held = {f"own{i:02d}" for i in order[: answered // 5]}
+        table = json.loads((tmp_path / "s.json").read_text())["features"]["table"]
+        assert set(table["terms"]) == {"both", *(f"own{i:02d}" for i in range(60))} - held
+        # "both" is in every row that was seen, the lightest word there is.
+        assert table["weights"][table["terms"].index("both")] == 1.0
+
+
+def test_a_scale_that_changes_nothing_is_said_to(task, run, monkeypatch):
+    folder = task[0]
+    monkeypatch.chdir(folder)
+    few = (folder / "t.csv").read_text().splitlines(keepends=True)[:7]
+    (folder / "few.csv").write_text("".join(few))
+    words = ("--features", "f*", "--teacher-logit", "z", "--alpha", 0, "--no-intercept", "--held-out", 0.2,
+             "--overwrite", "--out", "s.json", "--report", "r.html", "--repeats", 2)  # fmt: skip
+    for table, scale, extra, idle in (
+        ("few.csv", "sharpen", [], True),
+        ("few.csv", "standard", [], False),
+        ("t.csv", "sharpen", ["--answers", "few.csv"], False),
+    ):
+        code, said, error = run("distill", table, *words, "--scale", scale, *extra)
+        assert code == 0, error
+        assert ("sharpen changed nothing" in re.sub(r"\s+", " ", said)) is idle
+        assert ("sharpen changed nothing" in (folder / "r.html").read_text()) is idle
+
+
 def test_no_cell_of_the_output_is_a_formula(task, run, monkeypatch):
     folder = task[0]
     monkeypatch.chdir(folder)

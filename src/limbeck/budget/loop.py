@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -97,20 +98,34 @@ class BudgetedDistillation:
     @property
     def sizes(self) -> tuple[int, int, StoppingRule]:
         """Audit answers, answers a batch, and the rule for as many looks as the budget can pay for."""
-        audit = self.audit
-        if audit is None:
-            audit = self._audit_by_default()
+        audit = self._audit_by_default() if self.audit is None else self.audit
         rest = self.budget - audit
         batch = self.batch if self.batch is not None else max(1, -(-rest // BATCHES))
-        return audit, batch, StoppingRule(self.target_risk, self.confidence, looks=max(1, -(-rest // batch)))
+        return audit, batch, self._rule(rest, batch)
+
+    def _rule(self, rest: int, batch: int) -> StoppingRule:
+        return StoppingRule(self.target_risk, self.confidence, looks=max(1, -(-rest // batch)))
 
     def _audit_by_default(self) -> int:
-        rule = StoppingRule(self.target_risk, self.confidence, looks=BATCHES)
         for errors in range(AUDIT_ERRORS, -1, -1):
-            size = rule.smallest_sample(errors)
+            size = self._smallest_audit(errors)
             if size <= self.budget // 2 or (errors == 0 and size <= self.budget - BATCHES):
                 return size
         return max(1, self.budget // 2)
+
+    def _smallest_audit(self, errors: int) -> int:
+        """Least audit sample that shows the target with so many errors at each look it leaves room for.
+
+        More audit answers leave fewer looks, each of which may spend more: once enough, every larger one is, too.
+        The budget itself, which leaves nothing to learn from, where none is.
+        """
+
+        def shows(audit: int) -> bool:
+            rest = self.budget - audit
+            rule = self._rule(rest, self.batch) if self.batch is not None else self._rule(BATCHES, 1)
+            return rule.look(min(errors, audit), audit, 1).stop
+
+        return 1 + bisect_left(range(1, self.budget), True, key=shows)
 
     @property
     def least_shown(self) -> float:
@@ -169,8 +184,9 @@ class BudgetedDistillation:
                     return purchase.run(asker)
 
     def _fingerprint(self, X: Any, names: Sequence[str]) -> dict[str, Any]:
-        data = X.data if issparse(X) else np.ascontiguousarray(X)
-        digest = hashlib.sha256(np.ascontiguousarray(data).tobytes() + json.dumps(list(names)).encode())
+        digest = hashlib.sha256(json.dumps(list(names)).encode())
+        for part in _parts(X):
+            digest.update(np.ascontiguousarray(part).tobytes())
         audit, batch, rule = self.sizes
         return {
             "pool": digest.hexdigest(),
@@ -184,6 +200,17 @@ class BudgetedDistillation:
             "student": {k: str(v) for k, v in sorted(self.student.get_params().items())},
             "seed": self.seed,
         }
+
+
+def _parts(X: Any) -> tuple[np.ndarray, ...]:
+    """Arrays that say all of a matrix: a sparse one's zeros, where it stores any, and order of entries left out."""
+    if not issparse(X):
+        return np.array(X.shape), X
+    rows = X.tocsr(copy=True)
+    rows.sum_duplicates()
+    rows.eliminate_zeros()
+    # The width of the indices depends on how the matrix was made.
+    return np.array(X.shape), rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data
 
 
 def _teacher(teacher: Teacher | Callable[[np.ndarray], Any] | str) -> Teacher:

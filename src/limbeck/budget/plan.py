@@ -14,7 +14,7 @@ from limbeck.budget.coverage import MOST_CHOSEN, Coverage, as_seen, coverage
 from limbeck.budget.curve import Pilot, PilotCurve, may_be_exact, measure, taught
 from limbeck.budget.forecast import Posterior, starting_levels
 from limbeck.budget.select import SpanSelection
-from limbeck.budget.stopping import StoppingRule, exact_upper
+from limbeck.budget.stopping import StoppingRule
 from limbeck.data.blocks import Points
 from limbeck.engine import Engine
 from limbeck.labels import Array, SoftLabels, from_logits
@@ -27,6 +27,7 @@ from limbeck.theory import (
     Interval,
     Span,
     _check,
+    clopper_pearson_upper,
     data_curve,
     transfer_risk_bound_tight,
 )
@@ -355,9 +356,8 @@ def _constant(labels: SoftLabels, confidence: float) -> Interval:
     counts = np.bincount(labels.decisions, minlength=labels.n_classes)
     n, wrong = len(labels), len(labels) - int(counts.max())
     share = 1 - (1 - confidence) / labels.n_classes
-    return Interval(
-        wrong / n, 1 - exact_upper(n - wrong, n, share), exact_upper(wrong, n, share), confidence, n
-    )
+    low, high = 1 - clopper_pearson_upper(n - wrong, n, share), clopper_pearson_upper(wrong, n, share)
+    return Interval(wrong / n, low, high, confidence, n)
 
 
 def _tails(
@@ -484,7 +484,7 @@ def upper_after_spanning(
     A, Z = coordinates(Rows(pilot.X[every], intercept)), pilot.labels.logits[rows]
     F = A[len(rows) :] @ Span(A[: len(rows)]).weights(Z)
     wrong = int(np.sum(decided(F) != pilot.labels.decisions[later]))
-    return exact_upper(wrong, len(later), confidence)
+    return clopper_pearson_upper(wrong, len(later), confidence)
 
 
 def _enough(

@@ -192,8 +192,12 @@ def _lines(made: BudgetPlan, report: Path | None) -> Iterator[Line]:
     if made.pilot is not None:
         yield "teacher", f"{made.pilot.linearity.verdict} here: {made.pilot.linearity.reason}"
         last = made.pilot.curve
-        risk, error = last.disagreement[-1], 1.96 * last.stderr[-1]
-        yield "measured", f"a student of {last.sizes[-1]} answers disagrees on {risk:.2%} (± {error:.2%})"
+        low, high = last.interval()
+        yield (
+            "measured",
+            f"a student of {last.sizes[-1]} answers disagrees on {last.disagreement[-1]:.2%} "
+            f"(95 % interval {low[-1]:.2%} to {high[-1]:.2%})",
+        )
     yield "decision", made.verdict + (f", for at most {made.cost:,.2f}" if made.cost else "")
     yield "", made.reason
     if report is not None:

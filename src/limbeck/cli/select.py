@@ -156,14 +156,11 @@ def _metric(X: Any, scale: str, intercept: bool, at: Engine) -> Any:
 
 
 def _ranked(X: Any, budget: int, known: Any, logits: Any, at: Engine) -> Ranking:
-    from dataclasses import replace
-
     from limbeck.budget import AnswerSelection, SpanSelection
 
-    ranking = SpanSelection().rank(X, budget, known, at=at)
     if logits is None:
-        return ranking
-    return replace(ranking, indices=AnswerSelection().query(X, budget, known, logits, at=at))
+        return SpanSelection().rank(X, budget, known, at=at)
+    return AnswerSelection().rank(X, budget, known, logits, at=at)
 
 
 def _page(

@@ -13,7 +13,7 @@ from limbeck.displays.tail import TailDisplay
 from limbeck.pages._words import between, picture, share
 from limbeck.report import Facts, Grid, Page, Section
 from limbeck.students.soft_label import SoftLabelClassifier
-from limbeck.students.study import Curve, Recipe, Study
+from limbeck.students.study import IDLE, Curve, Recipe, Study
 from limbeck.theory import transfer_risk_bound_tight
 
 METRICS = {
@@ -49,6 +49,8 @@ class Job:
     """Rows of the table, answered or not."""
     rank: int | None
     """Their rank as the student sees them, intercept included; None where it is not known."""
+    idle: bool
+    """Whether its scaling is proved to change nothing."""
     sources: Mapping[str, str]
     """How it was run: files, options, versions."""
 
@@ -92,8 +94,8 @@ def _agreement(job: Job) -> Section:
         )
         text.append(
             f"The same student learned from the teacher's decisions alone agrees on {between(found.baseline)}. "
-            f"Difference on the same rows: {100 * found.gain.estimate:+.2g} points (95 % interval {low:+.2g} to "
-            f"{high:+.2g}): {verdict}."
+            f"Difference on the same rows: {100 * found.gain.estimate:+.2g} points (Tango's 95 % interval "
+            f"{low:+.2g} to {high:+.2g}): {verdict}."
         )
     return Section(
         "How often does the student decide as the teacher does?", share(found.student.estimate), text=text
@@ -155,13 +157,15 @@ def _curve(job: Job) -> Section:
 def _last_step(curve: Curve) -> str:
     if len(curve.n) < 2:
         return "There are too few answers for a curve."
-    paired = curve.risks[-2] - curve.risks[-1]
-    stderr = float(np.std(paired, ddof=1) / np.sqrt(len(paired)))
-    fall = float(paired.mean())
-    more = "is still falling: more answers would help" if fall > 2 * stderr else "has flattened"
+    fall, stderr = curve.last_fall()
+    more = (
+        "is still falling: more answers would help"
+        if fall > 2 * stderr
+        else "shows no fall beyond chance there"
+    )
     return (
         f"From {curve.n[-2]} to {curve.n[-1]} answers the disagreement fell by {100 * fall:.2g} points "
-        f"(standard error {100 * stderr:.2g}): the curve {more}."
+        f"(standard error {100 * stderr:.2g}, over held-out rows and rows learned from): the curve {more}."
     )
 
 
@@ -183,12 +187,15 @@ def _scaling(job: Job) -> Section | None:
     better = [name for name, c in others.items() if _clearly_lower(c, soft)]
     text = [
         "The student is the smallest one in the metric of its features, so their scaling decides what few answers "
-        f"teach. Used here: {used}.",
+        f"teach. Used here: {used}. Every scaling was learned once, without answers, from no row held out, and is the "
+        "same for all numbers of answers.",
         f"With fewer answers than all, {' and '.join(METRICS[b] for b in better)} would have done better: consider "
         f"--scale {better[0]}."
         if better
         else "No other scaling tried does clearly better (two paired standard errors at some number of answers).",
     ]
+    if job.idle:
+        text.append(f"For all answers, {IDLE}")
     caption = f"As above, for each scaling; {job.study.repeats} random orders, the same for all."
     return Section(
         "What did the scaling of the features do?",
@@ -201,9 +208,8 @@ def _scaling(job: Job) -> Section | None:
 
 def _clearly_lower(curve: Curve, than: Curve) -> bool:
     """By more than two paired standard errors at two sizes in a row, so that one lucky size is not enough."""
-    gap = than.risks - curve.risks
-    spread = np.std(gap, axis=1, ddof=1) / np.sqrt(gap.shape[1])
-    clear = gap.mean(axis=1) > np.maximum(2 * spread, 1e-3)
+    gap, stderr = curve.below(than)
+    clear = gap > np.maximum(2 * stderr, 1e-3)
     return bool(np.any(clear[1:] & clear[:-1]))
 
 

@@ -63,7 +63,7 @@ def _ranking(job: Job) -> Section:
     how = (
         "Chosen by the answers bought so far: each next point is the one after which the expected disagreement with a "
         "linear teacher is least, if what the answers leave open is alike in all directions. Gains and energy in the "
-        "table are those of the choice by geometry alone."
+        "table are those points' own: a choice by geometry alone would leave less energy."
         if job.by_answers
         else "Each next point is the one whose residual, outside the span of those before it, explains most of all "
         "points' residuals, rows taken at unit length. Every prefix is the choice for that budget."

@@ -72,12 +72,14 @@ from limbeck.theory.learners import (
 from limbeck.theory.risk import (
     Interval,
     Monotonicity,
+    clopper_pearson,
     clopper_pearson_upper,
     disagreement,
     expected_risk_interval,
     held_out_risk,
     mean_interval,
     monotonicity,
+    paired_difference,
     symmetric_risk,
 )
 from limbeck.theory.span import MinimumNorm, Span
@@ -129,6 +131,7 @@ __all__ = [
     "certify",
     "certify_classes",
     "check_conditions",
+    "clopper_pearson",
     "clopper_pearson_upper",
     "counter_teacher",
     "data_curve",
@@ -154,6 +157,7 @@ __all__ = [
     "mean_interval",
     "mean_square_cotangent",
     "monotonicity",
+    "paired_difference",
     "path_from_one_point",
     "polynomial_bound",
     "random_balanced_layers",

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.interpolate import CubicSpline
+from scipy.optimize import brentq
 from scipy.special import betainc, betaincinv, betaln, ndtri
 from scipy.stats import t as student_t
 
@@ -196,11 +197,11 @@ def wilson(wrong: ArrayLike, size: int, confidence: float = 0.95) -> tuple[Array
     return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
 
 
-def clopper_pearson_upper(wrong: int, size: int, *, confidence: float = 0.95) -> float:
+def clopper_pearson_upper(wrong: int, size: int, confidence: float = 0.95) -> float:
     """Upper bound of a risk, with no assumption on teacher or student, from a random held-out sample.
 
     With at least this probability over the sample the true risk is below the bound that is returned (Clopper and
-    Pearson 1934, one-sided): the beta quantile at ``confidence`` with parameters wrong + 1, size - wrong. This is
+    Pearson 1934, one-sided): the p at which seeing ``wrong`` or fewer has probability 1 - confidence. This is
     what to use where the certificate's assumptions do not hold. The sample must be drawn at random from the
     points that matter, not chosen by geometry, and not learned from; it speaks of the share, not of single answers.
 
@@ -216,7 +217,66 @@ def clopper_pearson_upper(wrong: int, size: int, *, confidence: float = 0.95) ->
     if wrong > size:
         raise ValueError(f"wrong = {wrong} disagreements among size = {size} points.")
     confidence = _check.number(confidence, "confidence", above=0.0, below=1.0)
-    return 1.0 if wrong == size else float(betaincinv(wrong + 1, size - wrong, confidence))
+    return float(_exact_upper(np.asarray(wrong), np.asarray(size), confidence))
+
+
+def clopper_pearson(wrong: ArrayLike, size: ArrayLike, confidence: float = 0.95) -> tuple[Array, Array]:
+    """Ends of Clopper and Pearson's interval for a share, elementwise: exact, and of some width at 0 errors, too.
+
+    ``wrong`` and ``size`` need not be whole: where errors are not independent, their share of the independent
+    trials that would be worth as much (Korn and Graubard, Survey Methodology 24, 1998).
+    """
+    wrong, size = np.asarray(wrong, dtype=np.float64), np.asarray(size, dtype=np.float64)
+    each = (1 + _check.number(confidence, "confidence", above=0.0, below=1.0)) / 2
+    return 1 - _exact_upper(size - wrong, size, each), _exact_upper(wrong, size, each)
+
+
+def _exact_upper(wrong: Array, size: Array, confidence: float) -> Array:
+    left = size - wrong
+    return np.where(left > 0, betaincinv(wrong + 1, np.where(left > 0, left, 1.0), confidence), 1.0)
+
+
+def paired_difference(first: int, second: int, size: int, confidence: float = 0.95) -> Interval:
+    """Difference of two shares counted on the same rows, with Tango's (1998) score interval.
+
+    The differences being 1, -1 and mostly 0, Student's interval for their mean is far too short where the two
+    seldom differ, and has no width where they never do.
+
+    Parameters
+    ----------
+    first : int
+        Rows counted for the first share and not for the second.
+    second : int
+        Rows counted for the second and not for the first.
+    size : int
+        All rows.
+    confidence : float
+
+    References
+    ----------
+    Tango (1998), Statistics in Medicine 17, 891-908.
+    """
+    size = _check.count(size, "size")
+    first, second = _check.count(first, "first", 0), _check.count(second, "second", 0)
+    if first + second > size:
+        raise ValueError(f"first + second = {first + second} rows that differ among size = {size}.")
+    confidence = _check.number(confidence, "confidence", above=0.0, below=1.0)
+    bar, estimate = float(ndtri((1 + confidence) / 2)), (first - second) / size
+
+    def beyond(difference: float, sign: int) -> float:
+        """Positive where the counts are too unlikely under this difference, which lies on the side of ``sign``."""
+        # The likeliest share of the second kind given the difference solves a quadratic.
+        linear = -(first + second) + difference * (2 * size - first + second)
+        last = -second * difference * (1 - difference)
+        share = (np.sqrt(max(linear**2 - 8 * size * last, 0.0)) - linear) / (4 * size)
+        variance = size * max(2 * share + difference * (1 - difference), 0.0)
+        return sign * (size * difference - (first - second)) - bar * np.sqrt(variance)
+
+    ends = [  # from a little off the estimate: at 0 of 0 that differ it is a root, too, and not the end
+        sign if beyond(sign, sign) <= 0 else brentq(beyond, estimate + sign * 1e-9, sign, (sign,), xtol=1e-14)
+        for sign in (-1, 1)
+    ]
+    return Interval(estimate, float(ends[0]), float(ends[1]), confidence, size)
 
 
 def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
