@@ -5,7 +5,8 @@ import pytest
 
 from limbeck.data.answers import Answers
 from limbeck.labels import from_logits
-from limbeck.students.study import Recipe, distil, metric, study, taught
+from limbeck.pages.distill import preferred
+from limbeck.students.study import Curve, Recipe, distil, metric, study, taught
 
 
 def said(z):
@@ -100,3 +101,33 @@ def test_the_gain_has_some_width_where_both_decide_alike():
     assert gain is not None
     assert gain.low <= gain.estimate <= gain.high
     assert gain.high - gain.low > 0.05
+
+
+def curve_of(name, wrong):
+    """A curve of four orders that all decide alike, at the sizes 10, 20 and 40."""
+    risk = wrong.mean(axis=1)
+    risks = np.repeat(risk[:, None], 4, axis=1)
+    return Curve(name, np.array([10, 20, 40]), risk, risk, risk, risks, wrong)
+
+
+def test_the_scaling_advised_is_better_with_the_answers_at_hand_and_advice_does_not_turn_round():
+    wrong = np.zeros((3, 200))
+    few, all_, never = wrong.copy(), wrong.copy(), wrong.copy()
+    few[2, :40] = 1  # errs with all answers
+    all_[:2, :40] = 1  # errs with fewer
+    never[:, :60] = 1
+    curves = {name: curve_of(name, w) for name, w in (("few", few), ("all", all_), ("never", never))}
+
+    def others(used):
+        return {name: c for name, c in curves.items() if name != used}
+
+    assert preferred(curves["all"], others("all")) == ([], ["few"])
+    assert preferred(curves["few"], others("few")) == (["all"], [])
+    assert preferred(curves["never"], others("never")) == (["all", "few"], [])
+    for one in curves:
+        for two in others(one):
+            both = (
+                preferred(curves[one], {two: curves[two]})[0]
+                and preferred(curves[two], {one: curves[one]})[0]
+            )
+            assert not both

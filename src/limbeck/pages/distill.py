@@ -184,16 +184,21 @@ def _scaling(job: Job) -> Section | None:
         return None
     soft, used = job.study.curves["soft"], METRICS[job.recipe.scale]
     curves = {used: soft, **{METRICS[k]: c for k, c in others.items()}}
-    better = [name for name, c in others.items() if _clearly_lower(c, soft)]
+    better, sooner = preferred(soft, others)
     text = [
         "The student is the smallest one in the metric of its features, so their scaling decides what few answers "
         f"teach. Used here: {used}. Every scaling was learned once, without answers, from no row held out, and is the "
         "same for all numbers of answers.",
-        f"With fewer answers than all, {' and '.join(METRICS[b] for b in better)} would have done better: consider "
-        f"--scale {better[0]}."
+        f"With these answers {' and '.join(METRICS[b] for b in better)} would have done better (by more than two "
+        f"paired standard errors on held-out rows): consider --scale {better[0]}."
         if better
-        else "No other scaling tried does clearly better (two paired standard errors at some number of answers).",
+        else "With these answers no other scaling tried does better by more than two paired standard errors.",
     ]
+    if sooner:
+        text.append(
+            f"With fewer of them, {' and '.join(METRICS[b] for b in sooner)} would have: that matters only if you "
+            "mean to buy fewer."
+        )
     if job.idle:
         text.append(f"For all answers, {IDLE}")
     caption = f"As above, for each scaling; {job.study.repeats} random orders, the same for all."
@@ -206,11 +211,22 @@ def _scaling(job: Job) -> Section | None:
     )
 
 
-def _clearly_lower(curve: Curve, than: Curve) -> bool:
-    """By more than two paired standard errors at two sizes in a row, so that one lucky size is not enough."""
-    gap, stderr = curve.below(than)
-    clear = gap > np.maximum(2 * stderr, 1e-3)
-    return bool(np.any(clear[1:] & clear[:-1]))
+def preferred(used: Curve, others: Mapping[str, Curve]) -> tuple[list[str], list[str]]:
+    """Which others do better with all the answers, best first; and which would with fewer, but do not with all.
+
+    Better is lower by more than two paired standard errors (`Curve.below`), with fewer answers at two sizes in a row,
+    so that one lucky size is not enough. Of two curves at most one is better with all answers: the advice does not
+    turn round once it is followed.
+    """
+    better, sooner = {}, []
+    for name, other in others.items():
+        gap, stderr = other.below(used)
+        clear = gap > np.maximum(2 * stderr, 1e-3)
+        if clear[-1]:
+            better[name] = gap[-1]
+        elif np.any(clear[1:] & clear[:-1]):
+            sooner.append(name)
+    return sorted(better, key=better.__getitem__, reverse=True), sooner
 
 
 def _tail(job: Job) -> Section | None:
