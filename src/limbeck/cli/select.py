@@ -95,7 +95,8 @@ def select(
             if report is not None:
                 status.update("measuring the geometry")
                 sources = provenance.sources({"points": table, "given": given}, seed=str(seed))
-                page = _page(ids, X, ranking, known, logits, seed, sources, at)
+                features = _metric(pool.X, scale, False, at)
+                page = _page(ids, X, features, intercept, ranking, known, logits, seed, sources, at)
         except (ValueError, TypeError) as error:
             raise UserError(str(error)) from error
     provenance.check_unchanged()
@@ -164,8 +165,8 @@ def _ranked(X: Any, budget: int, known: Any, logits: Any, at: Engine) -> Ranking
 
 
 def _page(
-    ids: np.ndarray, X: Any, ranking: Ranking, known: Any, logits: Any, seed: int, sources: dict[str, str],
-    at: Engine,
+    ids: np.ndarray, X: Any, features: Any, intercept: bool, ranking: Ranking, known: Any, logits: Any, seed: int,
+    sources: dict[str, str], at: Engine,
 ) -> Any:  # fmt: skip
     import numpy as np
 
@@ -175,7 +176,7 @@ def _page(
 
     student = None if logits is None else Span(X[known]).weights(logits)
     direction = student if student is not None and student.any() else None
-    seen = geometry(X, direction=direction, rng=np.random.default_rng(seed))
+    seen = geometry(features, intercept=intercept, direction=direction, rng=np.random.default_rng(seed))
     proved = None if logits is None else _proved(X, known, logits, seed, at)
     count = 0 if known is None else len(known)
     return page(Job(ranking, seen, ids, count, logits is not None, proved, sources))

@@ -10,18 +10,12 @@ import numpy as np
 from limbeck.data.answers import Answers
 from limbeck.displays import study as drawings
 from limbeck.displays.tail import TailDisplay
-from limbeck.pages._words import between, picture, share
+from limbeck.pages._words import METRICS, between, picture, share
 from limbeck.report import Facts, Grid, Page, Section
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.students.study import IDLE, Curve, Recipe, Study
 from limbeck.theory import transfer_risk_bound_tight
 
-METRICS = {
-    "none": "features as given",
-    "standard": "every feature at mean 0 and variance 1",
-    "sharpen": "X S^(1/4), the pool's spectrum sharpened",
-    "whiten": "whitened",
-}
 WRONG = 25
 
 

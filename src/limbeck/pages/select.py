@@ -10,7 +10,7 @@ import numpy as np
 from limbeck.budget import Geometry, Ranking
 from limbeck.displays import selection as drawings
 from limbeck.displays.tail import TailDisplay
-from limbeck.pages._words import picture, share
+from limbeck.pages._words import METRICS, picture, share
 from limbeck.report import Facts, Grid, Page, Section
 from limbeck.theory import CertifiedShares
 
@@ -136,7 +136,7 @@ def _scalings(job: Job) -> Section:
     seen = job.geometry
     at = [int(np.argmin(np.abs(seen.budgets - k))) for k in (10, 50)]
     rows = [
-        (c.name, f"{c.effective_rank:.3g}", *(_energy(c.energy_selected[i]) for i in at))
+        (METRICS[c.name], f"{c.effective_rank:.3g}", *(_energy(c.energy_selected[i]) for i in at))
         for c in seen.scalings
     ]
     columns = ("features", "effective rank", *(f"energy left after {seen.budgets[i]}" for i in at))

@@ -72,6 +72,7 @@ from limbeck.theory.learners import (
 from limbeck.theory.risk import (
     Interval,
     Monotonicity,
+    bounded_mean_interval,
     clopper_pearson,
     clopper_pearson_upper,
     disagreement,
@@ -127,6 +128,7 @@ __all__ = [
     "balanced_layers",
     "biased_angles",
     "bound_at_angle",
+    "bounded_mean_interval",
     "certified_shares",
     "certify",
     "certify_classes",
