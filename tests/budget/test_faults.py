@@ -39,9 +39,12 @@ def buying(teacher, **change):
 def program(tmp_path, body, **change):
     """A run whose teacher is this Python text, after ``import json, os, sys, time``."""
     path = tmp_path / "teacher.py"
-    path.write_text("import json, os, sys, time\n" + body)
+    path.write_text("import json, os, sys, time\n" + NO_FULL_DISK + body)
     return buying(f"{sys.executable} -S -E '{path}'", **change)
 
+
+NO_FULL_DISK = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28, 1 << 28))\n"
+"""A flood that nobody ends stops at 256 MiB by itself: it must not fill the disk of who runs the tests."""
 
 EACH = """
 def say(**fields):
@@ -205,6 +208,8 @@ def test_malformed_answers_in_a_row_end_the_run(tmp_path):
     assert len(seen(tmp_path)) == 5
 
 
+# A file-size limit of its own: should it not be ended, it fills no disk.
+FLOODED = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28, 1 << 28))\n"
 FLOODS = {
     "no line break": "    while True:\n        os.write(1, b'x' * 65536)\n",
     "no line break, from a child": "    os.fork()\n    while True:\n        os.write(1, b'x' * 65536)\n",
@@ -218,7 +223,10 @@ FLOODS = {
 def test_a_flood_is_ended_at_once_and_not_read_again(tmp_path, body):
     buy = program(
         tmp_path,
-        EACH + "    if number < 2:\n        say(id=name, probabilities=0.5)\n        continue\n" + body,
+        FLOODED
+        + EACH
+        + "    if number < 2:\n        say(id=name, probabilities=0.5)\n        continue\n"
+        + body,
     )
     began = time.monotonic()
     with pytest.raises(UserError, match=r"bytes without a line break|answer no question|no JSON objects"):
@@ -226,7 +234,7 @@ def test_a_flood_is_ended_at_once_and_not_read_again(tmp_path, body):
     assert time.monotonic() - began < 15  # its time-out is 20 s
     replies = tmp_path / "run" / "replies.jsonl"
     size = replies.stat().st_size
-    assert size < 8 * FLOOD
+    assert size < 2 * FLOOD
     time.sleep(0.1)
     assert replies.stat().st_size == size  # nobody writes any more
     good = program(tmp_path, EACH + "    say(id=name, probabilities=0.5)\n")

@@ -124,11 +124,15 @@ class Asker:
         try:
             return self.ledger.take()
         except FloodError:
-            if self.session is not None:
-                self.session.close(0.0)
-                self.session = None
-            self.ledger.cut()
+            self._end()
             raise
+
+    def _end(self) -> None:
+        """End a teacher that writes and writes, at once."""
+        if self.session is not None:
+            self.session.close(0.0)
+            self.session = None
+        self.ledger.cut()
 
     def _collect(self, waiting: deque[tuple[float, str]]) -> bool:
         before = self.ledger.counts["garbage"]
@@ -149,6 +153,7 @@ class Asker:
             else:
                 self._failed(name, row.detail, waiting)
         if self.garbage >= GARBAGE_IN_A_ROW:
+            self._end()
             raise UserError(self._gave_up("it writes lines that are no JSON objects with an id"))
         return bool(names)
 

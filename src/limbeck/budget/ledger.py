@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import math
@@ -39,8 +40,8 @@ READERS: dict[str, Callable[[ArrayLike], SoftLabels]] = {
 }
 LONGEST_REPLY = 1 << 20
 """Bytes of a reply at most."""
-FLOOD = 1 << 26
-"""Bytes at most that answer nothing, one after the other."""
+FLOOD = 1 << 24
+"""Bytes at most that nobody has read yet, or that answer nothing, one after the other."""
 
 
 @dataclass
@@ -134,10 +135,12 @@ class Ledger:
                     f"of asked.jsonl was noted, and {self._read} are there. Answers paid for are missing: put the file "
                     "back, or start anew in another folder."
                 )
+        if self._size - self._read > 2 * FLOOD:
+            self.cut()  # a run was killed before it could
         try:
             self._take(self._size)
         except FloodError:
-            self.cut()  # a run was killed before it could
+            self.cut()
         if not self.rows and self.counts["unknown ids"]:
             raise UserError(
                 f"{self.replies_path} holds answers, and {self.asked_path.name} no question: it is lost, and "
@@ -208,16 +211,19 @@ class Ledger:
         if size == self._read:
             return []
         os.fsync(self._replies.fileno())  # what is used next must not be lost with the power
-        found = self._take(size)
-        if self._useless > FLOOD:
+        waiting = size - self._read  # before they are read: a teacher may write faster than anybody reads
+        found = self._take(size) if waiting <= FLOOD else []
+        if max(waiting, self._useless) > FLOOD:
             raise FloodError(
-                f"The teacher has written {self._useless} bytes that answer no question: it must answer each with one "
-                f"JSON object a line. What was bought before is kept in {self.replies_path}."
+                f"The teacher has written more than {FLOOD} bytes that answer no question: it must answer each with "
+                f"one JSON object a line. What was bought before is kept in {self.replies_path}."
             )
         return found
 
     def cut(self) -> None:
-        """Drop a line without end, so that nobody has to read it again."""
+        """Read what a flood began with, which may be answers, and drop the rest: nobody has to read it again."""
+        with contextlib.suppress(FloodError):
+            self._take(min(self._size, self._read + FLOOD))
         self.counts["garbage"] += 1
         self._replies.truncate(self._read)
 
