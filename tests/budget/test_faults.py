@@ -82,7 +82,7 @@ def told(bought):
     return json.dumps([coef, looks, *said, dict(bought.counts), bought.classes])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     faults=st.lists(st.sampled_from(sorted(FAULTS)), min_size=1, max_size=4).map("".join),
     more=st.sampled_from(["", "a", "aaa"]),

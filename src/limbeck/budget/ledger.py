@@ -40,7 +40,7 @@ READERS: dict[str, Callable[[ArrayLike], SoftLabels]] = {
 }
 LONGEST_REPLY = 1 << 20
 """Bytes of a reply at most."""
-FLOOD = 1 << 24
+FLOOD = 1 << 22
 """Bytes at most that nobody has read yet, or that answer nothing, one after the other."""
 
 
