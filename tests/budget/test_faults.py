@@ -82,7 +82,7 @@ def told(bought):
     return json.dumps([coef, looks, *said, dict(bought.counts), bought.classes])
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     faults=st.lists(st.sampled_from(sorted(FAULTS)), min_size=1, max_size=4).map("".join),
     more=st.sampled_from(["", "a", "aaa"]),
@@ -96,7 +96,7 @@ def test_no_question_beyond_the_budget_and_a_replay_is_the_run(
 ):
     place = tmp_path_factory.mktemp("faulty")
     command = f"{sys.executable} -S -E '{HERE / 'faulty.py'}' '{place / 'seen'}' {seed} {faults + more}"
-    manners = {"in_flight": in_flight, "retries": retries}
+    manners = {"in_flight": in_flight, "retries": retries, "timeout": 1.0}
     for _ in range(4):  # runs that a failing teacher ends go on
         live = None
         try:
@@ -282,3 +282,24 @@ def test_who_holds_the_lock_is_said(tmp_path):
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(UserError, match=rf"earlier run \(process {os.getpid()}\) is still at work"):
             ProgramTeacher("true").start(tmp_path / "run" / "replies.jsonl", 0.05)
+
+
+def test_a_folder_from_before_there_were_extensions_goes_on_and_can_be_extended(tmp_path):
+    def buy(**change):
+        return program(tmp_path, EACH + "    say(id=name, probabilities=0.9)\n", **change).run(
+            X, folder=tmp_path / "run"
+        )
+
+    live = buy()
+    path = tmp_path / "run" / "run.json"
+    run = json.loads(path.read_text())
+    (stage,) = run.pop("stages")
+    path.write_text(json.dumps({**run, **{name: stage[name] for name in ("audit", "batch", "looks")}}))
+    assert told(buy()) == told(live)
+    assert len(seen(tmp_path)) == 12
+    with pytest.raises(UserError, match="a run with batch = 2, and 3 was asked for"):
+        buy(batch=3)
+    more = buy(budget=24)
+    assert (len(more.stages), more.spent, len(more.audit)) == (2, 24, 4)
+    assert set(live.audit) | set(live.learned) <= set(more.learned)
+    assert len(set(seen(tmp_path))) == 24

@@ -172,8 +172,8 @@ def _check_shows(buy: BudgetedDistillation, out: Path, anyway: bool) -> None:
     said = f"An audit sample of {stage.audit}{own} shows at best {least:.2%}, not {buy.target_risk:.2%}: "
     if not anyway:
         raise UserError(
-            f"{said}the whole budget would be spent, and the target not shown. It takes --audit at least {audit}, "
-            f"--budget at least {before + questions}; or --anyway, to buy all the same."
+            f"{said}the whole budget would be spent, and the target not shown. It takes --audit {audit} and "
+            f"--budget {before + questions}, or more; or --anyway, to buy all the same."
         )
     messages().print(f"{said}buying will not stop before the budget is spent.")
 
