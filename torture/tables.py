@@ -296,7 +296,7 @@ JOBS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "label": (
         (
             "label", "TABLE", "--features", "x*", "--teacher-command", TEACHER_COMMAND,
-            "--budget", "12", "--audit", "6", "--target-risk", "0.4", "--alpha", "0", "--out", "bought",
+            "--budget", "12", "--audit", "6", "--target-risk", "0.4", "--anyway", "--alpha", "0", "--out", "bought",
         ),
         ("bought/",),
     ),
