@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from limbeck.budget.stopping import Look, StoppingRule, exact_upper
+from limbeck.budget.stopping import Look, StoppingRule
 from limbeck.records import UserError, read_json, write_json
+from limbeck.theory import clopper_pearson_upper
 
 MOST_AUDIT = 10**7
 
@@ -153,7 +154,9 @@ def audit_needed(rule: StoppingRule, look: Look) -> int | None:
         return None
 
     def shows(size: int) -> bool:
-        return exact_upper(math.ceil(share * size - 1e-9), size, 1 - rule.spent(1)) <= rule.target_risk
+        return (
+            clopper_pearson_upper(math.ceil(share * size - 1e-9), size, 1 - rule.spent(1)) <= rule.target_risk
+        )
 
     high = look.size
     while not shows(high):
