@@ -8,7 +8,7 @@ from scipy.special import expit, softmax
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import make_classification
+from sklearn.datasets import load_digits, make_classification
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict, cross_val_score
@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from limbeck import SoftLabelClassifier
+from limbeck import DistilledClassifier, SoftLabelClassifier
 from limbeck.labels import cross_entropy, from_logits, from_probabilities
 from limbeck.students.linearity import linearity
 from limbeck.theory import Span, gradient_flow
@@ -714,3 +714,52 @@ def test_ordinary_degeneracies():
     assert alone.predict_proba(X[:1])[0, 1] == pytest.approx(0.3)
     with pytest.raises(ValueError, match="1 sample"):
         SoftLabelClassifier().fit(X[:1], [0.3])
+
+
+def uncanonical(X, index=np.int32):
+    """Rows backwards, the first entry in two halves, all arrays read-only."""
+    data, indices, indptr = [], [], [0]
+    for row in X:
+        columns = np.flatnonzero(row)[::-1]
+        data += [*row[columns[:1]] / 2, *row[columns[:1]] / 2, *row[columns[1:]]]
+        indices += [*columns[:1], *columns]
+        indptr.append(len(indices))
+    arrays = np.array(data), np.array(indices, dtype=index), np.array(indptr, dtype=index)
+    for a in arrays:
+        a.flags.writeable = False
+    made = csr_array(X.shape)
+    made.data, made.indices, made.indptr = arrays
+    return made
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        SoftLabelClassifier(alpha=0),
+        SoftLabelClassifier(alpha=0.1),
+        SoftLabelClassifier(),
+        SoftLabelClassifier(stop_time=3.0),
+        DistilledClassifier(lambda X: expit(X[:, 0] if isinstance(X, np.ndarray) else X.toarray()[:, 0])),
+    ],
+)
+def test_sparse_rows_are_never_touched(estimator, index):
+    X, p, _ = curved_teacher(40, 12)
+    X = X * (np.abs(X) > 0.3)
+    given = uncanonical(X, index)
+    before = given.data.copy(), given.indices.copy(), given.indptr.copy()
+    answers = () if isinstance(estimator, DistilledClassifier) else (p,)
+    student = clone(estimator).fit(given, *answers)
+    wanted = clone(estimator).fit(csr_array(X), *answers)
+    np.testing.assert_allclose(
+        student.decision_function(given), wanted.decision_function(X), rtol=1e-6, atol=1e-9
+    )
+    for was, now in zip(before, (given.data, given.indices, given.indptr), strict=True):
+        np.testing.assert_array_equal(was, now)
+
+
+def test_a_class_without_curvature_has_no_say_in_leave_one_out():
+    X, y = load_digits(return_X_y=True)
+    rows = np.random.default_rng(3).permutation(1197)[:48]
+    path = SoftLabelClassifier().fit(X[rows], np.eye(10)[y[rows]]).alpha_path_  # warnings are errors
+    assert np.all(np.isfinite(path.losses))

@@ -351,7 +351,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         """Rows as the student sees them, looked at before any teacher is asked about one."""
         self.features_ = self._new_features()
         points = rows if self.features_ is None else self.features_.fit_transform(rows)
-        validated(SoftLabelClassifier(), points, accept_sparse="csr", accept_large_sparse=False)
+        validated(SoftLabelClassifier(), points, accept_sparse="csr")
         return points
 
     def _learn(

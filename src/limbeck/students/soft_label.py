@@ -224,7 +224,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         y, sample_weight, teacher_proba, teacher_logits = map(
             to_numpy, (y, sample_weight, teacher_proba, teacher_logits)
         )
-        X = validated(self, X, accept_sparse="csr", accept_large_sparse=False)
+        X = validated(self, X, accept_sparse="csr")
         labels, classes = read_answers(
             X, y, teacher_proba, teacher_logits, classes=self.classes, decimals=self.decimals
         )
