@@ -334,11 +334,14 @@ def paired_difference(first: int, second: int, size: int, confidence: float = 0.
         variance = size * max(2 * share + difference * (1 - difference), 0.0)
         return sign * (size * difference - (first - second)) - bar * np.sqrt(variance)
 
-    ends = [  # from a little off the estimate: at 0 of 0 that differ it is a root, too, and not the end
-        sign if beyond(sign, sign) <= 0 else brentq(beyond, estimate + sign * 1e-9, sign, (sign,), xtol=1e-14)
-        for sign in (-1, 1)
-    ]
-    return Interval(estimate, float(ends[0]), float(ends[1]), confidence, size)
+    def end(sign: int) -> float:
+        if beyond(sign, sign) <= 0:
+            return sign
+        # From a little off the estimate: at 0 of 0 that differ it is a root, too, and not the end.
+        near = estimate + sign * 1e-9
+        return near if beyond(near, sign) >= 0 else float(brentq(beyond, near, sign, (sign,), xtol=1e-14))
+
+    return Interval(estimate, end(-1), end(1), confidence, size)
 
 
 def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
