@@ -261,6 +261,9 @@ LAWS: dict[str, Callable[[Draws], Call]] = {
         lambda wrong, n, c: theory.clopper_pearson_upper(wrong, n, confidence=c),
         (g.whole(0, 9), g.whole(9, 30), g.share()), reference.clopper_pearson,
     ),
+    "clopper_pearson": lambda g: Call(
+        lambda wrong, n, c: theory.clopper_pearson(wrong, n, c), (g.whole(0, 9), g.whole(9, 30), g.share())
+    ),
     "monotonicity": lambda g: Call(theory.monotonicity, (g.array(g.m, 4), g.array(g.m, 4))),
     "PolynomialTask": lambda g: Call(
         lambda kappa, d, norm, n, r: theory.PolynomialTask(kappa, d, norm).sample(n, rng=r),

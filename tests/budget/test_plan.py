@@ -12,8 +12,8 @@ from limbeck import SoftLabelClassifier, plan_budget
 from limbeck.budget import curve as curves
 from limbeck.budget.coverage import coverage
 from limbeck.budget.curve import Pilot, PilotCurve, measure
+from limbeck.budget.exact import last_needed, upper_after_spanning
 from limbeck.budget.forecast import Posterior, power_law, starting_levels
-from limbeck.budget.plan import _last_needed, upper_after_spanning
 from limbeck.labels import from_hard, from_logits, from_probabilities
 from limbeck.students import KernelSoftLabelClassifier
 from limbeck.theory import EmpiricalTail, PolynomialTask, Span
@@ -343,7 +343,7 @@ def test_the_bound_that_assumes_nothing_holds_as_often_as_it_says(teacher):
     for _ in range(600):
         rows = rng.choice(6000, 40, replace=False)
         pilot = Pilot(X[rows], from_logits(z[rows]), np.arange(40))
-        order, used = _last_needed(pilot, False, 5, rng)
+        order, used = last_needed(pilot, False, 5, rng)
         w_hat = Span(X[rows[order[:used]]]).weights(z[rows[order[:used]]])
         risk = np.mean((X @ w_hat >= 0) != truth)
         failed += upper_after_spanning(pilot, False, order, used, 0.95) < risk
@@ -356,11 +356,11 @@ def test_the_point_from_which_answers_are_held_out_is_seen_without_looking_ahead
     X = categories(400, 6, rng)
     pilot = Pilot(X[:60], from_logits(X[:60] @ rng.standard_normal(12)), np.arange(60))
     rank = np.linalg.matrix_rank(X[:60])
-    order, used = _last_needed(pilot, False, rank, rng)
+    order, used = last_needed(pilot, False, rank, rng)
     assert np.linalg.matrix_rank(X[order[:used]]) == rank > np.linalg.matrix_rank(X[order[: used - 1]])
     assert sorted(order) == list(range(60)) != order.tolist()
     # Rows that no later one adds to are not enough: the pool has directions the sample has not.
-    assert _last_needed(pilot, False, rank + 1, rng) is None
+    assert last_needed(pilot, False, rank + 1, rng) is None
 
 
 @pytest.mark.parametrize("intercept", [False, True])

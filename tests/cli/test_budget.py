@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command import in_process, limbeck
+from messages import messages
 from scipy.special import expit
 
 import limbeck as package
@@ -377,17 +378,7 @@ def test_audit_takes_the_students_own_features_of_a_pool(pool, run):
 
 
 def test_audit_of_a_student_of_texts_makes_a_small_pool_dense_and_says_so(tmp_path, run, monkeypatch):
-    words = [
-        "invoice refund please",
-        "refund now",
-        "hello friend",
-        "meeting at noon",
-        "invoice due",
-        "hello again",
-    ]
-    rows = [
-        f"{words[i % 6]} {words[(i * 7 + 1) % 6]},{0.9 if i % 6 in (0, 1, 4) else 0.1}" for i in range(60)
-    ]
+    rows = [f"{text},{0.9 if i % 6 in (0, 1, 4) else 0.1}" for i, text in enumerate(messages(60))]
     (tmp_path / "t.csv").write_text("\n".join(["text,p", *rows]) + "\n")
     student = tmp_path / "s.json"
     words = "distill", tmp_path / "t.csv", "--text", "text", "--teacher-probability", "p", "--alpha", "0.01"

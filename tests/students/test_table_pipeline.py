@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from command import in_process
+from messages import messages
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
@@ -11,14 +12,6 @@ from limbeck import SoftLabelClassifier, load, load_pipeline, save
 from limbeck.records import UserError
 
 pandas = pytest.importorskip("pandas")
-WORDS = [
-    "invoice refund please",
-    "refund now",
-    "hello friend",
-    "meeting at noon",
-    "invoice due",
-    "hello again",
-]
 
 
 @pytest.fixture
@@ -32,7 +25,7 @@ def tables(tmp_path, run, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     X = rng.standard_normal((60, 3))
-    text = [f"{WORDS[i % 6]} {WORDS[(i * 7 + 1) % 6]}" for i in range(60)]
+    text = messages(60)
     p = 1 / (1 + np.exp(-X @ [1.0, -2.0, 0.5]))
     frame = pandas.DataFrame(
         {"id": range(60), "a": X[:, 0], "b": X[:, 1], "c": X[:, 2], "text": text, "v": list(X), "p": p}

@@ -136,6 +136,7 @@ def test_clopper_pearson_covers_whatever_the_risk():
         (lambda X, z: certify_classes(X, np.outer(z, [1, 2]), X).proved(1e-3), "no linear teacher is left"),
         (lambda X, z: counter_teacher(X, z, X[0], 0.001), "no linear teacher is left"),
         (lambda X, z: clopper_pearson_upper(3, 2), "wrong = 3 disagreements among size = 2"),
+        (lambda X, z: clopper_pearson([1, 4], 3), "wrong must lie between 0 and size"),
         (lambda X, z: clopper_pearson_upper(0, 0), "size must be an integer of at least 1"),
     ],
 )

@@ -16,9 +16,9 @@ from limbeck.labels import Array, SoftLabels
 from limbeck.students import SoftLabelClassifier
 from limbeck.students._design import with_ones
 from limbeck.theory import Span
+from limbeck.theory._readings import INCONSISTENT
 from limbeck.theory.risk import clopper_pearson
 
-INCONSISTENT = 1e-6
 HELD_OUT = 1 / 3
 
 

@@ -288,7 +288,10 @@ def clopper_pearson(wrong: ArrayLike, size: ArrayLike, confidence: float = 0.95)
     ``wrong`` and ``size`` need not be whole: where errors are not independent, their share of the independent
     trials that would be worth as much (Korn and Graubard, Survey Methodology 24, 1998).
     """
-    wrong, size = np.asarray(wrong, dtype=np.float64), np.asarray(size, dtype=np.float64)
+    wrong = np.asarray(_check.reals(wrong, "wrong"), dtype=np.float64)
+    size = np.asarray(_check.reals(size, "size"), dtype=np.float64)
+    if not np.all((size > 0) & (wrong >= 0) & (wrong <= size)):
+        raise ValueError("wrong must lie between 0 and size, and size be > 0: they are errors among trials.")
     each = (1 + _check.number(confidence, "confidence", above=0.0, below=1.0)) / 2
     return 1 - _exact_upper(size - wrong, size, each), _exact_upper(wrong, size, each)
 
