@@ -191,6 +191,7 @@ def pilot(name: str, number: int) -> dict[str, Any]:
     )
     most = plan.pilot.forecast.at_most
     law = power_law(plan.pilot.curve, target, most)
+    law = None if law is None else max(law, 2)  # of one answer no ridge is chosen by leaving it out
     n = m if plan.decision == "stop" else plan.pilot.forecast.n if plan.decision == "buy" else None
     grid = sorted({int(k) for k in np.geomspace(4, most, 14)} | {k for k in (n, law, m, most) if k})
     risk = dict(zip(grid, world.risks(grid).tolist(), strict=True))
