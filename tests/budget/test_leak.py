@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from limbeck.budget.leak import Leak, ScoringModel, audit_leak, from_arrays
+from limbeck.pages.audit import rows
 
 
 def model(d, classes=1, seed=0, size=3.0):
@@ -52,6 +53,15 @@ def test_a_softmax_of_530_unknowns_is_known_from_265_answers():
     assert np.all(exact.disagreement[1:] == 0)
 
 
+def test_the_numbers_of_answers_asked_for_are_those_reported():
+    report = audit_leak(
+        model(4), decimals=(3,), factors=(1, 150), label_factors=(50, 400), repeats=1, held_out=200,
+        rng=np.random.default_rng(3),
+    )  # fmt: skip
+    assert named(report, "labels").n.tolist() == [250, 2000]
+    assert named(report, "3 decimals").n.tolist() == [5, 750]
+
+
 def test_four_or_five_decimals_do_not_protect_and_two_or_three_slow_it_down(twelve):
     # Tramer et al., section 6.1.
     for name in ("6 decimals", "5 decimals", "4 decimals"):
@@ -81,6 +91,30 @@ def test_a_pool_is_split_into_queries_and_judges():
     assert (report.queries, report.held_out) == ("pool", 100)
     assert max(leak.n.max() for leak in report.leaks) <= 200
     assert named(report, "exact").until(0.999) == 7
+
+
+def test_queries_that_all_get_one_class_are_refused_for_a_constant_copies_the_model_there():
+    """A model of features far from standard: 20 standard deviations of its scores lie between them and 0."""
+    far = ScoringModel(np.ones((1, 4)), np.array([40.0]))
+    with pytest.raises(
+        ValueError, match=r"100\.00% of standard normal points get the same class .* Give a pool"
+    ):
+        audit_leak(far, rng=np.random.default_rng(0))
+    pool = np.random.default_rng(1).normal(-10, 1, (600, 4))
+    report = audit_leak(far, pool, decimals=(3,), repeats=1, rng=np.random.default_rng(0))
+    assert 0.4 < report.commonest < 0.6
+    assert report.bought(report.leaks[1], 0.99) is not None
+
+
+def test_where_a_constant_agrees_so_often_nothing_is_said_of_how_long_it_takes():
+    pool = np.random.default_rng(2).normal(0, 1, (900, 3))
+    rare = ScoringModel(np.array([[1.0, 0.0, 0.0]]), np.array([2.8]))
+    report = audit_leak(rare, pool, decimals=(3,), repeats=1, rng=np.random.default_rng(0))
+    assert 0.99 < report.commonest < 0.999
+    assert report.bought(report.leaks[1], 0.99) is None
+    first, _, last = rows(report)[0], *rows(report)[1:3]
+    assert first[1:3] == last[1:3] == ("none", "-")
+    assert first[3] != "none"
 
 
 def test_until_wants_the_agreement_to_stay():

@@ -107,9 +107,13 @@ class LeakReport:
     """Sets of queries."""
     queries: str
     """Where these came from: ``pool`` or ``Gaussian``."""
+    commonest: float
+    """Share of the judged points in the model's commonest class: a constant agrees so often, asking nothing."""
 
     def bought(self, leak: Leak, agreement: float) -> float | None:
-        """How many times more answers than exact ones it takes; None if not within the grid."""
+        """How many times more answers than exact ones it takes; None if not within the grid, or a constant does."""
+        if agreement <= self.commonest:
+            return None
         first, last = self.leaks[0].until(agreement), leak.until(agreement)
         return None if first is None or last is None else last / first
 
@@ -132,7 +136,8 @@ def audit_leak(
     ----------
     model : ScoringModel
     pool : array_like, shape (m, d), optional
-        Points such as are asked about. Default: standard normal ones, the copier's natural choice.
+        Points such as are asked about. Default: standard normal ones, the copier's natural choice where the features
+        are standardised.
     decimals : sequence of int
         Decimals to which probabilities might be rounded; 0 are labels, which are always tried.
     repeats : int
@@ -140,7 +145,8 @@ def audit_leak(
     held_out : int
         Points to judge on; with a pool at most a third of it, drawn at random, and never queried.
     factors, label_factors : sequence of float
-        Numbers of answers, as multiples of d + 1, for scores and for labels.
+        Numbers of answers, as multiples of d + 1, for scores and for labels. Those beyond the pool, beyond
+        `MOST_ANSWERS`, or beyond 4e7 / d Gaussian queries are left out.
     watch : callable
         Told each kind of answer begun.
     rng : numpy.random.Generator
@@ -148,6 +154,11 @@ def audit_leak(
     Returns
     -------
     LeakReport
+
+    Raises
+    ------
+    ValueError
+        If a pool has other features than the model, or if without one nearly every query gets the same class.
 
     Notes
     -----
@@ -167,7 +178,15 @@ def audit_leak(
         raise ValueError(
             f"The pool has {source.shape[1]} features where the model has {model.coef.shape[1]}."
         )
-    draws = [_draw(model, source, held_out, rng) for _ in range(repeats)]
+    largest = round(max(*factors, *label_factors) * model.equations)
+    draws = [_draw(model, source, largest, held_out, rng) for _ in range(repeats)]
+    commonest = float(np.mean([np.bincount(model.decide(T)).max() / len(T) for _, T in draws]))
+    if source is None and commonest > AGREEMENTS[0]:
+        raise ValueError(
+            f"{commonest:.2%} of standard normal points get the same class of this model, so that a constant is "
+            "already a copy there: it was made for features of another size. Give a pool of points such as are asked "
+            "about."
+        )
     most = min(len(draws[0][0]), MOST_ANSWERS)
     scores, labels = _grid(model, factors, most), _grid(model, label_factors, most)
     kinds: dict[str, tuple[np.ndarray, Callable]] = {"exact": (scores, _from_exact)}
@@ -189,14 +208,15 @@ def audit_leak(
         held_out=len(draws[0][1]),
         repeats=repeats,
         queries="Gaussian" if pool is None else "pool",
+        commonest=commonest,
     )
 
 
-def _draw(model: ScoringModel, pool: Array | None, held_out: int, rng: np.random.Generator):
-    """Queries and points to judge on."""
+def _draw(model: ScoringModel, pool: Array | None, largest: int, held_out: int, rng: np.random.Generator):
+    """Queries, ``largest`` or as many as there may be, and points to judge on."""
     if pool is None:
         d = model.coef.shape[1]
-        most = min(MOST_ANSWERS, int(max(LABEL_FACTORS) * (d + 1)) + 1, max(2000, int(4e7 / d)))
+        most = min(MOST_ANSWERS, largest + 1, max(2000, int(4e7 / d)))
         return rng.standard_normal((most, d)), rng.standard_normal((held_out, d))
     order = rng.permutation(len(pool))
     kept = max(1, min(held_out, len(pool) // 3))

@@ -25,18 +25,22 @@ EPILOG = """Examples:
   limbeck audit student.json pool.parquet --decimals 2..4 --report leak.html
 \b
   limbeck audit weights.npz
-      (arrays coef and intercept; Gaussian queries)
+      (arrays coef and intercept, of a model of standardised features)
 
 It rates a model you own, with the weights at hand; nothing is asked over a network."""
 
 MOST_DECIMALS = 12
+MOST_DENSE = 10**8
+"""Entries of a sparse pool that is made dense."""
 
 
 def audit(
     model: Annotated[Path, typer.Argument(metavar="STUDENT.json|WEIGHTS.npz", help="The model you own.")],
     pool: Annotated[
         Path | None,
-        typer.Argument(metavar="[POOL]", help="Points such as are asked about. Default: Gaussian ones."),
+        typer.Argument(
+            metavar="[POOL]", help="Points such as are asked about. Default: standard normal ones."
+        ),
     ] = None,
     decimals: Annotated[
         str, typer.Option(metavar="A..B", help="Decimals that answers might be rounded to.")
@@ -70,7 +74,7 @@ def audit(
             )
     except ValueError as error:
         raise UserError(str(error)) from error
-    from limbeck.pages.audit import COLUMNS, page, rows
+    from limbeck.pages.audit import COLUMNS, page, rows, without_asking
 
     shown = Table(*COLUMNS, box=None, pad_edge=False)
     for row in rows(found):
@@ -82,6 +86,7 @@ def audit(
     lines: list[Line | Table] = [
         shown,
         (None, f"{found.equations} exact answers are as many as there are unknowns in a class."),
+        (None, without_asking(found)),
         *([] if report is None else [("report", report)]),
     ]
     tell(lines, {**vars(found), "report": report}, as_json)
@@ -133,8 +138,15 @@ def _points(path: Path, globs: list[str] | None, embedding: str | None, known: F
     asked = bool(globs or embedding)
     chosen = known if known is not None and not asked else options.features_of(table, globs, embedding, None)
     X = read_pool(table, chosen, None).X
-    if issparse(X):
+    if not issparse(X):
+        return X
+    n, d = X.shape
+    if n * d > MOST_DENSE:
         raise UserError(
-            f"{path}: the audit factorises dense points; leave the pool out for Gaussian queries."
+            f"{path}: the audit factorises dense points, and {n:,} rows of {d:,} features would take "
+            f"{n * d * 8 / 2**30:,.1f} GiB. Give at most {MOST_DENSE // d:,} rows, drawn at random."
         )
-    return X
+    messages().print(
+        f"The audit factorises dense points: {n:,} x {d:,} are made dense, {n * d * 8 >> 20:,} MiB."
+    )
+    return X.toarray()

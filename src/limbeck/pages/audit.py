@@ -40,9 +40,15 @@ def rows(report: LeakReport) -> list[tuple[str, ...]]:
         cells = [leak.answers]
         for agreement in AGREEMENTS:
             times = report.bought(leak, agreement)
-            cells += [answers_until(leak, agreement), "-" if times is None else f"{times:.3g}"]
+            until = "none" if agreement <= report.commonest else answers_until(leak, agreement)
+            cells += [until, "-" if times is None else f"{times:.3g}"]
         found.append(tuple(cells))
     return found
+
+
+def without_asking(report: LeakReport) -> str:
+    """How often a constant agrees, to hold the rest against."""
+    return f"Who asks nothing and always says the commonest class agrees on {share(report.commonest)} of the points."
 
 
 COLUMNS = ("answers", "until 99 %", "x exact", "until 99.9 %", "x exact")
@@ -62,6 +68,7 @@ def _verdict(report: LeakReport) -> Section:
             "What can be done: answer with labels, round hard, limit what one client may ask, or accept "
             "that the model is "
             "public. Rounding to four decimals or more protects nothing.",
+            without_asking(report),
         ],
         parts=[
             Grid(
@@ -78,7 +85,7 @@ def _curves(report: LeakReport) -> Section:
     caption = (
         f"Median over {report.repeats} sets of {report.queries} queries, judged on {report.held_out} points "
         "that were not "
-        f"queried. Zeros are drawn at the lower edge. Dotted upright: {report.equations} answers."
+        f"queried. The lower edge is 0: no point on which they differ. Dotted upright: {report.equations} answers."
     )
     table = [
         (leak.answers, str(n), f"{d:.5f}", f"{low:.5f}", f"{high:.5f}")
@@ -93,14 +100,14 @@ def _curves(report: LeakReport) -> Section:
 
 def _rounding(report: LeakReport) -> Section:
     said = []
-    for leak in report.leaks[1:]:
-        times = report.bought(leak, 0.99)
+    for leak in report.leaks[1:] if report.commonest < AGREEMENTS[0] else ():
+        times = report.bought(leak, AGREEMENTS[0])
         many = f"beyond {leak.n[-1]} answers" if times is None else f"{times:.3g} times as many answers"
         said.append(f"{leak.answers}: {many} for 99 %")
     return Section(
         "What does rounding buy?",
         text=[
-            "; ".join(said) + ".",
+            "; ".join(said) + "." if said else "Nothing can be said of 99 %: a constant agrees so often.",
             f"One point in {round(1 / (1 - AGREEMENTS[1]))} is the difference between 99.9 % and "
             "everything: the judging "
             f"sample resolves shares of about {share(1 / report.held_out)}.",

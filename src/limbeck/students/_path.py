@@ -29,7 +29,7 @@ class AlphaPath:
     losses: Array
     """Mean leave-one-out soft cross-entropy of each, nats, (k,)."""
     stderrs: Array
-    """Standard error of each mean over rows, (k,)."""
+    """Standard error of each mean over rows, of which unequal weights leave (sum w)^2 / sum w^2, (k,)."""
     chosen: float
     """The alpha taken: 0 unless the best beats it by two paired standard errors."""
     reason: str
@@ -57,7 +57,6 @@ def follow(
     labels: SoftLabels,
     weight: Array,
     mass: Array,
-    counts: Array,
     exact: Exact | None,
     why: str,
 ) -> tuple[AlphaPath, Minimum | None]:
@@ -67,8 +66,8 @@ def follow(
     ----------
     design : Design
     labels : SoftLabels
-    weight, mass, counts : ndarray, shape (n,)
-        Weights summing to 1, what leaving a row out removes of it, and the weights as given.
+    weight, mass : ndarray, shape (n,)
+        Weights summing to 1, and what leaving a row out removes of it.
     exact : Exact or None
         The student at alpha = 0 with its leave-one-out logits, where it was possible.
     why : str
@@ -88,7 +87,7 @@ def follow(
         rows[0.0] = cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F)
     tried = np.array(sorted(rows))
     losses = np.array([weight @ rows[a] for a in tried])
-    stderrs = np.array([_stderr(rows[a], weight, counts) for a in tried])
+    stderrs = np.array([_stderr(rows[a], weight) for a in tried])
     best = float(tried[np.argmin(losses)])
 
     def student(alpha: float) -> Minimum:
@@ -101,7 +100,7 @@ def follow(
     # with the mean: the extreme twentieth at either end is pulled in before the two are compared.
     lead = rows[0.0] - rows[best]
     lead = np.clip(lead, *np.quantile(lead, [0.05, 0.95]))
-    margin = _stderr(lead, weight, counts)
+    margin = _stderr(lead, weight)
     # A lead within rounding of the loss itself is none: a linear teacher's exact student stays.
     beaten = weight @ lead > max(STANDARD_ERRORS * margin, 1e-12)
     ahead = float(weight @ lead)
@@ -114,11 +113,11 @@ def follow(
     return AlphaPath(tried, losses, stderrs, chosen, reason), student(chosen) if chosen else None
 
 
-def _stderr(values: Array, weight: Array, counts: Array) -> float:
-    """Standard error of the weighted mean; a row of weight 2 is two rows."""
-    total = float(counts.sum())
+def _stderr(values: Array, weight: Array) -> float:
+    """Standard error of the weighted mean over Kish's number of rows, (sum w)^2 / sum w^2, which knows no scale."""
+    rows = 1.0 / float(weight @ weight)
     spread = float(weight @ np.square(values - weight @ values))
-    return float(np.sqrt(spread / max(total - 1, 1e-300))) if total > 1 else float("inf")
+    return float(np.sqrt(spread / (rows - 1))) if rows > 1 else float("inf")
 
 
 def stopped_flow(design: Design, labels: SoftLabels, weight: Array, time: float) -> Minimum:
