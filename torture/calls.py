@@ -56,6 +56,12 @@ def _p(g: Draws, *shape: int) -> Any:
     return g.oddly(p)
 
 
+def _some_named(g: Draws) -> Any:
+    """Log-probabilities of some of the classes; NaN stands for one not named."""
+    logs = np.log(g.rng.dirichlet(np.ones(g.k), g.n))
+    return g.oddly(np.where(g.rng.random(logs.shape) < 0.5, np.nan, logs))
+
+
 def _codes(g: Draws, codes: np.ndarray) -> Any:
     return g.oddly(codes.astype(float)) if g.odd() else codes
 
@@ -310,6 +316,12 @@ LABELS: dict[str, Callable[[Draws], Call]] = {
             g.whole(2, 5),
             "uniform",
         ),
+        undefined=("least", "logits"),
+    ),
+    "from_partial_log_probabilities": lambda g: Call(
+        lambda p, tail: labels.from_partial_log_probabilities(p, tail=tail),
+        (_some_named(g), g.pick(labels.TAILS)),
+        reference.rows_sum_to_one,
         undefined=("least", "logits"),
     ),
     "from_hard": lambda g: Call(

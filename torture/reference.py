@@ -176,6 +176,17 @@ def clopper_pearson(found: float, wrong: Any, size: Any, confidence: Any) -> str
     return _close(found, true, 1e-6)
 
 
+def rows_sum_to_one(found: Any, log_p: Any, tail: str) -> str | None:
+    """Probabilities that sum to 1; with nothing cut off, those named as they were given."""
+    del tail
+    p, named = found.probabilities, ~np.isnan(np.asarray(log_p, dtype=float))
+    if len(p) and np.abs(p.sum(axis=1) - 1).max() > 1e-12:
+        return f"rows sum to {p.sum(axis=1)}"
+    whole = named.all(axis=1)
+    off = np.abs(p - np.exp(np.where(named, log_p, 0.0)))[whole]
+    return None if not off.size or off.max() < 1e-5 else f"off by {off.max():.2g}"
+
+
 def log_odds(found: Any, p: Any) -> str | None:
     """log(p / (1-p)) in 50 digits, where it is not saturated."""
     p = np.asarray(p, dtype=float)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -455,3 +456,152 @@ def test_read_in_blocks_a_column_of_audit_rows_refuses_an_agreement(run):
     assert run(*words, "--held-out", "0")[0] == 0
     assert load("s.json").coef_.shape == (1, D)
     assert run(*words, "--overwrite", "--audit", "")[0] == 0
+
+
+# -- what select and label write, joined again -----------------------------------------------------
+
+TEACHER = """import json, math, sys
+for line in sys.stdin:
+    q = json.loads(line)
+    if q["id"].endswith("7"):
+        said = {"refusal": "no"}
+    else:
+        z = sum(a * b for a, b in zip(q["x"], (1.0, -1, 0.5)))
+        said = {"probabilities": {"no": 1 / (1 + math.exp(z)), "yes": 1 / (1 + math.exp(-z))}}
+    print(json.dumps({"id": q["id"], **said}), flush=True)
+"""
+
+
+def buy(run, points, *more):
+    Path("teacher.py").write_text(TEACHER)
+    code, _, error = run(
+        "label", points, "--features", "x*", *more, "--budget", 80, "--audit", 40, "--target-risk", "0.01", "--anyway",
+        "--teacher-command", f"{sys.executable} teacher.py", "--out", "bought",
+    )  # fmt: skip
+    assert code == 0, error
+    with open("bought/answers.csv") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("ids", "more"),
+    [({"id": np.arange(N) + 5}, []), ({"doc": [f"=r{i}" for i in range(N)]}, ["--id", "doc"]), ({}, [])],
+)
+@pytest.mark.parametrize("how", ["--at-once", "--stream"])
+def test_what_label_bought_is_distilled_planned_with_and_not_chosen_again_by_one_plain_command(
+    run, ids, more, how
+):
+    write("pool.csv", {**ids, **points()})
+    rows = buy(run, "pool.csv", *more)
+    assert next(iter(rows[0])) == ("id" if ids else "row")
+    words = ("pool.csv", "--features", "x*", *more, how)
+    code, out, error = run(
+        "distill", *words, "--answers", "bought/answers.csv", "--alpha", "0", "--out", "s.json"
+    )
+    assert code == 0, error
+    assert "all drawn at random" in flat(out)
+    assert ("joined by row number" in flat(out)) == (not ids)
+    student = load("s.json")
+    np.testing.assert_allclose(student.coef_, [[1, -1, 0.5]], atol=1e-7)
+    assert student.classes_.tolist() == ["no", "yes"]
+    saved = json.loads(Path("s.json").read_text())["provenance"]
+    assert ("joined" in saved) == (not ids)
+    assert "column 'audit' of answers.csv" in saved["audit"]
+    code, out, error = run("plan", *words, "--answers", "bought/answers.csv", "--target-risk", "0.1")
+    assert code == 0, error
+    assert ("joined by row number" in flat(out)) == (not ids)
+    code, out, error = run(
+        "select", *words, "--given", "bought/answers.csv", "--budget", 9, "--out", "picks.csv", "--report", "r.html"
+    )  # fmt: skip
+    assert code == 0, error
+    assert ("joined by row number" in flat(out)) == (not ids)
+    assert ("by row number" in Path("r.html").read_text()) == (not ids)
+    with open("picks.csv") as file:
+        picks = list(csv.DictReader(file))
+    name = "id" if ids else "row"
+    assert not {row[name] for row in picks} & {row[name] for row in rows}
+
+
+def test_row_numbers_count_through_a_folder(run):
+    os.mkdir("parts")
+    for k in range(3):
+        write(f"parts/{k}.csv", {name: values[80 * k : 80 * (k + 1)] for name, values in points().items()})
+    rows = RNG.permutation(N)[:60]
+    write("said.csv", {"row": rows + 1, "z": X[rows] @ [1.0, -1, 0.5]})
+    words = ("parts", "--features", "x*", "--answers", "said.csv", "--teacher-logit", "z", "--alpha", "0")
+    code, out, error = run("distill", *words, "--out", "s.json")
+    assert code == 0, error
+    np.testing.assert_allclose(load("s.json").coef_, [[1, -1, 0.5]], atol=1e-7)
+    code, out, error = run("plan", *words, "--target-risk", "0.1")
+    assert code == 0, error
+    assert "linear here" in out
+
+
+@pytest.mark.parametrize(
+    ("pool", "said", "more", "message"),
+    [
+        ({"doc": np.arange(N)}, {"doc": [3]}, [], "pool.csv: answers are joined by id, and no column of ids"),
+        ({}, {"id": [3]}, [], "said.csv needs a column 'row' of the points' row numbers"),
+        ({"id": np.arange(N)}, {"row": [3]}, [], "said.csv: answers are joined by id, and there is no column 'id'."),
+        ({"doc": np.arange(N)}, {"x": [3]}, ["--id", "doc"], "there is no column 'doc' or 'id'. There are 'x'"),
+        ({}, {"row": [0, 1]}, [], "1 answers have ids that pool.csv does not; the first is '0', row 1"),
+        ({}, {"row": [2, 2]}, [], "the id '2' (column 'row') occurs in rows 1 and 2"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["distill", "plan", "select"])
+def test_answers_that_cannot_be_joined_are_refused_with_what_is_needed(
+    run, command, pool, said, more, message
+):
+    write("pool.csv", {**pool, **points()})
+    write("said.csv", {**said, "z": np.ones(len(next(iter(said.values()))))})
+    options = {
+        "distill": ("--answers", "said.csv", "--teacher-logit", "z", "--out", "s.json"),
+        "plan": ("--answers", "said.csv", "--teacher-logit", "z", "--target-risk", "0.1"),
+        "select": ("--given", "said.csv", "--budget", 3, "--out", "picks.csv"),
+    }[command]
+    code, out, error = run(command, "pool.csv", "--features", "x*", *more, *options)
+    assert (code, out) == (2, "")
+    assert message in flat(error)
+
+
+def test_a_column_of_audit_rows_is_no_feature_and_needed_only_to_measure(run):
+    write("t.csv", {**points(), "audit": 0 * CHOSEN, "p": P})
+    words = ("distill", "t.csv", "--features", "*", "--teacher-probability", "p", "--out", "s.json")
+    assert "t.csv: column 'audit' marks no answer" in flat(run(*words)[2])
+    code, out, error = run(*words, "--held-out", "0", "--stream")
+    assert code == 0, error
+    assert "Column 'audit' says which rows were drawn at random: it is no feature." in flat(error)
+    code, out, error = run(*words, "--held-out", "0", "--overwrite")
+    assert code == 0, error
+    assert f"0 of {N} answers were drawn at random" in flat(out)
+    assert load("s.json").coef_.shape == (1, D)
+    write("t.csv", {**points(), "audit": [None, *CHOSEN[1:]], "p": P})
+    assert "t.csv: row 1, column 'audit' is empty where there is an answer" in flat(
+        run(*words, "--overwrite")[2]
+    )
+
+
+def test_select_says_on_its_page_and_in_json_how_many_rows_have_no_answer(run):
+    write("pool.csv", {"id": np.arange(N), **points()})
+    write("given.csv", {"id": np.arange(9), "z": [None, *(X[1:9] @ [1.0, -1, 0.5])]})
+    words = (
+        "select",
+        "pool.csv",
+        "--features",
+        "x*",
+        "--budget",
+        3,
+        "--given",
+        "given.csv",
+        "--teacher-logit",
+        "z",
+    )
+    said = flat(run(*words, "--out", "no.csv")[2])
+    assert "Row 1, column 'z' is empty: the row has no answer." in said
+    code, out, error = run(
+        *words, "--unanswered", "drop", "--out", "picks.csv", "--report", "r.html", "--json"
+    )
+    assert code == 0, error
+    assert json.loads(out)["unanswered"] == 1
+    assert "1 of 9 rows has no answer: not learned from" in Path("r.html").read_text()
+    assert "which was not given" in flat(run(*words[:-2], "--unanswered", "drop", "--out", "n.csv")[2])

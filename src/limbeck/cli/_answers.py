@@ -66,13 +66,15 @@ def audit_column(table: Table, wanted: str | None) -> str | None:
     return USUAL
 
 
-def drawn(table: Table, column: str | None, wanted: str | None, answered: Answered) -> Drawn | None:
+def drawn(
+    table: Table, column: str | None, wanted: str | None, answered: Answered, *, measured: bool = True
+) -> Drawn | None:
     """Which of the answers a column of 0 and 1 marks as drawn at random; None where there is no such column.
 
     Raises
     ------
     UserError
-        If an answered row is not marked 0 or 1, or none is marked 1.
+        If an answered row is not marked 0 or 1, or none is marked 1 where something is to be ``measured``.
     """
     if column is None:
         return None
@@ -83,18 +85,23 @@ def drawn(table: Table, column: str | None, wanted: str | None, answered: Answer
     marks = flags(table, column)[answered.at]
     if (empty := np.isnan(marks)).any():
         row = int(answered.at[int(np.argmax(empty))]) + 1
-        raise UserError(f"Row {row}, column {column!r} is empty where there is an answer: 0 or 1 is needed.")
-    if not marks.any():
-        hint = "" if wanted else " If all were drawn at random, say --audit ''."
         raise UserError(
-            f"Column {column!r} marks no answer as drawn at random: nothing can be measured without some.{hint}"
+            f"{table.path}: row {row}, column {column!r} is empty where there is an answer: 0 or 1 is needed, by which "
+            "rows drawn at random are told from others. If all were drawn at random, say --audit ''."
+        )
+    if measured and not marks.any():
+        raise UserError(
+            f"{table.path}: column {column!r} marks no answer as drawn at random, and nothing can be measured without "
+            "some. If all were drawn at random, say --audit ''."
         )
     return Drawn(column, table.path.name, wanted is not None, marks.astype(bool))
 
 
-def lines(answered: Answered | None, random: Drawn | None) -> list[Line]:
-    """What is worth saying of them."""
+def lines(answered: Answered | None, random: Drawn | None = None, *, by_row: bool = False) -> list[Line]:
+    """What is worth saying of them: joined by row number, rows without an answer, rows that were chosen."""
     said: list[Line] = []
+    if by_row:
+        said.append(("joined", "by row number, counted from 1: the points have no column of ids"))
     if answered is not None and answered.unanswered:
         said.append(("answers", unanswered_said(answered.unanswered, answered.size)))
     if random is not None:
@@ -102,6 +109,6 @@ def lines(answered: Answered | None, random: Drawn | None) -> list[Line]:
     return said
 
 
-def notes(answered: Answered | None, random: Drawn | None) -> dict[str, str]:
-    """The same for a page and a saved file."""
-    return {str(name): str(text) for name, text in lines(answered, random)}
+def notes(said: list[Line]) -> dict[str, str]:
+    """The same `lines` for a page and a saved file."""
+    return {str(name): str(text) for name, text in said}

@@ -62,9 +62,9 @@ Classes = Annotated[
 TopK = Annotated[
     str | None,
     typer.Option(
-        metavar="TAIL",
-        help="Log-probabilities of the top few classes, the others' cells empty: their mass is spread (uniform), "
-        "taken as none (zero), or an error (raise).",
+        metavar="uniform|zero|raise",
+        help="Log-probabilities of the top few classes, the others' cells empty: their mass is spread, taken as none, "
+        "or an error.",
     ),
 ]
 Unanswered = Annotated[
@@ -85,7 +85,11 @@ Audit = Annotated[
 ]
 AnswersTable = Annotated[
     Path | None,
-    typer.Option("--answers", metavar="TABLE", help="A second table with the answers, joined by --id."),
+    typer.Option(
+        "--answers",
+        metavar="TABLE",
+        help="A second table with the answers, joined by --id; without ids, by its column row.",
+    ),
 ]
 Scheduler = Annotated[
     str,
@@ -173,16 +177,17 @@ def features_of(
     return choose(table, globs or (), embedding, text, taken=taken)
 
 
-def identifier_of(table: Table, wanted: str | None, *, needed_for: str = "") -> str | None:
-    """Column of ids: the one asked for, else ``id`` if there is one."""
+def identifier_of(table: Table, wanted: str | None, *, answers: Table | None = None) -> str | None:
+    """Column of ids: the one asked for, else ``id`` if there is one; it must do to join ``answers``."""
+    from limbeck.data.pool import id_column
     from limbeck.data.tables import require
 
     if wanted is None and "id" in table.columns:
-        return "id"
-    if wanted is None and needed_for:
-        raise UserError(f"{table.path}: {needed_for} needs ids. Name their column with --id.")
+        wanted = "id"
     if wanted is not None:
         require(table, [wanted])
+    if answers is not None:
+        id_column(answers, table, wanted)
     return wanted
 
 

@@ -142,20 +142,18 @@ def _told(say, groups: int | None):
     return advance
 
 
-def answered_only(table: Path, chosen: Features, identifier: str, answers: Path) -> Pool:
+def answered_only(table: Path, chosen: Features, identifier: str | None, answers: Path) -> Pool:
     """The points of a table that another one has answers for, in one pass: these are few."""
     import numpy as np
 
     from limbeck.data.blocks import Blocks, joined_blocks
-    from limbeck.data.pool import Pool, ids_of
+    from limbeck.data.pool import Pool, id_column, ids_of
     from limbeck.data.sources import TableSource
     from limbeck.data.tables import read
 
-    bought = {
-        name
-        for chunk in read(options.open_points(answers), [identifier])
-        for name in ids_of(chunk, identifier)
-    }
+    said = options.open_points(answers)
+    column = id_column(said, options.open_head(table), identifier)
+    bought = {name for chunk in read(said, [column]) for name in ids_of(chunk, column)}
     if chosen.text is not None:
         raise UserError("--text collects the words of all rows at once: make its features beforehand.")
     blocks = Blocks(TableSource(table.absolute(), chosen, identifier))

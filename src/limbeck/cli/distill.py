@@ -29,6 +29,14 @@ EPILOG = """Examples:
   limbeck distill pool.parquet --embedding vector --id doc \\
       --answers bought.csv --teacher-logit z --out student.json
 \b
+  limbeck distill pool.csv --features 'x*' --answers bought/answers.csv \\
+      --out student.json
+      (what limbeck label bought: its answers and audit sample are found)
+\b
+  limbeck distill rows.csv --features 'x*' --out student.json \\
+      --teacher-log-probability 'lp_*' --top-k uniform --unanswered drop
+      (the top few of many classes; rows without an answer are left out)
+\b
   limbeck distill digits.npz --out student.json
       (the keys X, id and teacher_probability need no options)
 
@@ -105,7 +113,7 @@ def distill(
     )
     chosen_by = options.open_whole(table) if answers is None else said
     marked = spoken.audit_column(chosen_by, audit)
-    identifier = options.identifier_of(points, identifier, needed_for="" if answers is None else "--answers")
+    identifier = options.identifier_of(points, identifier, answers=None if answers is None else said)
     beside = [*teacher.columns, *([] if marked is None else [marked])] if answers is None else []
     taken = [*([] if identifier is None else [identifier]), *beside]
     chosen = options.features_of(points, features, embedding, text, taken=taken)
@@ -125,19 +133,21 @@ def distill(
                 f"Read in blocks, rows are held out at random, and column {marked!r} says that some were chosen: give "
                 "--at-once, --held-out 0, or --audit '' if all were drawn at random."
             )
+        if marked is not None:
+            messages().print(f"Column {marked!r} says which rows were drawn at random: it is no feature.")
         streamed.in_blocks(
             table, chosen, identifier, teacher, recipe, out=out, held_out=held_out, seed=seed,
             scheduler=scheduler, jobs=options.threads(jobs), resume=resume, overwrite=overwrite, as_json=as_json,
         )  # fmt: skip
         return
     pool: Pool | None = None
-    if answers is None or identifier is None:
+    if answers is None:
         answered = answers_in(said, teacher)
     else:
         pool = streamed.answered_only(table, chosen, identifier, answers) if in_blocks else None
         answered = joined(pool or read_ids(points, identifier), points, said, teacher, identifier)
     rows, replies = answered.rows, answered.answers
-    random = spoken.drawn(chosen_by, marked, audit, answered)
+    random = spoken.drawn(chosen_by, marked, audit, answered, measured=held_out > 0)
     learn, rate = _split(len(rows), held_out, seed, None if random is None else random.random)
     # Words and scaling may see points without answers, but none of those held out.
     if pool is None:
@@ -147,11 +157,12 @@ def distill(
         made = distil(X[learn], replies[learn], recipe, pool=seen)
     except (ValueError, ArithmeticError) as error:
         raise UserError(str(error)) from error
+    notes = spoken.lines(answered, random, by_row=answers is not None and identifier is None)
     sources = provenance.sources(
         {"points": table, "answers": answers},
         rows=f"{len(pool.ids)} points, {len(rows)} answered",
         seed=str(seed),
-        **spoken.notes(answered, random),
+        **spoken.notes(notes),
     )
     described = {"table": pool.features.to_json(), "scale": recipe.scale}
     if evidence:  # refused, if it must be, before the curves are drawn
@@ -165,7 +176,7 @@ def distill(
 
         write(page, report)
     lines, facts = _found(made, replies[rate], X[rate], out, report, random)
-    tell([*spoken.lines(answered, random), *lines], {**facts, "unanswered": answered.unanswered}, as_json)
+    tell([*notes, *lines], {**facts, "unanswered": answered.unanswered}, as_json)
 
 
 def _recipe(alpha: str, intercept: bool, saturated: str, scale: str) -> Recipe:

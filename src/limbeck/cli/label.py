@@ -39,8 +39,12 @@ log_probabilities and logits likewise. {"id": "r7", "refusal": "why"} is an answ
 "error": "why"} one to ask for again later.
 
 The same command goes on after a kill; with a larger --budget it extends a finished run, with an audit sample of its
-own. In the folder: asked.jsonl and replies.jsonl (what was paid for), answers.csv (for limbeck distill, and limbeck
-plan --audit audit), student.json, report.html."""
+own. In the folder: asked.jsonl and replies.jsonl (what was paid for), answers.csv, student.json, report.html.
+
+\b
+Another student from the same answers:
+  limbeck distill pool.csv --features 'x*' --answers bought/answers.csv \\
+      --out student.json"""
 
 
 OUTPUTS = ("answers.csv", "student.json", "report.html")
@@ -132,7 +136,7 @@ def label(
         _check_shows(buy, out, anyway)
         out.mkdir(parents=True, exist_ok=True)
         bought = buy.run(pool.X, folder=out, ids=list(pool.ids), columns=columns, watch=_watch)
-        _keep(bought, buy, pool, out, facts)
+        _keep(bought, buy, pool, identifier, out, facts)
     except (ValueError, ArithmeticError) as error:
         raise UserError(f"{error}{_kept(out)}") from error
     except OSError as error:
@@ -204,8 +208,16 @@ def _columns(table, names: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def _keep(bought: Bought, buy: BudgetedDistillation, pool: Pool, out: Path, facts: dict[str, str]) -> None:
+def _keep(
+    bought: Bought,
+    buy: BudgetedDistillation,
+    pool: Pool,
+    identifier: str | None,
+    out: Path,
+    facts: dict[str, str],
+) -> None:
     """answers.csv, student.json and report.html, each whole."""
+    from limbeck.data.pool import ROW
     from limbeck.data.results import harmless
     from limbeck.pages.label import page
     from limbeck.records import write_whole
@@ -219,7 +231,7 @@ def _keep(bought: Bought, buy: BudgetedDistillation, pool: Pool, out: Path, fact
         names = [name] if bought.said.shape[1] == 1 else [f"{name}_{c}" for c in bought.classes]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["id", "audit", *names])
+        writer.writerow([ROW if identifier is None else "id", "audit", *names])
         for at, row in enumerate(rows):
             writer.writerow(
                 [

@@ -92,7 +92,7 @@ def plan(
     said = (
         options.open_points(answers) if answers is not None else options.open_whole(table) if asked else None
     )
-    identifier = options.identifier_of(points, identifier, needed_for="" if answers is None else "--answers")
+    identifier = options.identifier_of(points, identifier, answers=None if answers is None else said)
     teacher = marked = None
     taken = [identifier] if identifier else []
     if said is not None:
@@ -114,7 +114,7 @@ def plan(
     if said is not None and teacher is not None:
         answered = (
             joined(pool, points, said, teacher, identifier)
-            if answers is not None and identifier is not None
+            if answers is not None
             else answers_in(said, teacher)
         )
         random = spoken.drawn(said, marked, audit, answered)
@@ -136,16 +136,16 @@ def plan(
     except (ValueError, ArithmeticError) as error:
         raise UserError(str(error)) from error
     provenance.check_unchanged()
+    notes = spoken.lines(answered, random, by_row=answers is not None and identifier is None)
     if report is not None:
         from limbeck.pages.plan import page
         from limbeck.report import write
 
-        said_of = spoken.notes(answered, random)
+        said_of = spoken.notes(notes)
         facts = provenance.sources({"points": table, "answers": answers}, seed=str(seed), **said_of)
         write(page(made, facts, said_of.values()), report)
     found = {"unanswered": None if answered is None else answered.unanswered, "report": report}
-    lines = [*spoken.lines(answered, random), *_lines(made, report)]
-    tell(lines, {"verdict": made.verdict, **vars(made), **found}, as_json)
+    tell([*notes, *_lines(made, report)], {"verdict": made.verdict, **vars(made), **found}, as_json)
 
 
 def student_of(alpha: str, intercept: bool) -> SoftLabelClassifier:

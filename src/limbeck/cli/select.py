@@ -51,7 +51,9 @@ def select(
     identifier: options.Identifier = None,
     given: Annotated[
         Path | None,
-        typer.Option(metavar="TABLE", help="Points that have answers already, by --id: not chosen again."),
+        typer.Option(
+            metavar="TABLE", help="Points that have answers already, by --id (or row): not chosen again."
+        ),
     ] = None,
     logit: Annotated[
         str | None,
@@ -80,18 +82,21 @@ def select(
         raise UserError("--unanswered is about empty cells of --teacher-logit, which was not given.")
     options.check_output(out, overwrite, [".csv", ".jsonl", ".parquet"])
     options.check_output(report, overwrite, [".html"])
+    from limbeck.data.pool import ROW
     from limbeck.engine import engine
 
     points = options.open_head(table)
-    identifier = options.identifier_of(points, identifier, needed_for="" if given is None else "--given")
+    before = None if given is None else options.open_points(given)
+    identifier = options.identifier_of(points, identifier, answers=before)
     taken = [] if identifier is None else [identifier]
     chosen = options.features_of(points, features, embedding, text, taken=taken)
     in_blocks = streamed.wanted(table, stream, memory)
     streamed.check_scheduler(scheduler, in_blocks)
     pool = streamed.opened(table, points, chosen, identifier, in_blocks, vocabulary)
     known, logits, answered = (None, None, None)
-    if given is not None:
-        known, logits, answered = _known(pool, points, given, identifier, logit, unanswered)
+    if before is not None:
+        known, logits, answered = _known(pool, points, before, identifier, logit, unanswered)
+    notes = spoken.lines(answered, by_row=given is not None and identifier is None)
     with engine(scheduler, options.threads(jobs)) as at, messages().status("ranking") as status:
         try:
             X = _metric(pool.X, scale, intercept, at)
@@ -100,13 +105,14 @@ def select(
             page = None
             if report is not None:
                 status.update("measuring the geometry")
-                sources = provenance.sources({"points": table, "given": given}, seed=str(seed))
+                files = {"points": table, "given": given}
+                sources = provenance.sources(files, seed=str(seed), **spoken.notes(notes))
                 features = _metric(pool.X, scale, False, at)
                 page = _page(ids, X, features, intercept, ranking, known, logits, seed, sources, at)
         except (ValueError, TypeError) as error:
             raise UserError(str(error)) from error
     provenance.check_unchanged()
-    _write(out, ids, ranking)
+    _write(out, ROW if identifier is None else "id", ids, ranking)
     if page is not None and report is not None:
         from limbeck.report import write
 
@@ -120,13 +126,13 @@ def select(
         "report": report,
     }
     facts["unanswered"] = None if answered is None else answered.unanswered
-    tell([*spoken.lines(answered, None), *_lines(ranking, out, report)], facts, as_json)
+    tell([*notes, *_lines(ranking, out, report)], facts, as_json)
 
 
 def _known(
     pool: Pool | StoredPool,
     points: Table,
-    given: Path,
+    table: Table,
     identifier: str | None,
     logit: str | None,
     unanswered: str,
@@ -136,8 +142,6 @@ def _known(
 
     from limbeck.data.pool import joined, located
 
-    assert identifier is not None
-    table = options.open_points(given)
     if logit is None:
         return located(pool, points, table, identifier), None, None
     teacher = options.teacher_of(table, None, [logit], None, None, None, unanswered=unanswered)
@@ -145,7 +149,7 @@ def _known(
     logits = answered.answers.labels.logits
     if not np.all(np.isfinite(logits)):
         row = int(np.argmin(np.isfinite(logits)))
-        raise UserError(f"{given}: the logit of {pool.names(answered.rows[[row]])[0]!r} is not finite.")
+        raise UserError(f"{table.path}: the logit of {pool.names(answered.rows[[row]])[0]!r} is not finite.")
     return answered.rows, logits, answered
 
 
@@ -207,14 +211,14 @@ def _proved(X: Any, known: Any, logits: Any, seed: int, at: Engine) -> Certified
         return str(error)
 
 
-def _write(out: Path, ids: np.ndarray, ranking: Ranking) -> None:
+def _write(out: Path, name: str, ids: np.ndarray, ranking: Ranking) -> None:
     from limbeck.data.results import Results
 
     with Results(out) as file:
         file.write(
             {
                 "rank": list(range(1, len(ranking.indices) + 1)),
-                "id": list(ids),
+                name: list(ids),
                 "gain": ranking.gains.tolist(),
                 "energy_left": ranking.energy.tolist(),
                 "adds_direction": [int(k < ranking.useful) for k in range(len(ranking.indices))],

@@ -15,6 +15,9 @@ from limbeck.data.features import Features, Matrix
 from limbeck.data.tables import Chunk, Table, read
 from limbeck.records import UserError
 
+ROW = "row"
+"""Column of a table of picks or answers that holds the points' row numbers, from 1, where they have no ids."""
+
 
 @dataclass(frozen=True)
 class Ids:
@@ -55,9 +58,10 @@ class Named(Protocol):
         ...
 
 
-def read_ids(table: Table, identifier: str) -> Ids:
+def read_ids(table: Table, identifier: str | None) -> Ids:
     """Names of all rows, without their features."""
-    ids = [name for chunk in read(table, [identifier]) for name in ids_of(chunk, identifier)]
+    counted = table.columns[0] if identifier is None else identifier
+    ids = [name for chunk in read(table, [counted]) for name in ids_of(chunk, identifier)]
     unique_ids(ids, table, identifier)
     return Ids(np.array(ids, dtype=object))
 
@@ -144,16 +148,44 @@ def answers_in(table: Table, teacher: Teacher) -> Answered:
     return Answered(rows, answers, rows, sum(map(len, chunks)))
 
 
-def joined(pool: Named, pool_table: Table, table: Table, teacher: Teacher, identifier: str) -> Answered:
-    """Answers of another table, joined by id.
+def id_column(table: Table, pool_table: Table, identifier: str | None) -> str:
+    """Column of a table of answers by which it is joined to points with this column of ids, or without.
+
+    That of the same name, else ``id``; points without ids are known by `ROW`.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    wanted = [ROW] if identifier is None else list(dict.fromkeys([identifier, "id"]))
+    found = next((name for name in wanted if name in table.columns), None)
+    if found is not None:
+        return found
+    if identifier is None:
+        raise UserError(
+            f"{pool_table.path}: answers are joined by id, and no column of ids is named. Name it with --id; without "
+            f"ids, {table.path} needs a column {ROW!r} of the points' row numbers, counted from 1."
+        )
+    raise UserError(
+        f"{table.path}: answers are joined by id, and there is no column {' or '.join(map(repr, wanted))}. "
+        f"There are {', '.join(map(repr, table.columns[:20]))}."
+    )
+
+
+def joined(
+    pool: Named, pool_table: Table, table: Table, teacher: Teacher, identifier: str | None
+) -> Answered:
+    """Answers of another table, joined by id; see `id_column`.
 
     Raises
     ------
     UserError
         If an answer's id occurs twice or is none of the pool's: nothing paid for is dropped silently.
     """
-    chunks = list(read(table, list(dict.fromkeys([identifier, *teacher.columns]))))
-    rows = _rows_of(chunks, pool, pool_table, table, identifier)
+    column = id_column(table, pool_table, identifier)
+    chunks = list(read(table, list(dict.fromkeys([column, *teacher.columns]))))
+    rows = _rows_of(chunks, pool, pool_table, table, column)
     at, answers = read_answers(teacher, chunks)
     order = np.argsort(rows[at])
     return Answered(rows[at][order], answers[order], at[order], len(rows))
@@ -173,9 +205,10 @@ def flags(table: Table, column: str) -> np.ndarray:
     return np.concatenate(found)
 
 
-def located(pool: Named, pool_table: Table, table: Table, identifier: str) -> np.ndarray:
+def located(pool: Named, pool_table: Table, table: Table, identifier: str | None) -> np.ndarray:
     """Rows of the pool, increasing, that another table names; errors as `joined`."""
-    return np.sort(_rows_of(list(read(table, [identifier])), pool, pool_table, table, identifier))
+    column = id_column(table, pool_table, identifier)
+    return np.sort(_rows_of(list(read(table, [column])), pool, pool_table, table, column))
 
 
 def _rows_of(

@@ -137,6 +137,9 @@ class StoredPool:
 
     def rows_of(self, names: Sequence[str]) -> dict[str, int]:
         """Rows of those ids that there are; UserError if one is there twice."""
+        if self.identifier is None:
+            here = {str(row + 1): row for row in range(self.X.shape[0])}
+            return {name: here[name] for name in names if name in here}
         wanted, found = set(names), dict[str, int]()
         for first, ids in self._ids(self.identifier):
             for row, name in enumerate(ids, start=first):
@@ -147,10 +150,10 @@ class StoredPool:
                     )
         return found
 
-    def _ids(self, identifier: str | None) -> Iterator[tuple[int, list[str]]]:
+    def _ids(self, identifier: str) -> Iterator[tuple[int, list[str]]]:
         before = 0
         for path in files_of(self.path):
-            for chunk in read(open_table(path), [] if identifier is None else [identifier]):
+            for chunk in read(open_table(path), [identifier]):
                 ids = ids_of(chunk, identifier)
                 yield before, ids
                 before += len(ids)
