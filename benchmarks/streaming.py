@@ -102,8 +102,8 @@ def distil(path: Path, scheduler: str) -> dict:
     blocks, teacher = blocks_of(path, answers=True)
     with engine(scheduler) as at:
         found = distil_blocks(blocks, teacher, Recipe(0.0), held_out=0.2, at=at)
-    assert found.agreement is not None
-    return {"passes": found.passes, "disagreement": 1 - found.agreement.estimate}
+    assert found.tally is not None
+    return {"passes": found.passes, "disagreement": 1 - found.tally.agreement.estimate}
 
 
 def newton(path: Path, scheduler: str) -> dict:

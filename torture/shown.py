@@ -14,6 +14,7 @@ from scipy.special import expit
 import limbeck
 from limbeck import data, displays, theory
 from limbeck.students import metrics, read
+from limbeck.students.tally import Tally
 from torture.calls import Call
 from torture.odd import Draws
 
@@ -51,15 +52,29 @@ def _share(found: float, *_: Any) -> str | None:
     return None if 0 <= found <= 1 else f"{found!r} is no share"
 
 
+def _decisions(*answers: Any) -> list[Any]:
+    wide = (np.asarray(a, dtype=np.float64) for a in answers)
+    return [
+        a >= 0.5 if a.ndim == 1 else (a[:, 1] >= a[:, 0] if a.shape[1] == 2 else a.argmax(axis=1))
+        for a in wide
+    ]
+
+
 def _agreement(found: float, p: Any, q: Any) -> str | None:
     """Decisions compared one by one."""
-    p, q = (np.asarray(a, dtype=np.float64) for a in (p, q))
-    told = [
-        a >= 0.5 if a.ndim == 1 else (a[:, 1] >= a[:, 0] if a.shape[1] == 2 else a.argmax(axis=1))
-        for a in (p, q)
-    ]
+    told = _decisions(p, q)
     true = float(np.mean(told[0] == told[1]))
     return None if abs(found - true) < 1e-12 else f"{found!r} where {true!r} is right"
+
+
+def _tallied(found: Tally, p: Any, q: Any) -> str | None:
+    """Each class's rows counted one by one."""
+    theirs, ours = _decisions(p, q)
+    for code in range(len(found.teacher)):
+        true = [np.sum(theirs == code), np.sum(ours == code), np.sum((theirs == code) & (ours == code))]
+        if [found.teacher[code], found.student[code], found.alike[code]] != true:
+            return f"{found!r} where {true} is right of class {code}"
+    return None
 
 
 def _divergence(found: float, *_: Any) -> str | None:
@@ -125,6 +140,7 @@ SHOWN: dict[str, Callable[[Draws], Call]] = {
     "agreement_interval": lambda g: Call(
         lambda p, q, c: metrics.agreement_interval(p, q, confidence=c), (_p(g, g.n), _p(g, g.n), g.share())
     ),
+    "tally": lambda g: Call(metrics.tally, (_p(g, g.n), _p(g, g.n)), _tallied),
     "soft_cross_entropy": lambda g: Call(metrics.soft_cross_entropy, (_p(g, g.n), g.z()), _divergence),
     "kl_divergence": lambda g: Call(
         lambda p, z, w: metrics.kl_divergence(p, z, sample_weight=w),

@@ -505,7 +505,7 @@ def test_what_label_bought_is_distilled_planned_with_and_not_chosen_again_by_one
     np.testing.assert_allclose(student.coef_, [[1, -1, 0.5]], atol=1e-7)
     assert student.classes_.tolist() == ["no", "yes"]
     saved = json.loads(Path("s.json").read_text())["provenance"]
-    assert ("joined" in saved) == (not ids)
+    assert ("ids" in saved) == (not ids)
     assert "column 'audit' of answers.csv" in saved["audit"]
     code, out, error = run("plan", *words, "--answers", "bought/answers.csv", "--target-risk", "0.1")
     assert code == 0, error

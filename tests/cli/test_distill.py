@@ -72,6 +72,33 @@ def test_from_a_table_to_a_student_to_answers_and_a_page(task):
     np.testing.assert_allclose([float(row["probability_yes"]) for row in answers], expit(z), rtol=1e-9)
 
 
+def test_a_student_that_only_learned_the_commonest_class_is_told_from_a_good_one(tmp_path, run):
+    # 97 % agreement on held-out rows, as a constant has it: what a user would be pleased with is no student.
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((600, 5))
+    p = expit(X @ [1, 2, -1, 0, 0.5] - 6 + 2 * rng.standard_normal(600))
+    pq.write_table(pa.table({"v": list(X), "p": p}), tmp_path / "t.parquet")
+    words = ("distill", tmp_path / "t.parquet", "--embedding", "v", "--teacher-probability", "p", "--classes",
+             "ham,spam", "--out", tmp_path / "s.json", "--overwrite")  # fmt: skip
+    code, said, error = run(*words, "--report", tmp_path / "r.html", "--repeats", "2")
+    assert code == 0, error
+    said = " ".join(said.split())
+    by_class = re.search(r'by class "ham" (\d+) of (\d+), "spam" (\d+) of (\d+)', said)
+    assert int(by_class[3]) < int(by_class[4]) / 2
+    assert 'constant always "ham" agrees on 9' in said
+    assert "not shown to be better" in said
+    page = section(tmp_path / "r.html", "How often does the student")
+    assert "it is not shown to be better than a constant" in page
+    assert f"spam {by_class[4]} " in page
+    found = json.loads(run(*words, "--json")[1])
+    assert found["constant"]["class"] == "ham"
+    assert found["gain"]["low"] <= 0 <= found["gain"]["high"]
+    assert found["by_class"]["spam"]["size"] == int(by_class[4])
+    blocks = json.loads(run(*words, "--json", "--stream", "--alpha", "0.001")[1])
+    assert blocks["constant"]["class"] == "ham"
+    assert blocks["by_class"]["ham"]["estimate"] > 0.99
+
+
 def section(page, title):
     """What the page says in the section of a title, without its tags."""
     (found,) = [part for part in page.read_text().split("<section")[1:] if title in part.split("</h2>")[0]]

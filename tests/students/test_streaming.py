@@ -119,7 +119,7 @@ def test_the_student_has_the_same_bits_for_every_chunking_and_number_of_threads(
             recipe = Recipe(0.0)
             found = distil_blocks(Blocks(Pieces(size, P)), PROBABILITY, recipe, held_out=0.2, seed=3, at=at)
         np.testing.assert_array_equal(weights(found.made.inner), weights(expected.made.inner))
-        assert (found.n, found.agreement) == (expected.n, expected.agreement)
+        assert (found.n, found.tally.agreement) == (expected.n, expected.tally.agreement)
         np.testing.assert_array_equal(found.tail.angles, expected.tail.angles)
 
 
@@ -228,11 +228,11 @@ def test_rows_held_out_are_not_learned_from_and_rate_the_student():
     wild[:128][out] = 1 - wild[:128][out]  # only held-out rows of the first block lie
     found, honest = (streamed(p, PROBABILITY, held_out=0.3, seed=5) for p in (wild, P))
     np.testing.assert_array_equal(weights(found.made.inner), weights(honest.made.inner))
-    assert found.agreement.size == honest.agreement.size == N - found.n
-    lies = honest.agreement.estimate - found.agreement.estimate
-    assert lies * honest.agreement.size > 0.5 * out.sum()
+    assert found.tally.agreement.size == honest.tally.agreement.size == N - found.n
+    lies = honest.tally.agreement.estimate - found.tally.agreement.estimate
+    assert lies * honest.tally.agreement.size > 0.5 * out.sum()
     everyone = unsigned_angle(np.hstack([X, np.ones((N, 1))]), weights(honest.made.inner)[0])
-    assert len(honest.tail.angles) == honest.agreement.size
+    assert len(honest.tail.angles) == honest.tally.agreement.size
     assert set(honest.tail.angles.round(9)) <= set(everyone.round(9))
 
 
@@ -338,7 +338,7 @@ def test_a_cluster_gives_the_same_bits_though_a_worker_is_killed(cluster, tmp_pa
         assert at.workers == 2
         found = streamed(P, PROBABILITY, held_out=0.2, at=at, advance=advance)
     np.testing.assert_array_equal(weights(found.made.inner), weights(expected.made.inner))
-    assert found.agreement == expected.agreement
+    assert found.tally.agreement == expected.tally.agreement
     assert len(told) >= 3 * found.passes
 
 

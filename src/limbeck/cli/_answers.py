@@ -101,7 +101,7 @@ def lines(answered: Answered | None, random: Drawn | None = None, *, by_row: boo
     """What is worth saying of them: joined by row number, rows without an answer, rows that were chosen."""
     said: list[Line] = []
     if by_row:
-        said.append(("joined", "by row number, counted from 1: the points have no column of ids"))
+        said.append(("ids", "Answers are joined by row number, counted from 1: the points have no ids"))
     if answered is not None and answered.unanswered:
         said.append(("answers", unanswered_said(answered.unanswered, answered.size)))
     if random is not None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from limbeck.cli import _agreement as agreement
 from limbeck.cli import _answers as spoken
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
@@ -165,7 +166,7 @@ def answered_only(table: Path, chosen: Features, identifier: str | None, answers
 
 def _found(found: Streamed, out: Path) -> tuple[list[Line], dict[str, Any]]:
     """What to say of a student, in lines and as facts."""
-    student, solved, share = found.made.inner, found.solved, found.agreement
+    student, solved, tally = found.made.inner, found.solved, found.tally
     chosen = "" if found.sampled is None else f", by leave-one-out on {found.sampled} rows drawn at random"
     lines: list[Line] = [
         ("teacher", f"{student.linearity_.verdict} here: {student.linearity_.reason}"),
@@ -174,12 +175,11 @@ def _found(found: Streamed, out: Path) -> tuple[list[Line], dict[str, Any]]:
     if solved is not None:
         said = f"condition {solved.condition:.2g}, rank {solved.rank}, solved by {solved.route}"
         lines.append(("points", said))
-    if share is not None:
-        said = f"{share.estimate:.4%} of {share.size} held-out rows"
-        lines.append(("agreement", f"{said} (95 % interval {share.low:.4%} to {share.high:.4%})"))
+    if tally is not None:
+        lines += agreement.lines(tally, student.classes_)
     if found.unanswered:
         lines.insert(0, ("answers", spoken.unanswered_said(found.unanswered, found.size or 0)))
     lines.append(("student", f"{out}, from {found.n} rows in {found.passes} passes"))
-    facts = {"linearity": student.linearity_, "alpha": student.alpha_, "agreement": share, "student": out}
-    facts["unanswered"] = found.unanswered
+    facts = {"linearity": student.linearity_, "alpha": student.alpha_, "student": out}
+    facts |= {**agreement.facts(tally, student.classes_), "unanswered": found.unanswered}
     return lines, {**facts, "rows": found.n, "passes": found.passes, "sampled": found.sampled}

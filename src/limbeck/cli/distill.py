@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from limbeck.cli import _agreement as agreement
 from limbeck.cli import _answers as spoken
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
@@ -257,25 +258,22 @@ def _found(
     made: Distilled, truth: Answers, T: Any, out: Path, report: Path | None, random: spoken.Drawn | None
 ) -> tuple[list[Line], dict[str, Any]]:
     """What to say of a student, in lines and as facts."""
-    from limbeck.students.study import IDLE, share
+    from limbeck.students.study import IDLE
+    from limbeck.students.tally import Tally
 
-    student, agreement = made.inner, None
+    student, tally = made.inner, None
     lines: list[Line] = [
         ("teacher", f"{student.linearity_.verdict} here: {student.linearity_.reason}"),
         ("ridge", f"alpha = {student.alpha_:.3g}"),
         *([("scale", IDLE)] if made.idle else []),
     ]
     if len(truth):
-        right = int((made.predict_codes(T) == truth.decisions).sum())
-        agreement = share(right, len(truth))
-        lines.append(
-            (
-                "agreement",
-                f"{right} of {len(truth)} held-out rows{'' if random is None else ', all drawn at random'}, "
-                f"{right / len(truth):.2%} "
-                f"(95 % interval {agreement.low:.2%} to {agreement.high:.2%})",
-            )
-        )
+        tally = Tally.of(truth.decisions, made.predict_codes(T), len(truth.classes))
+        lines += agreement.lines(tally, truth.classes, drawn=random is not None)
     lines += [("student", out), *([] if report is None else [("report", report)])]
-    facts = {"linearity": student.linearity_, "alpha": student.alpha_, "agreement": agreement}
+    facts = {
+        "linearity": student.linearity_,
+        "alpha": student.alpha_,
+        **agreement.facts(tally, truth.classes),
+    }
     return lines, {**facts, "student": out, "report": report}

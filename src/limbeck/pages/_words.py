@@ -37,6 +37,13 @@ def between(interval: Interval) -> str:
     )
 
 
+def points(difference: Interval) -> str:
+    """A paired difference of two shares, in points of a percent, with its interval."""
+    ends = f"{100 * difference.low:+.2g} to {100 * difference.high:+.2g}"
+    what = "better" if difference.estimate >= 0 else "worse"
+    return f"{100 * abs(difference.estimate):.2g} points {what} (Tango's {difference.confidence:.0%} interval {ends})"
+
+
 def picture(drawing: Drawing | None, caption: str) -> Figure:
     """A drawn figure with its caption."""
     assert drawing is not None  # displays say None before they are drawn

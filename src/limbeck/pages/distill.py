@@ -10,13 +10,16 @@ import numpy as np
 from limbeck.data.answers import Answers
 from limbeck.displays import study as drawings
 from limbeck.displays.tail import TailDisplay
-from limbeck.pages._words import METRICS, between, picture, share
+from limbeck.pages._words import METRICS, between, picture, points, share
 from limbeck.report import Facts, Grid, Page, Section
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.students.study import IDLE, Curve, Recipe, Study
+from limbeck.students.tally import Tally
 from limbeck.theory import transfer_risk_bound_tight
 
 WRONG = 25
+FEW = 20
+"""Classes up to which their table lies open."""
 
 
 @dataclass(frozen=True)
@@ -77,26 +80,55 @@ def page(job: Job) -> Page:
 
 
 def _agreement(job: Job) -> Section:
-    found = job.study.agreement
+    found, tally = job.study.agreement, job.study.agreement.tally
+    better = tally.gain.low > 0
     text = [
-        f"The student decides as the teacher does on {between(found.student)} of the held-out rows; the interval "
-        "(Wilson) is for this student and rows like these."
+        f"The student decides as the teacher does on {between(tally.agreement)} of the held-out rows; the interval "
+        "(Wilson) is for this student and rows like these.",
+        f"Always saying “{job.answers.classes[tally.commonest]}”, the class the teacher decides for most often there, "
+        f"agrees on {share(tally.constant.estimate)}. The student does {points(tally.gain)}: it is "
+        f"{'' if better else 'not shown to be '}better than a constant.",
     ]
     if found.baseline is None or found.gain is None:
         text.append("The teacher decides all rows learned from alike: hard labels teach nothing here.")
     else:
-        low, high = 100 * found.gain.low, 100 * found.gain.high
+        low, high = found.gain.low, found.gain.high
         verdict = (
             "soft labels help here" if low > 0 else "they hurt here" if high < 0 else "no difference is seen"
         )
         text.append(
             f"The same student learned from the teacher's decisions alone agrees on {between(found.baseline)}. "
-            f"Difference on the same rows: {100 * found.gain.estimate:+.2g} points (Tango's 95 % interval "
-            f"{low:+.2g} to {high:+.2g}): {verdict}."
+            f"On the same rows it does {points(found.gain)}: {verdict}."
         )
     return Section(
-        "How often does the student decide as the teacher does?", share(found.student.estimate), text=text
+        "How often does the student decide as the teacher does?",
+        share(tally.agreement.estimate),
+        better,
+        text,
+        [_by_class(tally, job.answers.classes)],
     )
+
+
+def _by_class(tally: Tally, classes: Sequence[str]) -> Grid:
+    rows = []
+    for code, name in enumerate(classes):
+        alike = tally.by_class(code)
+        theirs, ours = str(tally.teacher[code]), str(tally.student[code])
+        said = (
+            ("", "")
+            if alike is None
+            else (share(alike.estimate), f"{share(alike.low)} to {share(alike.high)}")
+        )
+        rows.append((name, theirs, ours, str(tally.alike[code]), *said))
+    columns = (
+        "class",
+        "teacher decides",
+        "student decides",
+        "both",
+        "share of the teacher's",
+        "95 % interval",
+    )
+    return Grid(columns, rows, "By the class that the teacher decides for", folded=len(rows) > FEW)
 
 
 def _linearity(job: Job) -> Section:

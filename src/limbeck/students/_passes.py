@@ -24,6 +24,7 @@ from limbeck.records import UserError
 from limbeck.students._design import Matrix, row_keys, with_ones
 from limbeck.students._objective import Objective
 from limbeck.students.study import Distilled, angles
+from limbeck.students.tally import Tally
 from limbeck.theory.scaling import Scaling
 
 FEWEST_SLOTS = 13
@@ -111,7 +112,7 @@ def stacked(a: Array, b: Array) -> Array:
 
 
 def joined(a: Sums, b: Sums) -> Sums:
-    """Numbers added, a last array put after the other's."""
+    """Numbers and counts added, a last array put after the other's."""
     return *added(a[:-1], b[:-1]), np.concatenate([a[-1], b[-1]])
 
 
@@ -344,13 +345,13 @@ class HeldOut:
     """Share of the held-out rows whose angle is kept."""
 
     def __call__(self, block: Block) -> Sums:
-        """How many are right, of how many, and the angles kept."""
+        """The counts of a `Tally`, and the angles kept."""
         X, labels = self.reading.aside(block)
         n = len(labels)
-        if n == 0:
-            return 0, 0, np.empty(0)
-        right = int((self.made.predict_codes(X) == labels.decisions).sum())
-        if labels.n_classes > 2 or issparse(X) or not self.made.inner.coef_.any():
-            return right, n, np.empty(0)
+        ours = self.made.predict_codes(X) if n else np.empty(0, dtype=int)
+        tally = Tally.of(labels.decisions, ours, labels.n_classes)
+        counts = tally.teacher, tally.student, tally.alike
+        if n == 0 or labels.n_classes > 2 or issparse(X) or not self.made.inner.coef_.any():
+            return *counts, np.empty(0)
         kept = np.random.default_rng([self.reading.seed, 1, block.first]).random(n) < self.thinned
-        return right, n, angles(X[kept], self.made) if kept.any() else np.empty(0)
+        return *counts, angles(X[kept], self.made) if kept.any() else np.empty(0)

@@ -22,8 +22,9 @@ from limbeck.labels import Array
 from limbeck.students import _teachers
 from limbeck.students._arrays import Rows, validated, weights_of
 from limbeck.students.linearity import Linearity
-from limbeck.students.metrics import agreement_interval
+from limbeck.students.metrics import tally
 from limbeck.students.soft_label import SoftLabelClassifier
+from limbeck.students.tally import Tally
 from limbeck.theory import _check
 from limbeck.theory.risk import Interval
 
@@ -84,6 +85,8 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         Whether the teacher is linear on the student's features, as far as the rows learned from tell.
     agreement_ : Interval or None
         Share of held-out rows on which student and teacher decide alike, with Wilson's 95 % interval.
+    tally_ : Tally or None
+        The same by class, and beside a constant that always says the commonest one.
     n_features_in_ : int
     feature_names_in_ : ndarray, shape (d,)
 
@@ -118,6 +121,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
     classes_: np.ndarray
     linearity_: Linearity
     agreement_: Interval | None
+    tally_: Tally | None
 
     def __init__(
         self,
@@ -202,10 +206,11 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
             for name, value in routed[STUDENT].fit.items()
         }
         self._learn(student, points, self._for_fit(said, logs, kept), params)
-        self.agreement_ = None
+        self.agreement_ = self.tally_ = None
         if len(held):
             student = self.predict_proba(_safe_indexing(rows, held))
-            self.agreement_ = agreement_interval(np.exp(logs[held]), student)
+            self.tally_ = tally(np.exp(logs[held]), student)
+            self.agreement_ = self.tally_.agreement
         return self
 
     def _check_parameters(self) -> None:

@@ -33,11 +33,11 @@ from limbeck.students._exact import NEARLY
 from limbeck.students._objective import Minimum, minimise, newton_step
 from limbeck.students.linearity import NEGLIGIBLE, Counts, Left, Linearity, judged, unknown
 from limbeck.students.soft_label import SoftLabelClassifier
-from limbeck.students.study import Distilled, Recipe, distil, share
+from limbeck.students.study import Distilled, Recipe, distil
+from limbeck.students.tally import Tally
 from limbeck.theory._factor import REFINEMENTS, ColumnGram
 from limbeck.theory._readings import ROUNDING
 from limbeck.theory.angles import EmpiricalTail
-from limbeck.theory.risk import Interval
 from limbeck.theory.scaling import Scaling
 
 MOST_UNKNOWNS = 12_000
@@ -81,8 +81,8 @@ class Streamed:
     """How often the rows were read."""
     solved: Solved | None
     """Least squares on the logits; None for hard labels."""
-    agreement: Interval | None
-    """Share of the held-out rows on which student and teacher decide alike; None if none were held out."""
+    tally: Tally | None
+    """How student and teacher decide the held-out rows; None if none were held out."""
     tail: EmpiricalTail | None
     """p(theta) of a random sample of at most about 100,000 held-out rows; None for more than two classes."""
     size: int | None
@@ -176,10 +176,9 @@ def distil_blocks(
         recipe = replace(recipe, alpha=alpha)
     inner, n, solved = _learned(work, recipe)
     made = Distilled(inner, work.reading.scaling)
-    agreement, tail = _rated(work, made, n) if held_out else (None, None)
-    return Streamed(
-        made, n, work.passes, solved, agreement, tail, size, 0 if size is None else size - have, sampled
-    )
+    tally, tail = _rated(work, made, n) if held_out else (None, None)
+    unanswered = 0 if size is None else size - have
+    return Streamed(made, n, work.passes, solved, tally, tail, size, unanswered, sampled)
 
 
 class _Work:
@@ -533,10 +532,9 @@ def _student(
     return student
 
 
-def _rated(work: _Work, made: Distilled, n: int) -> tuple[Interval | None, EmpiricalTail | None]:
+def _rated(work: _Work, made: Distilled, n: int) -> tuple[Tally | None, EmpiricalTail | None]:
     held_out = n * work.reading.held_out / (1 - work.reading.held_out)
     thinned = min(1.0, MOST_ANGLES / max(held_out, 1.0))
-    right, rows, kept = work.total(
-        "held-out rows", passes.HeldOut(work.reading, made, thinned), passes.joined
-    )
-    return share(right, rows) if rows else None, EmpiricalTail(kept) if len(kept) else None
+    *counts, kept = work.total("held-out rows", passes.HeldOut(work.reading, made, thinned), passes.joined)
+    tally = Tally(*counts)
+    return tally if len(tally) else None, EmpiricalTail(kept) if len(kept) else None

@@ -18,9 +18,10 @@ from scipy.sparse import issparse
 from limbeck.data.answers import Answers
 from limbeck.labels import Array, from_hard
 from limbeck.students.soft_label import SoftLabelClassifier, decided
+from limbeck.students.tally import Tally
 from limbeck.theory import Span
 from limbeck.theory.angles import EmpiricalTail, unsigned_angle
-from limbeck.theory.risk import Interval, mean_interval, paired_difference, wilson
+from limbeck.theory.risk import Interval, mean_interval, paired_difference
 from limbeck.theory.scaling import Scaling
 
 IDLE = (
@@ -130,8 +131,8 @@ def hardened(answers: Answers) -> Answers:
 class Agreement:
     """Share of held-out rows on which student and teacher decide alike."""
 
-    student: Interval
-    """Of this student, with Wilson's interval for the share over all rows like these."""
+    tally: Tally
+    """Of this student, by class, with Wilson's interval for the share over all rows like these."""
     baseline: Interval | None
     """Of the same student learned from hard labels; None where these hold one class."""
     gain: Interval | None
@@ -330,26 +331,21 @@ def _spread(risks: Array) -> tuple[float, float, float]:
 def _agreement(
     X: Matrix, answers: Answers, T: Matrix, truth: Answers, made: Distilled, recipe: Recipe
 ) -> Agreement:
-    right = made.predict_codes(T) == truth.decisions
+    ours = made.predict_codes(T)
+    right = ours == truth.decisions
     hard = hardened(answers)
     baseline = gain = None
     if len(np.unique(hard.values)) > 1:
         other = Recipe("loo", recipe.fit_intercept, recipe.saturated, recipe.scale)
-        theirs = taught(X, hard, other, made.scaling).predict_codes(T) == truth.decisions
-        baseline = share(int(theirs.sum()), len(theirs))
-        gain = paired_difference(int(np.sum(right & ~theirs)), int(np.sum(theirs & ~right)), len(right))
+        theirs = taught(X, hard, other, made.scaling).predict_codes(T)
+        baseline = Tally.of(truth.decisions, theirs, len(truth.classes)).agreement
+        also = theirs == truth.decisions
+        gain = paired_difference(int(np.sum(right & ~also)), int(np.sum(also & ~right)), len(right))
     p = truth.labels.probabilities
     sure = np.maximum(p, 1 - p) if p.ndim == 1 else p.max(axis=1)
     wrong = np.flatnonzero(~right)
-    return Agreement(
-        share(int(right.sum()), len(right)), baseline, gain, wrong[np.argsort(-sure[wrong], kind="stable")]
-    )
-
-
-def share(right: int, n: int) -> Interval:
-    """Share of n rows that are right, with Wilson's 95 % interval."""
-    low, high = wilson(right, n)
-    return Interval(right / n, float(low), float(high), 0.95, n)
+    tally = Tally.of(truth.decisions, ours, len(truth.classes))
+    return Agreement(tally, baseline, gain, wrong[np.argsort(-sure[wrong], kind="stable")])
 
 
 def _tail(T: Matrix, made: Distilled, answers: Answers) -> EmpiricalTail | None:

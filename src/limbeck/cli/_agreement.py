@@ -1,0 +1,54 @@
+"""What ``limbeck distill`` says of agreement on held-out rows: in all, by class, and beside a constant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from limbeck.cli._console import Line
+
+if TYPE_CHECKING:
+    from limbeck.students.tally import Tally
+
+SHOWN = 3
+"""Classes named in a line: all of so few, else those agreed on least."""
+MANY = 100_000
+"""Rows from which on a hundredth of a percent is coarse."""
+
+
+def lines(tally: Tally, classes: Sequence[Any], *, drawn: bool = False) -> list[Line]:
+    """For people; ``drawn`` says that of the rows only those drawn at random were held out."""
+    found, gain = tally.agreement, tally.gain
+    places = 2 if found.size < MANY else 4
+    interval = f"95 % interval {found.low:.{places}%} to {found.high:.{places}%}"
+    rows = f"held-out rows{', all drawn at random' if drawn else ''}"
+    of_all = f"{tally.alike.sum()} of {found.size} {rows}, {found.estimate:.{places}%} ({interval})"
+    beside = f'always "{classes[tally.commonest]}" agrees on {tally.constant.estimate:.{places}%}'
+    if gain.low <= 0:
+        beside += (
+            f": the student is not shown to be better ({100 * gain.estimate:+.2g} points, 95 % interval "
+            f"{100 * gain.low:+.2g} to {100 * gain.high:+.2g})"
+        )
+    return [("agreement", of_all), ("by class", by_class(tally, classes)), ("constant", beside)]
+
+
+def by_class(tally: Tally, classes: Sequence[Any]) -> str:
+    """How many of each class's rows are decided alike; of many classes those agreed on least."""
+    there = [code for code in range(len(classes)) if tally.teacher[code]]
+    counted = {code: f"{tally.alike[code]} of {tally.teacher[code]}" for code in there}
+    if len(there) <= SHOWN:
+        return ", ".join(f'"{classes[code]}" {counted[code]}' for code in there)
+    worst = sorted(there, key=lambda code: tally.alike[code] / tally.teacher[code])[:SHOWN]
+    return f"least of {len(there)}: " + ", ".join(f'"{classes[code]}" {counted[code]}' for code in worst)
+
+
+def facts(tally: Tally | None, classes: Sequence[Any]) -> dict[str, Any]:
+    """For scripts."""
+    if tally is None:
+        return {"agreement": None, "by_class": None, "constant": None, "gain": None}
+    return {
+        "agreement": tally.agreement,
+        "by_class": {str(name): tally.by_class(code) for code, name in enumerate(classes)},
+        "constant": {"class": str(classes[tally.commonest]), "agreement": tally.constant},
+        "gain": tally.gain,
+    }
