@@ -180,6 +180,8 @@ def _parquet(grid: Grid) -> bytes:
 
 
 def _npz(grid: Grid) -> bytes:
+    if len(set(grid[0])) < len(grid[0]):
+        raise ValueError("an archive holds each name once")
     columns = [np.array(column) for column in zip(*grid[1:], strict=True)]
     out = io.BytesIO()
     np.savez(out, **{str(name): column for name, column in zip(grid[0], columns, strict=True)})

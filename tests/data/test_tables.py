@@ -129,6 +129,9 @@ def damaged(tmp_path_factory):
     (folder / "cut.parquet").write_bytes(whole[: len(whole) // 2])
     (folder / "mixed.jsonl").write_text('{"a": 1, "b": 2}\n{"a": "x", "b": 2}\n')
     (folder / "long.jsonl").write_text('{"a": 1, "b": 2}\n{"a": 123456789012345678901, "b": 2}\n')
+    (folder / "empty.jsonl").write_text('{"a": null, "b": 2}\n{"a": 1, "b": 2}\n{"a": "x", "b": 2}\n')
+    (folder / "half.jsonl").write_text('{"a": "x", "b": 2}\n{"a": "\\ud800", "b": 2}\n')
+    (folder / "halves.jsonl").write_text('{"a": ["x"], "b": 2}\n{"a": ["\\ud800"], "b": 2}\n')
     (folder / "gap.jsonl").write_text('{"a": 1, "b": 2}\n{"a": 1}\n')
     (folder / "bad.jsonl").write_text('{"a": 1, "b": 2}\n{"a": \n')
     (folder / "double.jsonl").write_text('{"a": 1, "b": 2}\n{"a": 1, "a": 2, "b": 3}\n')
@@ -154,6 +157,9 @@ def damaged(tmp_path_factory):
         ("cut.parquet", "damaged or not what its ending says"),
         ("mixed.jsonl", "Row 2, column 'a' holds str where row 1 holds int"),
         ("long.jsonl", "Row 2, column 'a' holds a whole number beyond 64 bits: write it in quotes"),
+        ("empty.jsonl", "Row 3, column 'a' holds str where row 2 holds int"),
+        ("half.jsonl", "Row 2, column 'a' holds half a character"),
+        ("halves.jsonl", "Row 2, column 'a' holds half a character"),
         ("gap.jsonl", "line 2: no 'b'"),
         ("bad.jsonl", "line 2: not JSON"),
         ("double.jsonl", "line 2: not JSON .a name occurs twice"),

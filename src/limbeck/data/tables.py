@@ -6,6 +6,7 @@ To add a format, write a class with `columns`, `rows` and `chunks`, and list its
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -273,6 +274,12 @@ def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _typed(values: Sequence[Any], name: str, first: int) -> Column:
     try:
         return pa.array(values)
+    except UnicodeEncodeError:
+        at = next(at for at, value in enumerate(values) if _half_a_character(value))
+        raise UserError(
+            f"Row {first + at + 1}, column {name!r} holds half a character (a lone surrogate such as \\ud800), which "
+            "is no text: write the file anew from the texts it was made of."
+        ) from None
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         for at, value in enumerate(values):
             if type(value) is int and not -(2**63) <= value < 2**63:
@@ -281,11 +288,17 @@ def _typed(values: Sequence[Any], name: str, first: int) -> Column:
                     "it is an id, or as 1e20 if it is a number."
                 ) from None
         kinds = [float if type(v) is int else type(v) for v in values]
-        odd = next((at for at, kind in enumerate(kinds) if kind not in (kinds[0], type(None))), 0)
+        usual = next((at for at, kind in enumerate(kinds) if kind is not type(None)), 0)
+        odd = next((at for at, kind in enumerate(kinds) if kind not in (kinds[usual], type(None))), 0)
         raise UserError(
-            f"Row {first + odd + 1}, column {name!r} holds {type(values[odd]).__name__} where row {first + 1} holds "
-            f"{type(values[0]).__name__}: one kind of value a column."
+            f"Row {first + odd + 1}, column {name!r} holds {type(values[odd]).__name__} where row {first + usual + 1} "
+            f"holds {type(values[usual]).__name__}: one kind of value a column."
         ) from None
+
+
+def _half_a_character(value: Any) -> bool:
+    """Whether text in a value, or in a list or object of them, cannot be encoded."""
+    return bool(re.search("[\ud800-\udfff]", json.dumps(value, ensure_ascii=False)))
 
 
 class NpzTable:
