@@ -284,7 +284,17 @@ JOBS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         ("made.json",),
     ),
+    "distill in blocks, scaled": (
+        (
+            "distill", "TABLE", "--features", "x*", "--teacher-logit", "z", "--alpha", "0", "--stream", "--jobs", "1",
+            "--scale", "standard", "--out", "made.json",
+        ),
+        ("made.json",),
+    ),
     "select": (("select", "TABLE", "--features", "x*", "--budget", "3", "--out", "picks.csv"), ("picks.csv",)),
+    "select in blocks": (
+        ("select", "TABLE", "--features", "x*", "--budget", "3", "--stream", "--out", "picks.csv"), ("picks.csv",)
+    ),
     "plan": (
         (
             "plan", "TABLE", "--features", "x*", "--answers", "TABLE", "--teacher-logit", "z", "--target-risk", "0.1",
@@ -426,7 +436,9 @@ RIGHT: Mapping[str, Callable[[Ran, Grid], str | None]] = {
     "predict to CSV": _right_answers,
     "distill": _right_student,
     "distill in blocks": _right_student,
+    "distill in blocks, scaled": _right_student,
     "select": _right_picks,
+    "select in blocks": _right_picks,
     "label": _right_purchase,
 }
 

@@ -11,7 +11,7 @@ import pytest
 
 from fakes import FAKES
 from limbeck.experiments import EXPERIMENTS
-from limbeck.experiments._run import Request, run, settings_of
+from limbeck.experiments.run import Request, run, settings_of
 from limbeck.records import UserError, read_records
 
 FAKES_FILE = Path(__file__).parents[1] / "fakes.py"

@@ -16,9 +16,9 @@ from limbeck.budget.pool import Pool
 from limbeck.data.blocks import Points
 from limbeck.engine import Engine
 from limbeck.labels import Array
-from limbeck.students._design import AsSeen, with_ones
+from limbeck.students.design import AsSeen, with_ones
 from limbeck.theory import Span
-from limbeck.theory._factor import row_norms
+from limbeck.theory.factor import row_norms
 
 MOST_FACTORISED = 6000
 MOST_CHOSEN = 500

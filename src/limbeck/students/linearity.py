@@ -10,7 +10,7 @@ from scipy.stats import chi2, t
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._certify import error_beyond_rounding, proved_sides
-from limbeck.students._design import Matrix, Points, row_keys
+from limbeck.students.design import Matrix, Points, row_keys
 from limbeck.theory import Span
 
 MOST_SPARSE = 4000
