@@ -67,7 +67,7 @@ FAKES = {"noise": Noise(), "silence": Silence()}
 if __name__ == "__main__":  # a run that tests can kill
     import sys
 
-    from limbeck.experiments._run import Request, run
+    from limbeck.experiments.run import Request, run
 
     out, jobs = Path(sys.argv[1]), int(sys.argv[2])
     run(FAKES, Request(["noise"], out, jobs=jobs, resume=True, values={"pause": "0.02"}))

@@ -13,7 +13,7 @@ from fakes import FAKES
 from limbeck.displays import rendered
 from limbeck.displays.study import learning_curves
 from limbeck.experiments import EXPERIMENTS
-from limbeck.experiments._run import Request, run
+from limbeck.experiments.run import Request, run
 from limbeck.records import UserError
 from limbeck.report import Facts, Figure, Grid, Page, Section, render, write
 

@@ -16,11 +16,11 @@ from torture.calls import Call
 from torture.sections import CALLS
 
 import limbeck
-from limbeck import budget, data, displays, labels, students, theory
+from limbeck import _check, budget, data, displays, labels, students, theory
 from limbeck.data.results import FORMULA, harmless, original
 from limbeck.records import UserError, read_json
 from limbeck.students import metrics
-from limbeck.theory import Span, _check, disagreement, expected_risk, kernels, polynomial_bound
+from limbeck.theory import Span, disagreement, expected_risk, kernels, polynomial_bound
 from limbeck.theory.learners import HardTargetLimit
 
 

@@ -8,7 +8,8 @@ import mpmath as mp
 import numpy as np
 from scipy.stats import beta
 
-from limbeck.theory import Span, _check
+from limbeck import _check
+from limbeck.theory import Span
 
 mp.mp.dps = 50
 EPS = float(np.finfo(float).eps)

@@ -71,13 +71,13 @@ def _listed(found: inputs.Outcome) -> str:
 
 
 def _least() -> float:
-    from limbeck.theory import _check
+    from limbeck import _check
 
     return _check.LEAST
 
 
 def _most() -> float:
-    from limbeck.theory import _check
+    from limbeck import _check
 
     return _check.MOST
 

@@ -308,7 +308,17 @@ JOBS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         ("made.json",),
     ),
+    "distill in blocks, scaled": (
+        (
+            "distill", "TABLE", "--features", "x*", "--teacher-logit", "z", "--alpha", "0", "--stream", "--jobs", "1",
+            "--scale", "standard", "--out", "made.json",
+        ),
+        ("made.json",),
+    ),
     "select": (("select", "TABLE", "--features", "x*", "--budget", "3", "--out", "picks.csv"), ("picks.csv",)),
+    "select in blocks": (
+        ("select", "TABLE", "--features", "x*", "--budget", "3", "--stream", "--out", "picks.csv"), ("picks.csv",)
+    ),
     "plan": (
         (
             "plan", "TABLE", "--features", "x*", "--answers", "TABLE", "--teacher-logit", "z", "--target-risk", "0.1",
@@ -327,7 +337,7 @@ JOBS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-NEED_ANSWERS = ("distill", "distill in blocks", "plan")
+NEED_ANSWERS = ("distill", "distill in blocks", "distill in blocks, scaled", "plan")
 """Jobs to which a row without an answer is an error; the others drop it, or read no answers."""
 
 
@@ -456,7 +466,9 @@ RIGHT: Mapping[str, Callable[[Ran, Grid], str | None]] = {
     "distill what is answered": _right_student,
     "distill what is answered in blocks": _right_student,
     "distill a second table": _right_student,
+    "distill in blocks, scaled": _right_student,
     "select": _right_picks,
+    "select in blocks": _right_picks,
     "label": _right_purchase,
 }
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, log_expit, log_softmax, logit, softmax
 
-Array = NDArray[np.floating]
+from limbeck._check import Array
 
 MOST_CLASSES = 10**6
 MOST_DECIMALS = 7

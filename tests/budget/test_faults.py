@@ -241,6 +241,20 @@ def test_a_flood_is_ended_at_once_and_not_read_again(tmp_path, body):
     assert len(good.run(X, folder=tmp_path / "run").answers) == 11
 
 
+def test_a_long_log_is_cut_and_its_end_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("limbeck.budget.teachers.LOG_LIMIT", 1 << 20)
+    monkeypatch.setattr("limbeck.budget.teachers.LOG_KEPT", 1 << 16)
+    talks = (
+        "    os.write(2, b'thinking\\n' * 50_000 + f'done with {name}\\n'.encode())\n    time.sleep(.05)\n"
+    )
+    buy = program(tmp_path, EACH + talks + "    say(id=name, probabilities=0.5)\n")
+    assert len(buy.run(X, folder=tmp_path / "run").answers) == 12
+    log = (tmp_path / "run" / "teacher.log").read_bytes()
+    assert len(log) < 5 * (1 << 20)
+    assert b"bytes of this log were cut" in log
+    assert f"done with {seen(tmp_path)[-1]}".encode() in log
+
+
 def test_a_flood_left_by_a_killed_run_is_dropped(tmp_path):
     Ledger(tmp_path).close()
     with (tmp_path / "replies.jsonl").open("wb") as file:

@@ -182,9 +182,11 @@ def test_what_is_no_pool_is_refused(tmp_path):
         Blocks(TableSource(tmp_path / "empty", VECTORS))
 
 
-def test_large_numbers_whose_sum_overflows_are_finite():
-    huge = np.full((4, 2), 1.7e308)
-    assert sum(len(block) for block in Blocks(ArraySource(huge))) == 4
+def test_large_numbers_whose_sum_overflows_are_told_from_infinite_ones():
+    with pytest.raises(UserError, match="squares of it leave the range"):
+        list(Blocks(ArraySource(np.full((4, 2), 1.7e308))))
+    with pytest.raises(UserError, match="row 1, column 1 holds inf"):
+        list(Blocks(ArraySource(np.full((4, 2), np.inf))))
 
 
 def test_truncated_files_are_named(tmp_path):

@@ -9,8 +9,8 @@ import pytest
 
 from limbeck.experiments import EXPERIMENTS
 from limbeck.experiments._errata import ERRATA
-from limbeck.experiments._run import Request, run
 from limbeck.experiments._statements import STATEMENTS
+from limbeck.experiments.run import Request, run
 from limbeck.records import UserError
 
 

@@ -10,7 +10,7 @@ from limbeck.experiments import EXPERIMENTS, nonlinear
 from limbeck.experiments._nonlinear_students import DELTAS, kernel_logits, readings, stages
 from limbeck.experiments._nonlinear_tasks import BASE, KAPPAS, LEVELS, transfer
 from limbeck.experiments._nonlinear_verdicts import judge
-from limbeck.experiments._run import Request, chosen, run, settings_of
+from limbeck.experiments.run import Request, chosen, run, settings_of
 from limbeck.records import UserError
 from limbeck.theory import Span
 from limbeck.theory.kernels import NTK, Linear

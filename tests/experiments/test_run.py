@@ -11,7 +11,7 @@ import pytest
 
 from fakes import FAKES
 from limbeck.experiments import EXPERIMENTS
-from limbeck.experiments._run import Request, run, settings_of
+from limbeck.experiments.run import Request, run, settings_of
 from limbeck.records import UserError, read_records
 
 FAKES_FILE = Path(__file__).parents[1] / "fakes.py"
@@ -192,11 +192,12 @@ def test_every_experiment_has_quick_and_full_settings_that_pass_its_own_check(na
 
 
 def test_all_leaves_out_what_lacks_an_extra_and_says_so(tmp_path, monkeypatch):
-    from limbeck.experiments import EXPERIMENTS, _run
+    from limbeck.experiments import EXPERIMENTS
+    from limbeck.experiments import run as whole
 
-    assert _run.left_out(EXPERIMENTS, ["all"], {}) == {}
-    monkeypatch.setitem(_run.EXTRAS, "digits", "no_such_module")
-    assert _run.left_out(EXPERIMENTS, [], {}) == {"figure-4": "digits"}
-    assert "figure-4" not in _run.chosen(EXPERIMENTS, ["all"])
-    assert "figure-4" in _run.chosen(EXPERIMENTS, ["all", "figure-4"])
-    assert "figure-4" in _run.chosen(EXPERIMENTS, ["all"], {"digits": "folder"})
+    assert whole.left_out(EXPERIMENTS, ["all"], {}) == {}
+    monkeypatch.setitem(whole.EXTRAS, "digits", "no_such_module")
+    assert whole.left_out(EXPERIMENTS, [], {}) == {"figure-4": "digits"}
+    assert "figure-4" not in whole.chosen(EXPERIMENTS, ["all"])
+    assert "figure-4" in whole.chosen(EXPERIMENTS, ["all", "figure-4"])
+    assert "figure-4" in whole.chosen(EXPERIMENTS, ["all"], {"digits": "folder"})

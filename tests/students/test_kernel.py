@@ -122,7 +122,7 @@ def test_bad_input_is_refused_with_what_to_do(monkeypatch):
     with pytest.raises(ValueError, match="Row 4 has a feature of length zero"):
         KernelSoftLabelClassifier(Normalised(NTK(2))).fit(X, expit(z))
     assert KernelSoftLabelClassifier(NTK(2), 0.1).fit(X, expit(z)).span_.rank == 11
-    monkeypatch.setattr("limbeck.theory._check.memory", lambda: 1000.0)
+    monkeypatch.setattr("limbeck._check.memory", lambda: 1000.0)
     with pytest.raises(ValueError, match=r"need .* GB .*Nystroem"):
         KernelSoftLabelClassifier().fit(X, expit(z))
     assert KernelSoftLabelClassifier(landmarks=5, random_state=0).fit(X, expit(z)).span_.n == 5

@@ -7,7 +7,7 @@ from scipy.special import expit, softmax
 from scipy.stats import binom
 
 from limbeck.labels import from_logits, from_probabilities
-from limbeck.students._design import row_keys
+from limbeck.students.design import row_keys
 from limbeck.students.linearity import LEVEL, linearity
 
 

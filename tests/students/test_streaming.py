@@ -382,7 +382,7 @@ def test_a_search_of_scikit_learn_runs_on_a_cluster(cluster):
 
 def test_the_papers_cells_on_a_cluster_are_those_of_this_process(cluster, tmp_path):
     from limbeck.experiments import EXPERIMENTS
-    from limbeck.experiments._run import Request, _measured, settings_of
+    from limbeck.experiments.run import Request, _measured, settings_of
 
     request = Request(["figure-3"], tmp_path, repeats=4, values={"d": "20", "n": "4"})
     settings = {"figure-3": settings_of(EXPERIMENTS["figure-3"], request)}

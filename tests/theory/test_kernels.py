@@ -272,7 +272,7 @@ def test_functions_that_are_no_kernels_are_refused_either_way(semidefinite):
 
 
 def test_too_many_points_say_how_much_memory_they_need(monkeypatch):
-    monkeypatch.setattr("limbeck.theory._check.memory", lambda: 1e9)
+    monkeypatch.setattr("limbeck._check.memory", lambda: 1e9)
     with pytest.raises(
         ValueError, match=r"10000 points and its factor need 2\.4 GB .* has 1\.0 GB.*landmarks"
     ):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tolerance import relative, rounding
 
 from limbeck.theory import Span, unsigned_angle
-from limbeck.theory._factor import ColumnGram, Ordered, RowGram
+from limbeck.theory.factor import ColumnGram, Ordered, RowGram
 
 SHAPES = [(1, 1), (1, 5), (5, 1), (3, 8), (8, 8), (20, 8), (70, 90), (150, 60)]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from limbeck._check import Array
 from limbeck.budget._leading import Floor, Leaders
 from limbeck.budget._residuals import Foreseen, carried
 from limbeck.budget.pool import KernelPool
-from limbeck.theory._check import Array
 
 
 class KernelResiduals:

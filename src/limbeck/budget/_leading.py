@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from limbeck.theory._check import Array
+from limbeck._check import Array
 
 TIED = 1e-9  # gains this close are equal to rounding: the lower index is taken
 LEADERS = 32  # rows whose scores are computed afresh before one is picked

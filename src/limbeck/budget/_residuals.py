@@ -21,11 +21,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from limbeck._check import Array
 from limbeck.budget._leading import TIED, Floor, Leaders, tied
 from limbeck.budget.pool import Pool
 from limbeck.theory import Span
-from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms
+from limbeck.theory.factor import row_norms
 
 AHEAD = 15  # picks foreseen, at most, where reading the pool costs more than a few products with it
 SAMPLE = 2048  # rows, and 2^20 numbers, among which the next picks are foreseen at first

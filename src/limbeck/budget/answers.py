@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import owens_t
 
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.budget._leading import TIED
 from limbeck.budget.pool import Pool
 from limbeck.budget.select import Ranking, SpanSelection, rated, rows_given
 from limbeck.engine import Engine
-from limbeck.theory import Span, _check
-from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms
+from limbeck.theory import Span
+from limbeck.theory.factor import row_norms
 
 NEGLIGIBLE = 1e-7  # a residual this short is rounding
 CELLS = 128  # of the table of Owen's function in phi: linear between them, off by less than 1e-4

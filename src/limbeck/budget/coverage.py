@@ -16,9 +16,9 @@ from limbeck.budget.pool import Pool
 from limbeck.data.blocks import Points
 from limbeck.engine import Engine
 from limbeck.labels import Array
-from limbeck.students._design import AsSeen, with_ones
+from limbeck.students.design import AsSeen, with_ones
 from limbeck.theory import Span
-from limbeck.theory._factor import row_norms
+from limbeck.theory.factor import row_norms
 
 MOST_FACTORISED = 6000
 MOST_CHOSEN = 500
@@ -33,7 +33,10 @@ class Coverage:
     features: int
     """Features, intercept included."""
     rank: int
-    """Rank of the points: so many answers, well chosen, are exact if the teacher is linear on the features."""
+    """Rank of the points: so many answers, well chosen, are exact if the teacher is linear on the features.
+
+    Of sparse points it is read off their Gram matrix: a direction below 3e-7 of the longest is not seen.
+    """
     effective_rank: float
     """Of the second moment of the unit rows; see `limbeck.budget.geometry.effective_rank`."""
     sizes: np.ndarray

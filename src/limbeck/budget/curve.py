@@ -14,9 +14,9 @@ from sklearn.base import clone
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.students import SoftLabelClassifier
-from limbeck.students._design import with_ones
+from limbeck.students.design import with_ones
 from limbeck.theory import Span
-from limbeck.theory._readings import INCONSISTENT
+from limbeck.theory.readings import INCONSISTENT
 from limbeck.theory.risk import clopper_pearson
 
 HELD_OUT = 1 / 3

@@ -14,7 +14,7 @@ from scipy.sparse import issparse
 from limbeck.budget.coverage import as_seen
 from limbeck.budget.curve import Pilot, taught
 from limbeck.students import SoftLabelClassifier
-from limbeck.students._design import Points as Rows
+from limbeck.students.design import Points as Rows
 from limbeck.students.linearity import NEGLIGIBLE, Linearity, coordinates
 from limbeck.students.soft_label import decided
 from limbeck.theory import Span, clopper_pearson_upper, data_curve

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.budget.select import SpanSelection
 from limbeck.budget.strategies import random_order
 from limbeck.data.blocks import Points
-from limbeck.students._design import AsSeen
-from limbeck.theory import EmpiricalTail, Span, _check, disagreement, mean_interval
-from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms
+from limbeck.students.design import AsSeen
+from limbeck.theory import EmpiricalTail, Span, disagreement, mean_interval
+from limbeck.theory.factor import row_norms
 from limbeck.theory.scaling import KINDS, Scaling
 
 BUDGETS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)

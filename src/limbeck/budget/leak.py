@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, softmax
 
+from limbeck import _check
 from limbeck.labels import Array, SoftLabels, from_hard, from_logits, from_probabilities
 from limbeck.students import SoftLabelClassifier
-from limbeck.theory import Span, _check
+from limbeck.theory import Span
 
 RIDGES = (1e-8, 1e-5, 1e-3)
 EXACT_FACTORS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.05, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
+from limbeck import _check
 from limbeck.budget.asking import Asker, Manners
 from limbeck.budget.ledger import Ledger
 from limbeck.budget.purchase import SPENT, Bought, Purchase
@@ -22,7 +23,6 @@ from limbeck.budget.stopping import StoppingRule
 from limbeck.budget.teachers import CallableTeacher, ProgramTeacher, Teacher, encoded
 from limbeck.records import UserError, locked
 from limbeck.students import SoftLabelClassifier
-from limbeck.theory import _check
 
 BATCHES = 10
 AUDIT_ERRORS = 1

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
+from limbeck import _check
 from limbeck.budget.coverage import MOST_CHOSEN, Coverage, as_seen, coverage
 from limbeck.budget.curve import Pilot, PilotCurve, may_be_exact, measure
 from limbeck.budget.exact import Exact, read_exact
@@ -25,11 +26,10 @@ from limbeck.theory import (
     EmpiricalTail,
     Interval,
     Span,
-    _check,
     clopper_pearson,
     transfer_risk_bound_tight,
 )
-from limbeck.theory._factor import row_norms
+from limbeck.theory.factor import row_norms
 
 NORMS = (1.0, 1.5, 2.0)
 SMALLEST_PILOT = 12

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.data.blocks import Group, Points
 from limbeck.engine import Engine
-from limbeck.theory import _check
-from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms
+from limbeck.theory.factor import row_norms
 
 CELLS = 1 << 20
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from numpy.typing import ArrayLike
 
+from limbeck._check import Array
 from limbeck.data.blocks import Group, Points
 from limbeck.engine import Engine
 from limbeck.theory import CertifiedShares, Span, certified_shares
-from limbeck.theory._check import Array
 
 
 def proved_shares(X: ArrayLike, z: ArrayLike, pool: ArrayLike | Points, at: Engine) -> CertifiedShares:

@@ -22,7 +22,7 @@ from limbeck.budget.teachers import Question
 from limbeck.labels import SoftLabels
 from limbeck.records import UserError, append_json, read_lines
 from limbeck.students import SoftLabelClassifier
-from limbeck.students._design import with_ones
+from limbeck.students.design import with_ones
 from limbeck.students.linearity import Linearity, linearity
 from limbeck.theory import Interval
 from limbeck.theory.risk import wilson

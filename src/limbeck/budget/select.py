@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import qr
 
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.budget._kernel_residuals import KernelResiduals
 from limbeck.budget._leading import NOISE, TIED, Floor, Leaders, tied
 from limbeck.budget._residuals import LinearResiduals, Residuals
 from limbeck.budget.pool import KernelPool, Pool
 from limbeck.engine import Engine
-from limbeck.theory import _check
-from limbeck.theory._check import Array
 
 EPS = float(np.finfo(np.float64).eps)
 WANING = 30.0  # times sqrt(eps): fall of the energy after which all scores are computed afresh

@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from limbeck.theory import _check, clopper_pearson_upper
+from limbeck import _check
+from limbeck.theory import clopper_pearson_upper
 
 MOST = 1e15
 

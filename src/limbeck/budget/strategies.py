@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike
 from scipy.linalg import qr
 from sklearn.cluster import kmeans_plusplus
 
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.budget.answers import buy
 from limbeck.budget.select import SpanSelection
-from limbeck.theory import Span, _check, disagreement, mean_interval
-from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms
+from limbeck.theory import Span, disagreement, mean_interval
+from limbeck.theory.factor import row_norms
 from limbeck.theory.risk import wilson
 
 Student = Callable[[Array, Array], Array]

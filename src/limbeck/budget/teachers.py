@@ -35,6 +35,8 @@ Question = Mapping[str, Any]
 """``{"id": ..., "x": [...]}`` and the row's other columns."""
 
 KINDS = ("probabilities", "log_probabilities", "logits")
+LOG_LIMIT, LOG_KEPT = 1 << 26, 1 << 20
+"""Bytes to which a program's ``teacher.log`` may grow, and those of its end that are kept then."""
 
 
 def encoded(question: Question) -> bytes:
@@ -250,7 +252,24 @@ class _Program:
 
     @property
     def alive(self) -> bool:
+        self._shorten_log()
         return self._process.poll() is None
+
+    def _shorten_log(self) -> None:
+        """Keep the end of a log that would fill the disk: the program appends, so what it writes next comes after."""
+        size = self._log.stat().st_size
+        if size <= LOG_LIMIT:
+            return
+        with self._log.open("rb+") as file:
+            file.seek(-LOG_KEPT, os.SEEK_END)
+            end = file.read()
+            file.truncate(0)
+        with self._log.open("ab") as file:
+            file.write(
+                f"limbeck: {size - LOG_KEPT} bytes of this log were cut here, it grew too long.\n".encode()
+                + end
+            )
+        self._from = 0
 
     def send(self, question: Question) -> None:
         pipe = self._process.stdin

@@ -73,7 +73,7 @@ def reproduce(
     """Rerun the paper: five figures, every theorem on data, the errata, deep students and whole curves, in one page."""
     # Imported here: these pull in SciPy and matplotlib, which --help need not wait for.
     from limbeck.experiments import EXPERIMENTS
-    from limbeck.experiments._run import Request, left_out, run
+    from limbeck.experiments.run import Request, left_out, run
     from limbeck.report import render
 
     values = _pairs(changes or [])

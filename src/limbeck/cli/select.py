@@ -158,7 +158,7 @@ def _metric(X: Any, scale: str, intercept: bool, at: Engine) -> Any:
     from scipy.sparse import issparse
 
     from limbeck.data.blocks import Points
-    from limbeck.students._design import AsSeen
+    from limbeck.students.design import AsSeen
     from limbeck.students.streaming import scaling_of
     from limbeck.theory.scaling import Scaling
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.sparse import csr_array, issparse, vstack
 
+from limbeck import _check
 from limbeck.data.stored import StoredArray
 from limbeck.records import UserError
 
@@ -99,7 +100,8 @@ class Blocks:
     Raises
     ------
     UserError
-        While reading: if a piece has another width, dtype or kind than the first, naming its rows.
+        While reading: if a piece has another width, dtype or kind than the first, or numbers whose squares leave the
+        range of floats, naming its rows.
     """
 
     def __init__(self, source: Source) -> None:
@@ -176,6 +178,7 @@ class Blocks:
     def _check(self, piece: Block) -> None:
         X = piece.X
         if X.shape[1] == self.d and X.dtype == self.dtype and issparse(X) == self.sparse:
+            _in_range(piece, self.source.name)
             return
         was, found = (
             f"{d} {dtype} features{' (sparse)' if sparse else ''}"
@@ -365,7 +368,7 @@ class MappedSource:
     def pieces(self, start: int = 0) -> Iterator[Block]:
         """Yield the source's pieces, their points changed."""
         for piece in self._source.pieces(start):
-            yield replace(piece, X=self._function(piece.X))
+            yield replace(piece, X=self._function(_in_range(piece, self.name).X))
 
 
 def finite(X: Matrix, first: int, name: str) -> Matrix:
@@ -385,3 +388,13 @@ def finite(X: Matrix, first: int, name: str) -> Matrix:
             "number. Fill it in or leave the row out."
         )
     return X
+
+
+def _in_range(piece: Block, name: str) -> Block:
+    """The rows, or a UserError naming where squares of a number, or of all of them, leave the range of floats."""
+    values = piece.X.data if issparse(piece.X) else piece.X
+    try:
+        _check.in_range(values, f"the features in rows {piece.first + 1} to {piece.first + len(piece)}")
+    except ValueError as error:
+        raise UserError(f"{name}: {error}") from error
+    return piece

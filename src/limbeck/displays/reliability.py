@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from limbeck import _check
 from limbeck.displays.style import BLACK, BLUE, ORANGE, house_style, new_figure
 from limbeck.labels import Array, from_probabilities
-from limbeck.theory import _check
 
 
 @dataclass

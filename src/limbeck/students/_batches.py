@@ -8,9 +8,9 @@ import numpy as np
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._certify import Asked, remember
-from limbeck.students._design import Points, could_be_linear
+from limbeck.students.design import Points, could_be_linear
 from limbeck.theory import Span
-from limbeck.theory._readings import INCONSISTENT
+from limbeck.theory.readings import INCONSISTENT
 
 BATCHES = "the rows came in batches, and of earlier ones only what the weights need was kept: fit judges all at once"
 

@@ -14,7 +14,7 @@ from scipy.optimize import nnls
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._objective import Minimum, Objective, cholesky
 from limbeck.theory import Span
-from limbeck.theory._readings import ROUNDING
+from limbeck.theory.readings import ROUNDING
 
 MOST_STEPS = 100
 

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.linalg import qr
 
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._design import Points, with_ones
+from limbeck.students.design import Points, with_ones
 from limbeck.theory import Span, certify, certify_classes
-from limbeck.theory._readings import ROUNDING, Readings
+from limbeck.theory.readings import ROUNDING, Readings
 
 ROWS_AN_UNKNOWN = (
     10  # kept as they came; beyond, folded: then a certificate's size does not depend on how many came

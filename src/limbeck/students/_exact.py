@@ -13,10 +13,10 @@ from scipy.sparse.linalg import lsmr
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._bound import bounded
-from limbeck.students._design import SWALLOWED, Matrix, Points, could_be_linear, precision
 from limbeck.students._objective import Minimum, Objective, minimise
+from limbeck.students.design import SWALLOWED, Matrix, Points, could_be_linear, precision
 from limbeck.theory import Span
-from limbeck.theory._readings import ROUNDING
+from limbeck.theory.readings import ROUNDING
 
 NEARLY = 1e-2
 FARTHEST = 300.0

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._design import Design, Points, reduced
 from limbeck.students._exact import Exact, fit_exact
 from limbeck.students._objective import Minimum, Objective, minimise
 from limbeck.students._path import AlphaPath, follow, stopped_flow
+from limbeck.students.design import Design, Points, reduced
 
 MOST_SPARSE_COORDINATES = 4000
 

@@ -17,7 +17,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import expit, log_expit, log_softmax, softmax
 
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._design import Matrix
+from limbeck.students.design import Matrix
 from limbeck.theory.loss import soft_label_gap
 
 DENSE_UNKNOWNS = 1200

@@ -21,8 +21,8 @@ from limbeck.data.blocks import Block, Group
 from limbeck.engine import Engine
 from limbeck.labels import Array, SoftLabels
 from limbeck.records import UserError
-from limbeck.students._design import Matrix, row_keys, with_ones
 from limbeck.students._objective import Objective
+from limbeck.students.design import Matrix, row_keys, with_ones
 from limbeck.students.study import Distilled, angles
 from limbeck.students.tally import Tally
 from limbeck.theory.scaling import Scaling

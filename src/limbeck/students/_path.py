@@ -11,9 +11,9 @@ from scipy.sparse import issparse
 from scipy.sparse.linalg import svds
 
 from limbeck.labels import Array, SoftLabels, cross_entropy
-from limbeck.students._design import Design, Matrix
 from limbeck.students._exact import Exact
 from limbeck.students._objective import Minimum, Objective, minimise
+from limbeck.students.design import Design, Matrix
 
 DECADES, PER_DECADE = 8, 2
 STANDARD_ERRORS = 2.0

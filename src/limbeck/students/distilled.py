@@ -18,6 +18,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted, has_fit_parameter
 
+from limbeck import _check
 from limbeck.labels import Array
 from limbeck.students import _teachers
 from limbeck.students._arrays import Rows, validated, weights_of
@@ -25,7 +26,6 @@ from limbeck.students.linearity import Linearity
 from limbeck.students.metrics import tally
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.students.tally import Tally
-from limbeck.theory import _check
 from limbeck.theory.risk import Interval
 
 ONLY, STUDENT = "teacher", "student"

@@ -11,7 +11,7 @@ import numpy as np
 from limbeck.labels import Array
 from limbeck.records import UserError
 from limbeck.students._certify import ProvedAnswers, prove_from, remembered, verdict
-from limbeck.students._design import with_ones
+from limbeck.students.design import with_ones
 from limbeck.students.study import Distilled
 from limbeck.theory.scaling import Scaling
 

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from limbeck import _check
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._arrays import Rows, to_numpy, validated, weights_of
 from limbeck.students._certify import (
@@ -26,7 +27,7 @@ from limbeck.students._path import AlphaPath
 from limbeck.students._targets import read_answers
 from limbeck.students.linearity import Linearity
 from limbeck.students.soft_label import SoftLabelClassifier
-from limbeck.theory import KernelSpan, _check
+from limbeck.theory import KernelSpan
 from limbeck.theory.kernels import NTK, Kernel
 
 FORWARDED = (

@@ -10,7 +10,7 @@ from scipy.stats import chi2, t
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._certify import error_beyond_rounding, proved_sides
-from limbeck.students._design import Matrix, Points, row_keys
+from limbeck.students.design import Matrix, Points, row_keys
 from limbeck.theory import Span
 
 MOST_SPARSE = 4000
@@ -276,7 +276,10 @@ def coordinates(points: Points) -> Array:
 
 
 def rank_of(X: Matrix, *, intercept: bool) -> int | None:
-    """Rank of points (n, d), intercept included, as verdicts count it; None for sparse ones too large to factorise."""
+    """Rank of points (n, d), intercept included, as verdicts count it; None for sparse ones too large to factorise.
+
+    Of sparse points it is read off their Gram matrix: a direction below 3e-7 of the longest is not seen.
+    """
     points = Points(X, intercept)
     if not points.sparse:
         return points.unit().span.rank
@@ -300,7 +303,10 @@ def _least_squares(
 
 
 def _sparse_coordinates(X: Matrix) -> Array:
-    """Coordinates (n, r) of the rows in a basis of their span; the smaller Gram matrix is dense, the points are not."""
+    """Coordinates (n, r) of the rows in a basis of their span; the smaller Gram matrix is dense, the points are not.
+
+    Unlike `design`'s, of the smaller of two Gram matrices: many rows of few features are ordinary here.
+    """
     n, d = X.shape
     values, vectors = np.linalg.eigh((X.T @ X if n > d else X @ X.T).toarray())
     kept = values > 1e-13 * values[-1]

@@ -16,16 +16,16 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from limbeck import _check
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._arrays import Rows, like, to_numpy, validated, weights_of
 from limbeck.students._batches import BATCHES, learned_so_far, with_more
 from limbeck.students._certify import Asked, ProvedAnswers, asked, nothing, prove
-from limbeck.students._design import Points
 from limbeck.students._learn import Settings, learn
 from limbeck.students._path import AlphaPath
 from limbeck.students._targets import decisions, read_answers
+from limbeck.students.design import Points
 from limbeck.students.linearity import Linearity, judge, unknown
-from limbeck.theory import _check
 
 
 def _is_number(value: object, *, above: float | None = 0.0, least: float | None = None) -> bool:

@@ -28,16 +28,16 @@ from limbeck.engine import Engine, engine
 from limbeck.labels import Array
 from limbeck.records import UserError
 from limbeck.students import _passes as passes
-from limbeck.students._design import could_be_linear
 from limbeck.students._exact import NEARLY
 from limbeck.students._objective import Minimum, minimise, newton_step
+from limbeck.students.design import could_be_linear
 from limbeck.students.linearity import NEGLIGIBLE, Counts, Left, Linearity, judged, unknown
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.students.study import Distilled, Recipe, distil
 from limbeck.students.tally import Tally
-from limbeck.theory._factor import REFINEMENTS, ColumnGram
-from limbeck.theory._readings import ROUNDING
 from limbeck.theory.angles import EmpiricalTail
+from limbeck.theory.factor import REFINEMENTS, ColumnGram
+from limbeck.theory.readings import ROUNDING
 from limbeck.theory.scaling import Scaling
 
 MOST_UNKNOWNS = 12_000

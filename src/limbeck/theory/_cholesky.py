@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
-from limbeck.theory._check import Array
-from limbeck.theory._factor import BLOCK, Triangle
+from limbeck._check import Array
+from limbeck.theory.factor import BLOCK, Triangle
 
 
 @dataclass(frozen=True)

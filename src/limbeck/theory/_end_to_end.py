@@ -16,8 +16,8 @@ import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
-from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms
+from limbeck._check import Array
+from limbeck.theory.factor import row_norms
 from limbeck.theory.loss import logit_curvature, soft_label_gap
 
 LONGEST = 1e6

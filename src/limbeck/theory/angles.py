@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms, unit_rows
+from limbeck import _check
+from limbeck._check import Array
+from limbeck.theory.factor import row_norms, unit_rows
 
 RIGHT = np.pi / 2
 LEAST_BETA = 1e-290

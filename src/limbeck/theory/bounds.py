@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.theory.angles import RIGHT, Tail
 
 PER_DECADE = 24

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import lsq_linear
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms
-from limbeck.theory._readings import INCONSISTENT, Readings
+from limbeck import _check
+from limbeck._check import Array
+from limbeck.theory.factor import row_norms
+from limbeck.theory.readings import INCONSISTENT, Readings
 from limbeck.theory.span import Span
 
 LINEAR = "the teacher is linear in the features as given, without intercept (a column of ones would be one)"

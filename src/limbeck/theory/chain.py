@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.theory.risk import SymmetricTail, symmetric_risk_at_cotangent
 
 

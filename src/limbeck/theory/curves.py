@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
-from limbeck.theory._readings import INCONSISTENT, Readings
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.theory.certificate import EXACT, LINEAR
+from limbeck.theory.readings import INCONSISTENT, Readings
 from limbeck.theory.risk import wilson
 from limbeck.theory.span import Span
 

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.theory._end_to_end import Flow, State
-from limbeck.theory._factor import row_norms
-from limbeck.theory._readings import ROUNDING
+from limbeck.theory.factor import row_norms
 from limbeck.theory.flow import increasing, train
 from limbeck.theory.loss import pointwise_loss, soft_label_gap
+from limbeck.theory.readings import ROUNDING
 from limbeck.theory.span import Span
 
 VANISHED = 1e-9

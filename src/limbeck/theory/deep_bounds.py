@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from limbeck.theory import _check
+from limbeck import _check
 
 
 def largest_start(epsilon: float, student_norm: float, depth: int) -> float:

@@ -19,8 +19,8 @@ from scipy.interpolate import PPoly, make_interp_spline
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import logsumexp
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.theory.angles import RIGHT, PolynomialTail
 from limbeck.theory.risk import log_risk
 

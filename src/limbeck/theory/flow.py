@@ -14,9 +14,9 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import lstsq
 from scipy.optimize import minimize
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms
+from limbeck import _check
+from limbeck._check import Array
+from limbeck.theory.factor import row_norms
 from limbeck.theory.loss import logit_curvature, pointwise_loss, soft_label_gap
 from limbeck.theory.span import Span
 

@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 from scipy.special import log_expit
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
-from limbeck.theory._readings import Readings
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.theory.angles import EmpiricalTail
 from limbeck.theory.bounds import bound_at_angle
+from limbeck.theory.readings import Readings
 
 
 def training_difficulty(span: Readings, dz: ArrayLike) -> float:

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import solve_triangular
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.theory._cholesky import KernelFactor, factorise
-from limbeck.theory._factor import Triangle, least_squares
-from limbeck.theory._readings import Readings, Student, inconsistency
+from limbeck.theory.factor import Triangle, least_squares
 from limbeck.theory.kernels import Kernel
+from limbeck.theory.readings import Readings, Student, inconsistency
 
 INSTEAD = (
     "Use fewer points, or m of them as landmarks, m x n numbers in all: KernelSoftLabelClassifier(landmarks=m), or "

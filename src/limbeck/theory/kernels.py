@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms
+from limbeck import _check
+from limbeck._check import Array
+from limbeck.theory.factor import row_norms
 
 SMALL = 0.05
 

@@ -10,11 +10,11 @@ from functools import reduce
 import numpy as np
 from numpy.typing import ArrayLike
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.theory.deep import DeepLimit, deep_limit_details, minimiser
 from limbeck.theory.deep_bounds import theorem_2_radius
+from limbeck.theory.factor import row_norms
 from limbeck.theory.loss import loss
 from limbeck.theory.span import Span
 

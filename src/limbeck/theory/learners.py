@@ -14,9 +14,9 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 from scipy.special import betainc, expit
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms
+from limbeck import _check
+from limbeck._check import Array
+from limbeck.theory.factor import row_norms
 from limbeck.theory.span import Span
 
 

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import elementwise
 from scipy.special import expit
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
+from limbeck import _check
+from limbeck._check import Array
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)
 

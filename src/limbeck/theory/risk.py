@@ -13,8 +13,8 @@ from scipy.optimize import brentq
 from scipy.special import betainc, betaincinv, betaln, logsumexp, ndtri
 from scipy.stats import t as student_t
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.theory.angles import RIGHT, EmpiricalTail, MarginTail, PolynomialTail
 
 SymmetricTail = PolynomialTail | MarginTail | EmpiricalTail

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
-from limbeck.theory._factor import REFINEMENTS, ColumnGram, Ordered, RowGram, row_norms
-from limbeck.theory._readings import Readings, Student, inconsistency
+from limbeck import _check
+from limbeck._check import Array
+from limbeck.theory.factor import REFINEMENTS, ColumnGram, Ordered, RowGram, row_norms
+from limbeck.theory.readings import Readings, Student, inconsistency
 
 
 @dataclass(frozen=True)

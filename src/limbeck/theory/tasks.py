@@ -12,11 +12,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.theory.angles import EmpiricalTail, MarginTail, PolynomialTail
 from limbeck.theory.chain import LearningCurve, learning_curve
+from limbeck.theory.factor import row_norms
 from limbeck.theory.risk import SymmetricTail, symmetric_risk
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.integrate import LSODA
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
-from limbeck.theory._factor import row_norms
+from limbeck import _check
+from limbeck._check import Array
 from limbeck.theory.deep import deep_limit_details
+from limbeck.theory.factor import row_norms
 from limbeck.theory.flow import increasing
 from limbeck.theory.layers import Layers, balance_error, check_layers, product
 from limbeck.theory.loss import pointwise_loss, soft_label_gap

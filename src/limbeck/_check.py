@@ -53,7 +53,7 @@ def reals(a: ArrayLike, name: str, *, least: float | None = None) -> Array:
 
 def in_range(a: Array, name: str) -> Array:
     """Return ``a`` unless squares of its largest entry would leave the range of floats."""
-    largest = float(np.abs(a).max(initial=0.0))
+    largest = max(float(a.max(initial=0.0)), -float(a.min(initial=0.0)))
     if largest == 0 or LEAST <= largest <= MOST:
         return a
     raise ValueError(

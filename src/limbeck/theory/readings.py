@@ -14,9 +14,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from limbeck.theory import _check
-from limbeck.theory._check import Array
-from limbeck.theory._factor import Triangle
+from limbeck import _check
+from limbeck._check import Array
+from limbeck.theory.factor import Triangle
 
 ROUNDING = 1e-9
 """What least squares leaves of a linear teacher's logits, relative to them: rounding in the points, at the worst

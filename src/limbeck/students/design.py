@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.theory import MinimumNorm, Span
-from limbeck.theory._readings import ROUNDING
+from limbeck.theory.readings import ROUNDING
 from limbeck.theory.scaling import Scaling
 
 LARGEST_GRAM = 8000

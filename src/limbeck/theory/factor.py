@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky, lapack, qr, solve_triangular
 
-from limbeck.theory._check import Array
+from limbeck._check import Array
 
 WORST_CONDITION = 1e8
 REFINEMENTS = 3
