@@ -71,6 +71,15 @@ def test_footnote_2_a_classical_margin_is_an_angular_one():
         )
 
 
+@pytest.mark.parametrize(
+    ("margin", "radius"), [(1e308, 1.7e308), (1e-310, 1.7e-310), (5e-324, 1e308), (3.0, 3.0)]
+)
+def test_footnote_2_at_the_ends_of_the_range_of_floats(margin, radius):
+    with mpmath.workdps(40):
+        wanted = float(mpmath.acos(mpmath.mpf(margin) / mpmath.mpf(radius)))
+    assert margin_angle(margin, radius) == pytest.approx(wanted, rel=1e-15)
+
+
 # -- tails ------------------------------------------------------------------------------------------
 
 
@@ -83,6 +92,25 @@ def test_equation_17_a_tail_starts_at_one_and_never_rises(tail):
     assert np.all((p >= 0) & (p <= 1))
     cot = 1 / np.tan(theta[1:-1])
     np.testing.assert_allclose(tail.at_cotangent(cot), tail(np.arctan2(1, cot)), atol=1e-13)
+
+
+@pytest.mark.parametrize("beta", [1e-200, 1e-12, 0.1, 1.2, RIGHT])
+def test_a_margin_s_tail_keeps_its_digits_at_every_cotangent(beta):
+    angles = beta * np.array([1e-3, 0.1, 0.5, 0.9, 1 - 1e-6])
+    cot = 1 / np.tan(angles)
+    with mpmath.workdps(40):
+        wanted = [float(1 - mpmath.acot(mpmath.mpf(c)) / mpmath.mpf(beta)) for c in cot]
+    np.testing.assert_allclose(MarginTail(beta).at_cotangent(cot), wanted, rtol=1e-15, atol=3e-16)
+    # The logarithm of a cotangent of 1e200 has 13 digits left of the cotangent; next to beta all of them count.
+    np.testing.assert_allclose(MarginTail(beta).log_at(np.log(cot[:-1])), np.log(wanted[:-1]), rtol=1e-10)
+
+
+def test_the_logarithm_of_a_tail_outlives_tail_and_cotangent():
+    tail = PolynomialTail(50.0)
+    y = np.array([-900.0, -30.0, -1.0, 0.0, 5.0, 800.0])
+    with mpmath.workdps(30):
+        wanted = [float(50 * mpmath.log(mpmath.atan(mpmath.exp(v)) * 2 / mpmath.pi)) for v in y]
+    np.testing.assert_allclose(tail.log_at(y), wanted, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("tail", TAILS)
@@ -224,3 +252,22 @@ def test_the_angle_of_theorem_3_is_where_the_bound_is_read(tail):
     beta = transfer_risk_angle(tail, 20)
     assert transfer_risk_bound(tail, 20, beta=beta) == transfer_risk_bound(tail, 20)
     assert tail(beta) + tail(RIGHT - beta) ** 20 == transfer_risk_bound(tail, 20)
+
+
+@pytest.mark.parametrize(
+    ("tail", "n"),
+    [
+        (PolynomialTail(0.01), 2**53),
+        (PolynomialTail(0.01), 10**6),
+        (PolynomialTail(30.0), 10**9),
+        (PolynomialTail(1.0), 10),
+        (MarginTail(1e-3), 10**9),
+        (MarginTail(1.5), 10**6),
+    ],
+)
+def test_the_best_angle_is_found_however_near_to_an_end_it_is(tail, n):
+    near = np.logspace(-17, 0, 200_001) * RIGHT
+    beta = np.unique(np.concatenate([np.linspace(0, RIGHT, 100_001), near, RIGHT - near]))
+    searched = np.min(tail(beta) + tail(RIGHT - beta) ** n)
+    # p(.)^n is noise of relative size n eps: the search of 300,000 angles takes the luckiest.
+    assert transfer_risk_bound(tail, n) <= searched * (1 + 1e-9 + (1e-3 if n == 2**53 else 0))

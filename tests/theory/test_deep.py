@@ -1,6 +1,7 @@
 from itertools import pairwise
 from types import SimpleNamespace
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -492,3 +493,15 @@ def test_a_start_on_the_only_point_s_line_stays_there():
     x, w0 = np.array([3.0, 4.0]), np.array([0.3, 0.4])
     path = path_from_one_point(x, 10.0, w0, 3, points=5)
     np.testing.assert_allclose(path, np.linspace(w0, [1.2, 1.6], 5), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("norm", "depth"), [(0.999999999, 1000), (1 - 1e-15, 2), (0.3, 10**9), (1e-300, 2)])
+def test_theorem_2_keeps_its_digits_as_the_start_nears_the_student(norm, depth):
+    with mpmath.workdps(60):
+        ratio = mpmath.mpf(norm) ** (mpmath.mpf(2) / depth)
+        radius = float(mpmath.sqrt(ratio / (1 - ratio)))
+        largest = float((1 - ratio) ** (-mpmath.mpf(depth) / (2 * (depth - 1))))
+    assert theorem_2_radius(norm, 1.0, depth) == pytest.approx(radius, rel=1e-12, abs=0)
+    assert largest_limit_norm(norm, 1.0, depth) == pytest.approx(largest, rel=1e-12)
+    assert theorem_2_radius(0.0, 1.0, depth) == 0
+    assert largest_limit_norm(0.0, 1.0, depth) == 1

@@ -1,3 +1,4 @@
+import mpmath
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from limbeck.theory import (
     unsigned_angle,
 )
 from limbeck.theory.chain import cotangents
+from limbeck.theory.expectation import _backwards, _Rule
 from limbeck.theory.risk import symmetric_risk_at_cotangent
 
 # By a rule with half the spacing, 14 and 8 nodes across and along, ten a panel of 1.2.
@@ -50,6 +52,44 @@ def test_quadrature_agrees_with_simulation(kappa, d, n):
     assert found.error < 1e-4 * found.risk
 
 
+def one_label(kappa, d):
+    """E[R] after one label in mpmath: over log cot of the point's angle, and T = sin(phi) over log tan(phi)."""
+    with mpmath.workdps(20):
+        half = mpmath.mpf(d - 2) / 2
+
+        def integrand(y, s):
+            t, cot = mpmath.exp(s), mpmath.exp(y)
+            T = t / mpmath.sqrt(1 + t * t)
+            density = kappa * (2 / mpmath.pi * mpmath.atan(cot)) ** (kappa - 1) / mpmath.cosh(y) / mpmath.pi
+            return density * (2 / mpmath.pi * mpmath.atan(T / cot)) ** kappa * T * (1 + t * t) ** -half
+
+        step = mpmath.mpf(1) / 40  # the trapezoidal rule: analytic, and gone at both ends
+        centre = -mpmath.log(d) / 4
+        ys = [centre + i * step for i in range(-240, 241)]
+        ss = [mpmath.log(mpmath.mpf(kappa) / d) / 2 + i * step for i in range(-60, 61)]
+        values = [integrand(y, s) for y in ys[::3] for s in ss[::3]]
+        return float(sum(values) * (3 * step) ** 2 / mpmath.beta(mpmath.mpf(1) / 2, half))
+
+
+@pytest.mark.parametrize(("kappa", "d"), [(45.0, 1000), (50.0, 1000), (100.0, 20)])
+def test_well_aligned_tasks_leave_the_range_of_floats_on_the_way_and_come_back(kappa, d):
+    found = expected_risk(kappa, d, 1)
+    assert found.risk == pytest.approx(one_label(kappa, d), rel=1e-6, abs=0)
+    assert found.error < 1e-4 * found.risk
+
+
+def test_a_risk_below_every_float_is_zero():
+    assert expected_risk(400.0, 1000, 2).risk == 0
+    assert expected_risk(1e300, 1000, 5).risk == 0
+
+
+def test_several_labels_of_a_well_aligned_task():
+    found = expected_risk(60.0, 100, 3)
+    finer = _backwards(PolynomialTail(60.0), 100, 3, _Rule(0.2, 14, 8, 1.2, 9).of_degree(60.0))
+    assert found.risk == pytest.approx(np.exp(finer), rel=2e-6, abs=0)
+    assert found.error < 1e-4 * found.risk
+
+
 def test_no_labels_are_needed_beyond_d_and_the_edge_is_refused():
     assert expected_risk(1.0, 30, 30).risk == 0
     with pytest.raises(ValueError, match="n = 25 lies within 10 of d = 30"):
@@ -78,6 +118,9 @@ def test_mean_square_cotangent_given_the_angles():
     expected = mean_square_cotangent(cot, d)
     assert abs(np.mean(squares) - expected) < 5 * np.std(squares) / np.sqrt(4000)
     assert mean_square_cotangent(cot, 6) == np.inf
+    # One point's angle is the student's, in any dimension; points orthogonal to the teacher never help.
+    assert [mean_square_cotangent([2.0], d) for d in (2, 3, 4, 50)] == [4.0] * 4
+    assert mean_square_cotangent([0.0, 0.0], 4) == 0
 
 
 @pytest.mark.parametrize("shared", [False, True])

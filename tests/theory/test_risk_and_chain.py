@@ -74,6 +74,62 @@ def test_exact_risk_is_half_the_expected_tail(tail, d, alpha):
     )
 
 
+def peaked(alpha, tail, d):
+    """R(alpha) in mpmath over s = log tan(phi), relative to the integrand's largest value: no risk is too small."""
+    with mpmath.workdps(30):
+        cot, half = 1 / mpmath.tan(mpmath.mpf(alpha)), mpmath.mpf(d - 2) / 2
+        if isinstance(tail, PolynomialTail):
+            stops = [mpmath.mpf(i) - 60 - mpmath.log(d) / 2 for i in range(110)]
+        else:
+            least = cot / mpmath.tan(mpmath.mpf(tail.beta))
+            stops = [mpmath.log(least / mpmath.sqrt(1 - least**2)) + mpmath.mpf(i) / 4 for i in range(200)]
+
+        def integrand(s):
+            t = mpmath.exp(s)
+            T = t / mpmath.sqrt(1 + t * t)
+            if isinstance(tail, PolynomialTail):
+                p = (mpmath.atan2(T, cot) * 2 / mpmath.pi) ** tail.kappa
+            else:
+                p = max(mpmath.mpf(0), 1 - mpmath.atan2(cot, T) / mpmath.mpf(tail.beta))
+            return p * T * (1 + t * t) ** -half
+
+        top = max(integrand(s) for s in stops)
+        whole = mpmath.quad(lambda s: integrand(s) / top, stops)
+        return float(whole * top / mpmath.beta(mpmath.mpf(1) / 2, half))
+
+
+@pytest.mark.parametrize(
+    ("alpha", "tail", "d"),
+    [
+        (1.5, PolynomialTail(400.0), 1000),
+        (1.5707, PolynomialTail(400.0), 10**9),
+        (0.01, PolynomialTail(38.0), 10**5),
+        (1.2, PolynomialTail(1000.0), 20),
+        (1.0, PolynomialTail(50.0), 3),
+        (1.0, PolynomialTail(1.0), 10**6),
+        (1.4, PolynomialTail(0.1), 3 * 10**5),
+        (RIGHT - 0.0999, MarginTail(0.1), 10),
+        (0.5, MarginTail(1.3), 1000),
+    ],
+)
+def test_exact_risk_of_well_aligned_tasks_and_in_many_dimensions(alpha, tail, d):
+    # Where a task is well aligned, T^kappa carries the integral away from the bulk of T.
+    assert float(symmetric_risk(alpha, tail, d)) == pytest.approx(peaked(alpha, tail, d), rel=1e-12, abs=0)
+
+
+@pytest.mark.parametrize("beta", [1e-290, 1e-8, 0.1, 1.57, RIGHT])
+@pytest.mark.parametrize("d", [3, 10, 10**12])
+def test_a_margin_s_risk_is_zero_beyond_it_and_never_anything_but_a_risk(beta, d):
+    # Towards cot(alpha) = tan(beta) the tail rounds to nothing.
+    share = 1 - np.array([1e-16, 2e-16, 1e-15, 1e-12, 1e-3, 0.5, 0.999, 1 - 1e-12])
+    risk = symmetric_risk_at_cotangent(np.tan(beta) * share, MarginTail(beta), d)
+    assert np.all((risk >= 0) & (risk <= 0.5))
+    assert np.all(np.diff(risk[3:]) >= 0)
+    assert np.all(
+        symmetric_risk_at_cotangent(np.tan(beta) * np.array([1.1, 2.0]), MarginTail(beta), d) == 0
+    ) or (beta == RIGHT)
+
+
 @pytest.mark.parametrize("tail", [PolynomialTail(0.5), MarginTail(1.0), EmpiricalTail([0.3, 0.9, 1.4, 1.5])])
 @pytest.mark.parametrize("d", [2, 3, 50])
 def test_exact_risk_has_the_ends_the_symmetry_and_the_bound_it_must(tail, d):

@@ -75,7 +75,9 @@ def margin_angle(margin: float, radius: float) -> float:
     """
     radius = _check.number(radius, "radius", above=0.0, finite=True)
     margin = _check.number(margin, "margin", above=0.0, most=radius)
-    # arccos(m/R) by half-angles: the plain arccosine loses half the digits as m approaches R.
+    # arccos(m/R) by half-angles: the plain arccosine loses half the digits as m approaches R. Powers of two are exact.
+    radius, size = np.frexp(radius)
+    margin = np.ldexp(margin, -size)
     return float(2.0 * np.arctan2(np.sqrt(radius - margin), np.sqrt(radius + margin)))
 
 
@@ -118,6 +120,12 @@ class PolynomialTail:
         """p at the angle of cotangent ``cot`` >= 0, with full relative precision near pi/2."""
         return (np.arctan(_check.reals(cot, "cot", least=0.0)) / RIGHT) ** self.kappa
 
+    def log_at(self, log_cot: ArrayLike) -> Array:
+        """log p at the angle of cotangent exp(``log_cot``), where neither p nor the cotangent need be floats."""
+        y = _check.reals(log_cot, "log_cot")
+        near = np.exp(np.clip(y, -20.0, 700.0))  # further below, arctan(x) = x
+        return self.kappa * (np.where(y < -20.0, y, np.log(np.arctan(near))) - np.log(RIGHT))
+
     def cotangents(self, size: int | tuple[int, ...], *, rng: np.random.Generator) -> Array:
         """Sample cot(angle) = tan((pi/2) u^(1/kappa)); the angle itself would lose every digit at small kappa."""
         # log u = -Exp(1): never exactly 0 or 1, unlike rng.random().
@@ -145,10 +153,16 @@ class MarginTail:
         return np.maximum(0.0, (self.beta - _theta(theta)) / self.beta)
 
     def at_cotangent(self, cot: ArrayLike) -> Array:
-        """p at the angle of cotangent ``cot`` >= 0."""
-        return np.maximum(
-            0.0, (self.beta - RIGHT + np.arctan(_check.reals(cot, "cot", least=0.0))) / self.beta
-        )
+        """p at the angle of cotangent ``cot`` >= 0, right to the rounding of beta and of the angle."""
+        cot = _check.reals(cot, "cot", least=0.0)
+        # Beyond pi/4 the angle is kept as what it lacks of pi/2.
+        inside = np.where(cot < 1.0, self.beta - RIGHT + np.arctan(cot), self.beta - np.arctan2(1.0, cot))
+        return np.maximum(0.0, inside / self.beta)
+
+    def log_at(self, log_cot: ArrayLike) -> Array:
+        """log p at the angle of cotangent exp(``log_cot``); -inf where p is 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.at_cotangent(np.exp(np.minimum(_check.reals(log_cot, "log_cot"), 700.0))))
 
     def cotangents(self, size: int | tuple[int, ...], *, rng: np.random.Generator) -> Array:
         """Sample cot(angle) of an angle uniform on (0, beta]."""

@@ -11,6 +11,9 @@ from limbeck.theory import _check
 from limbeck.theory._check import Array
 from limbeck.theory.angles import RIGHT, Tail
 
+PER_DECADE = 24
+"""Angles tried for every factor of ten in the distance to an end of their range."""
+
 
 def transfer_risk_bound(tail: Tail, n: int, *, d: int | None = None, beta: float | None = None) -> float:
     """Theorem 3 as stated: E[R] <= p(beta) + p(pi/2 - beta)^n (Eq. 19), and 0 for n >= d (Eq. 18).
@@ -30,7 +33,7 @@ def transfer_risk_bound(tail: Tail, n: int, *, d: int | None = None, beta: float
     Returns
     -------
     float
-        The bound; may exceed 1 for a given ``beta``.
+        The bound; may exceed 1 for a given ``beta``. Its second term has a relative rounding of n times 1e-16.
 
     Raises
     ------
@@ -207,19 +210,35 @@ def polynomial_bound_before_simplifying(n: int, kappa: float) -> float:
 
 def best_beta(objective: Callable[[Array], Array], tail: Tail, most: float = RIGHT) -> float:
     """Angle in [0, most] where a bound is smallest; every angle gives a valid bound, so none is risked."""
-    grid = np.linspace(0.0, most, 513)
+    # Many points or a small kappa take the best angle as near to either end as floats allow.
+    near = most * np.logspace(-17.0, 0.0, 17 * PER_DECADE + 1)
+    grid = np.concatenate([np.linspace(0.0, most, 513), near, most - near])
     # p steps or bends at its kinks t: the bound does at beta = t and at most - t, on either side.
     bends = np.concatenate([tail.kinks, most - tail.kinks])
     bends = np.concatenate([np.nextafter(bends, -1.0), bends, np.nextafter(bends, 9.0)])
     candidates = np.unique(np.concatenate([grid, bends[(bends >= 0) & (bends <= most)]]))
     values = objective(candidates)
     best = int(np.argmin(values))
+    found, least = float(candidates[best]), float(values[best])
+    # Polished in the logarithm of the distance to the nearer end.
+    right = found > most / 2
+
+    def at(log_distance: float) -> float:
+        distance = np.exp(log_distance)
+        return float(np.clip(most - distance if right else distance, low, high))
+
     low, high = candidates[max(best - 1, 0)], candidates[min(best + 1, len(candidates) - 1)]
-    if low < high:
-        fine = minimize_scalar(objective, bounds=(low, high), method="bounded", options={"xatol": 1e-12})
-        if fine.fun < values[best]:
-            return float(fine.x)
-    return float(candidates[best])
+    ends = np.sort(np.log(np.maximum([most - low, most - high] if right else [low, high], 1e-18)))
+    if ends[0] < ends[1]:
+        fine = minimize_scalar(
+            lambda x: float(objective(np.asarray(at(x)))),
+            bounds=ends,
+            method="bounded",
+            options={"xatol": 1e-12},
+        )
+        if fine.fun < least:
+            return at(fine.x)
+    return found
 
 
 def _statement(tail: Tail, n: int) -> Callable[[Array], Array]:

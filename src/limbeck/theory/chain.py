@@ -139,11 +139,14 @@ def mean_square_cotangent(cotangents: ArrayLike, d: int) -> float:
     Returns
     -------
     float
-        Infinite for d - n <= 2, where the mean does not exist.
+        Infinite for d - n <= 2, where the mean does not exist. One point is no sample: its own square, in any d;
+        points that are all orthogonal to the teacher leave 0.
     """
     k = np.asarray(_check.vector(cotangents, "cotangents"), dtype=np.float64)
-    free = _check.count(d, "d", 2) - k.size - 2
-    return float((d - 3) / free * np.sum(np.square(k))) if free > 0 else float("inf")
+    free, total = _check.count(d, "d", 2) - k.size - 2, float(np.sum(np.square(k)))
+    if k.size == 1 or total == 0:
+        return total
+    return (d - 3) / free * total if free > 0 else float("inf")
 
 
 def asymptotic_risk(kappa: float, d: int, n: int) -> float:

@@ -42,8 +42,8 @@ def theorem_2_radius(norm: float, student_norm: float, depth: int) -> float:
     size, depth = _student(student_norm, depth)
     if norm >= size:
         return float("inf")
-    ratio = (norm / size) ** (2.0 / depth)
-    return float(size * np.sqrt(ratio / (1.0 - ratio)))
+    with np.errstate(over="ignore"):
+        return float(size / np.sqrt(np.expm1(-2.0 / depth * _log_ratio(norm, size))))
 
 
 def outside_share_bound(start_norm: float, norm: float, depth: int) -> float:
@@ -62,7 +62,8 @@ def largest_limit_norm(start_norm: float, student_norm: float, depth: int) -> fl
     size, depth = _student(student_norm, depth)
     if start_norm >= size:
         return float("inf")
-    return float(size * (1.0 - (start_norm / size) ** (2.0 / depth)) ** (-depth / (2.0 * (depth - 1))))
+    left = -np.expm1(2.0 / depth * _log_ratio(start_norm, size))
+    return float(size * left ** (-depth / (2.0 * (depth - 1))))
 
 
 def deep_loss_after(t: float, start: float, c: float, nearest: float, depth: int) -> float:
@@ -93,6 +94,12 @@ def nearest_to_zero(loss_at_zero: float, level: float, slope_at_zero: float) -> 
     """Lower bound of |w| on {L1 <= level} < L1(0), for (58): (L1(0) - level) / |grad L1(0)|, by convexity."""
     slope = _check.number(slope_at_zero, "slope_at_zero", above=0.0)
     return max(0.0, (loss_at_zero - level) / slope)
+
+
+def _log_ratio(norm: float, size: float) -> float:
+    """log(norm / size), which a student that starts all but as long as it ends has all its digits in."""
+    with np.errstate(divide="ignore"):
+        return float(np.log1p((norm - size) / size) if norm > size / 2 else np.log(norm) - np.log(size))
 
 
 def _student(norm: float, depth: int) -> tuple[float, int]:

@@ -11,23 +11,27 @@ with fewer nodes tells the error.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from scipy.interpolate import PPoly, make_interp_spline
 from scipy.linalg import eigh_tridiagonal
+from scipy.special import logsumexp
 
 from limbeck.theory import _check
 from limbeck.theory._check import Array
 from limbeck.theory.angles import RIGHT, PolynomialTail
-from limbeck.theory.risk import symmetric_risk_at_cotangent
+from limbeck.theory.risk import log_risk
 
 BEYOND = 36.0
 NEAREST = 10
 RISK_SPACING = 0.05
 LEAST_DEGREE = 0.01
 """Of kappa n: the grid of log cotangents reaches down to -38 / (kappa n), and takes that much longer."""
+
+LARGEST_DEGREE = 1100.0
+"""Beyond it Theorem 3 at beta = pi/4, 2^-kappa + 2^(-kappa n), is below every float."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,11 @@ class _Rule:
     per_panel: int
     """Nodes a panel."""
 
+    def of_degree(self, kappa: float) -> _Rule:
+        """The same, as much finer as the peaks of V, a kappa-th power, are narrower than at kappa = 4."""
+        finer = max(1.0, np.sqrt(kappa) / 2)
+        return replace(self, spacing=self.spacing / finer, panel=self.panel / finer)
+
 
 FINE = _Rule(spacing=0.3, across=10, along=6, panel=2.0, per_panel=7)
 COARSE = _Rule(spacing=0.4, across=8, along=4, panel=2.5, per_panel=6)
@@ -75,7 +84,8 @@ def expected_risk(kappa: float, d: int, n: int) -> ExpectedRisk:
     Returns
     -------
     ExpectedRisk
-        The risk, good to about 1e-7 of itself for n well below d, with a cautious estimate of its error.
+        The risk, good to about 1e-6 of itself for n well below d, with a cautious estimate of its error. Risks
+        below every float (from kappa = 150 or so) are 0.
 
     Raises
     ------
@@ -88,7 +98,7 @@ def expected_risk(kappa: float, d: int, n: int) -> ExpectedRisk:
     '0.022501'
     """
     tail, d, n = PolynomialTail(kappa), _check.count(d, "d", 2), _check.count(n, "n")
-    if n >= d:
+    if n >= d or kappa > LARGEST_DEGREE:
         return ExpectedRisk(0.0, 0.0)
     if kappa * n < LEAST_DEGREE:
         raise ValueError(
@@ -100,38 +110,42 @@ def expected_risk(kappa: float, d: int, n: int) -> ExpectedRisk:
             f"n = {n} lies within {NEAREST} of d = {d}, where the quadrature loses digits: "
             "use learning_curve, which simulates, there."
         )
-    fine, coarse = (_backwards(tail, d, n, rule) for rule in (FINE, COARSE))
-    return ExpectedRisk(fine, abs(fine - coarse))
+    fine, coarse = (_backwards(tail, d, n, rule.of_degree(kappa)) for rule in (FINE, COARSE))
+    risk = float(np.exp(fine))
+    return ExpectedRisk(risk, risk * abs(float(np.expm1(coarse - fine))))
 
 
 def _backwards(tail: PolynomialTail, d: int, n: int, rule: _Rule) -> float:
+    """Log E[R]: at kappa = 40 the values carried already leave the range of floats."""
     # From log g where all n cotangents hardly ever stay below, to where none is ever above.
     low = -max(12.0, 38.0 / (tail.kappa * n)) - 0.5 * np.log(d)
     grid = np.linspace(low, 16.0, 1 + int(np.ceil((16.0 - low) / rule.spacing)))
-    dense = np.linspace(low, 16.0, 1 + int(np.ceil((16.0 - low) / RISK_SPACING)))
-    value = _spline(dense, symmetric_risk_at_cotangent(np.exp(dense), tail, d))
+    dense = np.linspace(low, 16.0, 1 + int(np.ceil((16.0 - low) / min(RISK_SPACING, rule.spacing))))
+    value = _spline(dense, log_risk(dense, tail, d) if d > 2 else tail.log_at(-dense) - np.log(2.0))
     for m in range(n, 1, -1):
         p, q, weight = _direction_rule(d, m, rule)
         step = [_after_one_more(x, tail, value, p, q, weight, d, rule) for x in grid]
         value = _spline(grid, np.array(step))
-    y, weight, below = _log_cotangent_rule(tail, grid[0], rule)
-    return float(value(y) @ weight + below * value(grid[:1])[0])
+    y, log_weight, below = _log_cotangent_rule(tail, grid[0], rule)
+    return float(logsumexp(np.append(value(y) + log_weight, value(grid[:1]) + below)))
 
 
 def _after_one_more(
     x: float, tail: PolynomialTail, value: Callable, p: Array, q: Array, weight: Array, d: int, rule: _Rule
 ) -> float:
-    """E[V(log g')] from log g = x: over the direction (p, q) and the new point's log cotangent y."""
+    """log E[V(log g')] from log g = x: over the direction (p, q) and the new point's log cotangent y."""
     # Below this a new point's own angle no longer matters: only its direction does.
-    y, mass, below = _log_cotangent_rule(tail, x - 0.5 * np.log(d) - 14.0, rule)
+    y, log_mass, below = _log_cotangent_rule(tail, x - 0.5 * np.log(d) - 14.0, rule)
     ratio = np.concatenate([np.exp(np.minimum(y - x, 300.0)), [0.0]])  # k / g
-    mass = np.append(mass, below)
+    log_mass = np.append(log_mass, below)[:, None]
     moved = x + 0.5 * np.log1p(np.square((ratio[:, None] - p) / q))
-    return float(mass @ value(moved.ravel()).reshape(moved.shape) @ weight)
+    carried = value(moved.ravel()).reshape(moved.shape) + log_mass
+    top = carried.max()
+    return float(top + np.log((np.exp(carried - top) @ weight).sum()))
 
 
 def _log_cotangent_rule(tail: PolynomialTail, low: float, rule: _Rule) -> tuple[Array, Array, float]:
-    """Nodes y and weights for E[f(log cot a)] above ``low``, and the mass below it."""
+    """Nodes y and log weights for E[f(log cot a)] above ``low``, and the log of the mass below it."""
     high = max(low, 0.0) + BEYOND
     panels = int(np.ceil((high - low) / rule.panel))
     nodes, weights = _legendre(rule.per_panel)
@@ -140,14 +154,8 @@ def _log_cotangent_rule(tail: PolynomialTail, low: float, rule: _Rule) -> tuple[
     # The density of y: that of a, kappa (1 - 2 a / pi)^(kappa - 1) 2 / pi, times |da/dy| = 1 / (2 cosh y).
     # In logarithms: at small kappa most of the mass lies where exp(y) underflows.
     log_jacobian = -np.abs(y) - np.log1p(np.exp(-2.0 * np.abs(y)))
-    density = tail.kappa / RIGHT * np.exp((tail.kappa - 1.0) * _log_share(y) + log_jacobian)
-    below = float(np.exp(tail.kappa * _log_share(np.asarray(low))))
-    return y, np.tile(weights * width / 2, panels) * density, below
-
-
-def _log_share(y: Array) -> Array:
-    """log(1 - 2 a / pi) at cot(a) = exp(y), accurate for a near pi/2."""
-    return np.where(y < -20.0, y, np.log(np.arctan(np.exp(np.maximum(y, -20.0))))) - np.log(RIGHT)
+    log_density = np.log(tail.kappa / RIGHT) + (tail.kappa - 1.0) / tail.kappa * tail.log_at(y) + log_jacobian
+    return y, np.tile(np.log(weights * width / 2), panels) + log_density, float(tail.log_at(low))
 
 
 _legendre = lru_cache(np.polynomial.legendre.leggauss)
@@ -188,13 +196,13 @@ def _gauss_jacobi(a: float, b: float, size: int) -> tuple[Array, Array]:
 
 
 def _spline(grid: Array, values: Array) -> Callable[[Array], Array]:
-    """Quintic interpolation of log V in log g; constant below the grid, a power of g above it."""
+    """Quintic interpolation of log V in log g; constant below the grid, V a power of g above it."""
     # Piecewise polynomials take half the time of B-splines to evaluate.
-    spline = PPoly.from_spline(make_interp_spline(grid, np.log(values), k=5))
+    spline = PPoly.from_spline(make_interp_spline(grid, values, k=5))
     slope = float(spline(grid[-1], 1))
 
     def extended(x: Array) -> Array:
         above = np.maximum(x - grid[-1], 0.0)
-        return np.exp(spline(np.clip(x, grid[0], grid[-1])) + slope * above)
+        return spline(np.clip(x, grid[0], grid[-1])) + slope * above
 
     return extended

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import PPoly, make_interp_spline
 from scipy.special import betainc, betaincinv, betaln, ndtri
 from scipy.stats import t as student_t
 
@@ -23,8 +24,12 @@ NODES_IN_ALL = PANELS * len(NODES)
 TABLE_FROM = 4000
 LEAST_SQUARED = 1e-140
 """Risks all below it are rescaled before their spread is squared: well-aligned tasks get there."""
-LEAST_IN_TABLE = 1e-290
-"""Below it a risk has no logarithm of full precision, and soon none at all: kappa = 20 gets there."""
+LOG_OF_NOTHING = -760.0
+"""Below it a number is 0."""
+FALL = 40.0
+"""In nats below the integrand's peak, where the integral is cut off."""
+LEFTMOST, RIGHTMOST = 45.0, 60.0
+"""In log tan(phi) from where it rises, and from its peak, it has fallen by more than that, whatever the tail and d."""
 
 
 def symmetric_risk(alpha: ArrayLike, tail: SymmetricTail, d: int) -> Array:
@@ -60,7 +65,9 @@ def symmetric_risk_at_cotangent(cot: ArrayLike, tail: SymmetricTail, d: int) -> 
     """`symmetric_risk` of students with cot(alpha) = ``cot`` in [0, inf]: full precision near pi/2.
 
     More than a few thousand values of a smooth tail are read off a spline of log R against log cot
-    (relative error below 1e-8); fewer, and other tails, are integrated one by one (below 1e-12).
+    (relative error below 1e-8); fewer, and other tails, are integrated one by one (below 1e-12, or 1e-14 |log R|
+    of a risk so small that this is more: what rounding leaves of its exponent). A `MarginTail`'s risk vanishes
+    at cot(alpha) = tan(beta), and hands on the rounding of both relative to their difference.
     """
     d = _check.count(d, "d", 2)
     cot = np.asarray(cot, dtype=np.float64)
@@ -79,47 +86,100 @@ def _risk(cot: Array, tail: SymmetricTail, d: int) -> Array:
         return 0.5 * tail.at_cotangent(1.0 / cot)  # arctan(cot(alpha)) has the cotangent tan(alpha)
     if isinstance(tail, EmpiricalTail):
         return _in_chunks(lambda part: _empirical_risk(part, tail, d), cot, len(tail.angles))
-    if isinstance(tail, PolynomialTail) and cot.size > TABLE_FROM:
+    return np.exp(log_risk(np.log(cot), tail, d))
+
+
+def log_risk(log_cot: Array, tail: PolynomialTail | MarginTail, d: int) -> Array:
+    """Logarithm of `symmetric_risk` at d >= 3 and finite log cot(alpha), (k,): where the risk itself underflows, too."""
+    if isinstance(tail, PolynomialTail) and log_cot.size > TABLE_FROM:
         spline = _log_risk_spline(tail, d)
-        x = np.log(cot)
-        inside = (x >= spline.x[0]) & (x <= spline.x[-1])
-        risk = np.exp(spline(np.where(inside, x, spline.x[0])))
-        risk[~inside] = _in_chunks(lambda part: _integrated_risk(part, tail, d), cot[~inside], NODES_IN_ALL)
-        return risk
-    return _in_chunks(lambda part: _integrated_risk(part, tail, d), cot, NODES_IN_ALL)
+        inside = (log_cot >= spline.x[0]) & (log_cot <= spline.x[-1])
+        found = spline(np.where(inside, log_cot, spline.x[0]))
+        if not inside.all():
+            found[~inside] = _integrated(log_cot[~inside], tail, d)
+        return found
+    return _integrated(log_cot, tail, d)
 
 
-def _in_chunks(function, cot: Array, width: int) -> Array:
+def _integrated(log_cot: Array, tail: PolynomialTail | MarginTail, d: int) -> Array:
+    return _in_chunks(lambda part: _log_risk(part, tail, d), log_cot, NODES_IN_ALL)
+
+
+def _in_chunks(function: Callable[[Array], Array], cot: Array, width: int) -> Array:
     pieces = max(1, cot.size * width // 2_000_000)
     return np.concatenate([function(part) for part in np.array_split(cot, pieces)])
 
 
-def _integrated_risk(cot: Array, tail: PolynomialTail | MarginTail, d: int) -> Array:
-    """Gauss-Legendre panels in s = log tan(phi), T = sin(phi).
+def _log_risk(log_cot: Array, tail: PolynomialTail | MarginTail, d: int) -> Array:
+    """Log R by Gauss-Legendre panels in s = log tan(phi), T = sin(phi), over the integrand's own peak.
 
-    There the density of T is (2/B) T (1 - T^2)^((d-2)/2), smooth and decaying exponentially on both
-    sides, and so is the tail; a tail that vanishes beyond a kink cuts the range off on the left.
+    There the density of T is (2/B) T (1 - T^2)^((d-2)/2), and it and the tail are log-concave: the mode lies right
+    of the density's, or of where a tail vanishes, and the integrand falls on either side of it for good. How far
+    depends on the tail as much as on the density: T^kappa moves the mode to tan^2(phi) = kappa / d.
     """
-    half = (d - 2) / 2
-    high = 0.5 * np.log(np.expm1(40.0 / half)) if half > 0.06 else 0.0
-    low = np.full(cot.shape, min(-0.5 * np.log(d - 2), high) - 40.0)
+    half, kink = (d - 2) / 2, np.full(log_cot.shape, -np.inf)
     if tail.kinks.size:
-        least = cot / np.tan(tail.kinks[-1])  # p vanishes where T is below this
-        cut = np.where(least < 1, least, 0.5)
-        low = np.maximum(low, np.log(cut) - 0.5 * np.log1p(-np.square(cut)))
-        low = np.where(least < 1, np.minimum(low, high), high)
-    panels = max(
-        1, min(PANELS, int(np.ceil(np.max(high - low, initial=0.0))))
-    )  # a tail that vanishes leaves a short range
-    edges = low[:, None] + (high - low)[:, None] * np.arange(panels) / panels
-    width = (high - low)[:, None, None] / panels
-    s = edges[:, :, None] + width * (NODES + 1) / 2
-    log1p = np.logaddexp(0.0, 2 * s)
-    log_T = s - 0.5 * log1p
-    density = np.exp(log_T - half * log1p - betaln(0.5, half) + np.log(2.0))
-    # arctan(cot / T) has the cotangent T / cot.
-    p = tail.at_cotangent(np.exp(np.minimum(log_T - np.log(cot)[:, None, None], 700.0)))
-    return 0.5 * np.sum(p * density * WEIGHTS * width / 2, axis=(1, 2))
+        log_T = np.minimum(log_cot - np.log(np.tan(tail.kinks[-1])), 0.0)  # p vanishes where T is below this
+        with np.errstate(divide="ignore"):
+            log_cos = 0.5 * np.log(-np.expm1(2 * log_T))
+        some = 2 * half * log_cos > LOG_OF_NOTHING  # R <= P[T beyond the kink] <= cos^(d-2)
+        if not some.all():
+            found = np.full(log_cot.shape, -np.inf)
+            if some.any():
+                found[some] = _log_risk(log_cot[some], tail, d)
+            return found
+        kink = log_T - log_cos
+    log_cot, kink = log_cot[:, None], kink[:, None]
+
+    def log_integrand(s: Array) -> Array:
+        log1p = np.logaddexp(0.0, 2 * s)
+        log_T = np.where(s < 0, s - 0.5 * log1p, -0.5 * np.logaddexp(0.0, -2 * s))
+        # arctan(cot / T) has the cotangent T / cot.
+        return tail.log_at(log_T - log_cot) + log_T - half * log1p
+
+    rises = -0.5 * np.log(2 * half)
+    start, least = np.maximum(rises, kink), np.maximum(rises - LEFTMOST, kink)
+    further = 0.5 * np.log1p(tail.kappa) if isinstance(tail, PolynomialTail) else 0.0
+    top = _mode(log_integrand, start, start + 20.0 + further)
+    peak = log_integrand(top)
+    peak = np.where(np.isfinite(peak), peak, 0.0)  # a tail that rounds to 0 wherever it is more
+    bottom = peak - FALL
+    low = _crossing(log_integrand, bottom, least, top)
+    high = _crossing(log_integrand, bottom, top + RIGHTMOST, top)
+    panels = int(np.clip(np.ceil(np.max(high - low)), 8, PANELS))
+    width = (high - low) / panels
+    s = low + width * (np.arange(panels)[:, None] + (NODES + 1) / 2).ravel()
+    weighted = np.exp(np.minimum(log_integrand(s) - peak, 1.0)) * np.tile(WEIGHTS, panels)
+    with np.errstate(divide="ignore"):
+        return np.log(width[:, 0] / 2 * weighted.sum(axis=1)) + peak[:, 0] - _log_beta(half)
+
+
+def _mode(function: Callable[[Array], Array], low: Array, high: Array) -> Array:
+    """Where a concave function is largest, elementwise, by golden sections."""
+    golden = (np.sqrt(5.0) - 1) / 2
+    for _ in range(40):
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        falls = function(left) > function(right)
+        low, high = np.where(falls, low, left), np.where(falls, right, high)
+    return (low + high) / 2
+
+
+def _crossing(function: Callable[[Array], Array], level: Array, outside: Array, inside: Array) -> Array:
+    """Where a function first reaches a level on the way in, elementwise, from outside by a hair."""
+    for _ in range(26):
+        middle = (outside + inside) / 2
+        below = function(middle) < level
+        outside, inside = np.where(below, middle, outside), np.where(below, inside, middle)
+    return outside
+
+
+def _log_beta(half: float) -> float:
+    """Log B(1/2, half): of a large ``half`` scipy's keeps absolute digits of a number of size half log half."""
+    if half < 50:
+        return float(betaln(0.5, half))
+    x = 1.0 / half  # log Gamma(half + 1/2) - log Gamma(half), by Stirling's series
+    ratio = -0.5 * np.log(x) - x / 8 + x**3 / 192 - x**5 / 640 + 17 * x**7 / 14336
+    return float(0.5 * np.log(np.pi) - ratio)
 
 
 def _empirical_risk(cot: Array, tail: EmpiricalTail, d: int) -> Array:
@@ -130,11 +190,9 @@ def _empirical_risk(cot: Array, tail: EmpiricalTail, d: int) -> Array:
 
 
 @lru_cache(maxsize=64)
-def _log_risk_spline(tail: PolynomialTail, d: int) -> CubicSpline:
+def _log_risk_spline(tail: PolynomialTail, d: int) -> PPoly:
     x = np.arange(-40.0, 40.0, 0.04) - 0.5 * np.log(d)
-    risk = _in_chunks(lambda part: _integrated_risk(part, tail, d), np.exp(x), NODES_IN_ALL)
-    kept = risk > LEAST_IN_TABLE
-    return CubicSpline(x[kept], np.log(risk[kept]))
+    return PPoly.from_spline(make_interp_spline(x, _integrated(x, tail, d), k=5))
 
 
 # -- held-out data ---------------------------------------------------------------------------
