@@ -45,9 +45,21 @@ def validated(estimator: Any, X: Any, **options: Any) -> Any:
     X = to_numpy(X)
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # of the sum by which NaN and inf are looked for
-            return validate_data(estimator, X, dtype=[np.float64, np.float32], **options)
+            return _canonical(validate_data(estimator, X, dtype=[np.float64, np.float32], **options))
     except ValueError as error:
         raise ValueError(f"{error}{_first_not_finite(X)}") from None
+
+
+def _canonical(X: Any) -> Any:
+    """Sparse rows with sorted indices and no duplicates: the caller's, if they are, else a copy.
+
+    SciPy's own reductions would sort and sum in place, which the caller would see, or read-only memory refuse.
+    """
+    if not issparse(X) or X.format != "csr" or X.has_canonical_format:
+        return X
+    X = X.copy()
+    X.sum_duplicates()
+    return X
 
 
 def weights_of(sample_weight: Any, X: Any) -> np.ndarray:

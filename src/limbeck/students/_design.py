@@ -62,7 +62,8 @@ class Points:
     @cached_property
     def size(self) -> float:
         """Largest entry, or 1 if all are 0."""
-        return max(float(self.X.max()), -float(self.X.min())) or 1.0
+        entries = self.X.data if self.sparse else self.X
+        return max(float(entries.max(initial=0.0)), -float(entries.min(initial=0.0))) or 1.0
 
     def unit(self) -> Points:
         """The same, at a size beside which a column of ones neither vanishes nor hides them."""

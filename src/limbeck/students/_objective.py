@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_solve, lapack, solve_triangular
+from scipy.linalg import LinAlgError, cho_solve, lapack
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import expit, log_expit, log_softmax, softmax
 
@@ -104,14 +104,10 @@ class Objective:
             curvature = s * expit(F[:, 0]) * expit(-F[:, 0])
             return _weighted_gram(A, curvature) + ridge
         P = softmax(F, axis=1)
-        H = np.empty((m, r, m, r))
+        H = _shared_gram(A, np.sqrt(s)[:, None] * P).reshape(m, r, m, r)
+        np.negative(H, out=H)
         for j in range(m):
-            for k in range(j, m):
-                block = -_weighted_gram(A, s * P[:, j] * P[:, k])
-                if j == k:
-                    block += _weighted_gram(A, s * P[:, j]) + ridge
-                H[j, :, k] = block
-                H[k, :, j] = block.T
+            H[j, :, j] += _weighted_gram(A, s * P[:, j]) + ridge
         lift = self._lift(H.reshape(m * r, m * r).diagonal().mean())
         for j in range(m):
             for k in range(m):
@@ -219,7 +215,7 @@ class Objective:
         B = np.linalg.inv(scaled @ scaled.T / self.alpha + np.eye(len(u)))
         for v in (root[:, None] * free).T:
             b = B @ v
-            B -= np.outer(b, b) / (v @ b)
+            B -= np.outer(b, b) / max(float(v @ b), 1e-300)  # 0 where no row of this class has curvature
         response = root * u - root * gap / np.maximum(curvature, 1e-290)
         pull = root * (B @ response)
         share, left = mass / self.weight, B.diagonal()
@@ -229,13 +225,13 @@ class Objective:
 
     def _full_step(self, F: Array, G: Array, P: Array, mass: Array) -> Array:
         n, m, r = len(F), self.columns, self.A.shape[1]
-        L = cholesky(self.hessian(F))
         A = self.A.toarray() if hasattr(self.A, "toarray") else self.A  # r m is small: so is this
-        J = np.zeros((m, r, n, m))
-        for k in range(m):
-            J[k, :, :, k] = A.T
-        half = solve_triangular(L, J.reshape(m * r, n * m), lower=True, check_finite=False).reshape(-1, n, m)
-        Q = np.einsum("pnj,pnk->njk", half, half)
+        # The inverse root's columns of one class meet the rows' features alone: m times less than rows by classes.
+        root = lapack.dtrtri(cholesky(self.hessian(F)), lower=1)[0].reshape(m * r, m, r)
+        Q = np.empty((n, m, m))
+        for rows in _blocks(n, 256):
+            half = np.tensordot(A[rows], root, axes=(1, 2)).transpose(0, 2, 1)
+            Q[rows] = half @ half.transpose(0, 2, 1)
         C = P[:, :, None] * (np.eye(m) - P[:, None, :])
         inner = np.eye(m) - mass[:, None, None] * (C @ Q)
         return mass[:, None] * np.einsum("njk,nk->nj", Q, np.linalg.solve(inner, G[..., None])[..., 0])
@@ -301,9 +297,20 @@ def minimise(
     return Minimum(theta, size, taken, size <= max(tol, 1e-9))
 
 
-def _blocks(n: int) -> list[slice]:
+def _blocks(n: int, size: int = 1024) -> list[slice]:
     """Rows a thousand at a time: products of them stay in the cache."""
-    return [slice(start, start + 1024) for start in range(0, n, 1024)]
+    return [slice(start, start + size) for start in range(0, n, size)]
+
+
+def _shared_gram(A: Matrix, P: Array) -> Array:
+    """sum_i (p_i x a_i) (p_i x a_i)', (m r, m r) for P (n, m) and A (n, r): all pairs of classes in one product."""
+    m, r = P.shape[1], A.shape[1]
+    total = np.zeros((m * r, m * r))
+    for rows in _blocks(A.shape[0]):
+        B = A[rows].toarray() if hasattr(A, "toarray") else A[rows]
+        wide = (P[rows, :, None] * B[:, None, :]).reshape(len(B), m * r)
+        total += wide.T @ wide
+    return total
 
 
 def _weighted_gram(A: Matrix, weight: Array) -> Array:

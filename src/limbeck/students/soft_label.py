@@ -63,7 +63,8 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     alpha : "loo" or float >= 0, default="loo"
         Ridge, in units of the mean loss; the intercept is not penalised. ``"loo"`` chooses by leave-one-out
         soft cross-entropy (one Newton step a row) among 17 values and 0, which is kept unless the best
-        beats it by two paired standard errors (of leads winsorised at 5 %).
+        beats it by two paired standard errors (of leads winsorised at 5 %); where the loss still falls at the
+        smallest value, among up to twelve further ones below.
     fit_intercept : bool, default=True
         Whether to learn an intercept. At ``alpha=0`` it takes part in the norm that is minimised.
     saturated : {"raise", "drop", "bound"}, default="raise"
@@ -221,7 +222,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         y, sample_weight, teacher_proba, teacher_logits = map(
             to_numpy, (y, sample_weight, teacher_proba, teacher_logits)
         )
-        X = validated(self, X, accept_sparse="csr", accept_large_sparse=False)
+        X = validated(self, X, accept_sparse="csr")
         labels, classes = read_answers(
             X, y, teacher_proba, teacher_logits, classes=self.classes, decimals=self.decimals
         )
@@ -247,7 +248,10 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _settings(self) -> Settings:
-        return Settings(self.alpha, self.saturated, self.stop_time, self.tol, self.max_iter)
+        near = getattr(
+            self, "_near", None
+        )  # set where many students of one kind are made: `limbeck.students.study`
+        return Settings(self.alpha, self.saturated, self.stop_time, self.tol, self.max_iter, near)
 
     def _check_parameters(self) -> None:
         if not ((isinstance(self.alpha, str) and self.alpha == "loo") or _is_number(self.alpha, least=0.0)):

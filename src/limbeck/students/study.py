@@ -77,7 +77,9 @@ class Distilled:
         return student
 
 
-def distil(X: Matrix, answers: Answers, recipe: Recipe, *, pool: Matrix | None = None) -> Distilled:
+def distil(
+    X: Matrix, answers: Answers, recipe: Recipe, *, pool: Matrix | None = None, near: float | None = None
+) -> Distilled:
     """Learn a student from points (n, d) and the teacher's answers.
 
     Parameters
@@ -88,9 +90,12 @@ def distil(X: Matrix, answers: Answers, recipe: Recipe, *, pool: Matrix | None =
     recipe : Recipe
     pool : array, shape (m, d), optional
         Points the scaling is learned from; labels are not needed. Default: ``X``.
+    near : float, optional
+        A ridge to look for the best one around, of a student like this one: faster than trying all.
     """
     scaling = None if issparse(X) else Scaling.of(X if pool is None else pool, recipe.scale)
     inner = recipe.student(classes=np.array(answers.classes, dtype=object))
+    inner._near = near
     inner.fit(X if scaling is None else scaling.apply(X), **answers.for_fit)
     return Distilled(inner, scaling)
 
@@ -182,7 +187,12 @@ def study(
         Random orders of the training rows.
     rng : numpy.random.Generator
     advance : callable
-        Called after every order of every curve: `curve_count` times.
+        Called after every student of every curve: `curve_count` times.
+
+    Notes
+    -----
+    The ridge of a curve's student is looked for around that of the student before, of fewer rows in the same order:
+    where the leave-one-out loss has several dips, the nearest is taken.
     """
     sizes = curve_sizes(len(answers))
     orders = [rng.permutation(len(answers)) for _ in range(repeats)]
@@ -192,15 +202,19 @@ def study(
         for name, (said, how) in _variants(answers, recipe, issparse(X)).items():
             risks = []
             for order in orders:
-                risks.append([_risk(X, said, order[:n], T, truth, how) for n in sizes])
-                advance()
+                risks.append([])
+                near = None
+                for n in sizes:
+                    risk, near = _risk(X, said, order[:n], T, truth, how, near)
+                    risks[-1].append(risk)
+                    advance()
             curves[name] = _curve(name, sizes, np.transpose(risks))
     return Study(_agreement(X, answers, T, truth, made, recipe), curves, _tail(T, made, answers), repeats)
 
 
-def curve_count(recipe: Recipe, sparse: bool, repeats: int) -> int:
+def curve_count(answers: Answers, recipe: Recipe, sparse: bool, repeats: int) -> int:
     """How often `study` calls ``advance``."""
-    return repeats * (2 if sparse else 4)
+    return repeats * len(curve_sizes(len(answers))) * len(_variants(answers, recipe, sparse))
 
 
 def _variants(answers: Answers, recipe: Recipe, sparse: bool) -> dict[str, tuple[Answers, Recipe]]:
@@ -214,19 +228,31 @@ def _variants(answers: Answers, recipe: Recipe, sparse: bool) -> dict[str, tuple
     return variants
 
 
-def _risk(X: Matrix, answers: Answers, rows: np.ndarray, T: Matrix, truth: Answers, recipe: Recipe) -> float:
-    """Held-out disagreement of the student of these rows, NaN where there is none.
+def _risk(
+    X: Matrix,
+    answers: Answers,
+    rows: np.ndarray,
+    T: Matrix,
+    truth: Answers,
+    recipe: Recipe,
+    near: float | None = None,
+) -> tuple[float, float | None]:
+    """Held-out disagreement of the student of these rows, NaN where there is none, and its best ridge > 0.
 
     Where hard labels hold one class only, that class is all they can teach.
     """
     seen = answers[rows]
     if answers.kind == "label" and len(np.unique(seen.values)) < 2:
-        return float(np.mean(truth.decisions != seen.values[0]))
+        return float(np.mean(truth.decisions != seen.values[0])), None
     try:
-        made = distil(X[rows], seen, recipe)
+        made = distil(X[rows], seen, recipe, near=near)
     except (ArithmeticError, ValueError):  # saturated answers alone, no minimiser
-        return float("nan")
-    return float(np.mean(made.predict_codes(T) != truth.decisions))
+        return float("nan"), None
+    path = made.inner.alpha_path_
+    ridge = (
+        None if path is None else float(path.alphas[path.alphas > 0][path.losses[path.alphas > 0].argmin()])
+    )
+    return float(np.mean(made.predict_codes(T) != truth.decisions)), ridge
 
 
 def _curve(name: str, sizes: np.ndarray, risks: Array) -> Curve:

@@ -90,7 +90,7 @@ def _risk(cot: Array, tail: SymmetricTail, d: int) -> Array:
 
 
 def log_risk(log_cot: Array, tail: PolynomialTail | MarginTail, d: int) -> Array:
-    """Logarithm of `symmetric_risk` at d >= 3 and finite log cot(alpha), (k,): where the risk itself underflows, too."""
+    """Logarithm of `symmetric_risk` at d >= 3 and finite log cot(alpha), (k,), where the risk underflows too."""
     if isinstance(tail, PolynomialTail) and log_cot.size > TABLE_FROM:
         spline = _log_risk_spline(tail, d)
         inside = (log_cot >= spline.x[0]) & (log_cot <= spline.x[-1])
