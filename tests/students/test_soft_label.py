@@ -8,7 +8,7 @@ from scipy.special import expit, softmax
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import make_classification
+from sklearn.datasets import load_digits, make_classification
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict, cross_val_score
@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from limbeck import SoftLabelClassifier
+from limbeck import DistilledClassifier, SoftLabelClassifier
 from limbeck.labels import cross_entropy, from_logits, from_probabilities
 from limbeck.students.linearity import linearity
 from limbeck.theory import Span, gradient_flow
@@ -137,6 +137,48 @@ def test_sparse_is_dense_where_no_linear_teacher_answered():
 
 
 # -- saturated answers ---------------------------------------------------------------------------------
+
+
+def uncanonical(X, index=np.int32):
+    """Rows backwards, the first entry in two halves, all arrays read-only."""
+    data, indices, indptr = [], [], [0]
+    for row in X:
+        columns = np.flatnonzero(row)[::-1]
+        data += [*row[columns[:1]] / 2, *row[columns[:1]] / 2, *row[columns[1:]]]
+        indices += [*columns[:1], *columns]
+        indptr.append(len(indices))
+    arrays = np.array(data), np.array(indices, dtype=index), np.array(indptr, dtype=index)
+    for a in arrays:
+        a.flags.writeable = False
+    made = csr_array(X.shape)
+    made.data, made.indices, made.indptr = arrays
+    return made
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        SoftLabelClassifier(alpha=0),
+        SoftLabelClassifier(alpha=0.1),
+        SoftLabelClassifier(),
+        SoftLabelClassifier(stop_time=3.0),
+        DistilledClassifier(lambda X: expit(X[:, 0] if isinstance(X, np.ndarray) else X.toarray()[:, 0])),
+    ],
+)
+def test_sparse_rows_are_never_touched(estimator, index):
+    X, p, _ = curved_teacher(40, 12)
+    X = X * (np.abs(X) > 0.3)
+    given = uncanonical(X, index)
+    before = given.data.copy(), given.indices.copy(), given.indptr.copy()
+    answers = () if isinstance(estimator, DistilledClassifier) else (p,)
+    student = clone(estimator).fit(given, *answers)
+    wanted = clone(estimator).fit(csr_array(X), *answers)
+    np.testing.assert_allclose(
+        student.decision_function(given), wanted.decision_function(X), rtol=1e-6, atol=1e-9
+    )
+    for was, now in zip(before, (given.data, given.indices, given.indptr), strict=True):
+        np.testing.assert_array_equal(was, now)
 
 
 def test_saturated_rows_are_refused_dropped_or_bounded():
@@ -286,6 +328,60 @@ def test_leave_one_out_by_a_newton_step_is_what_refits_give(n, d, K):
             student = SoftLabelClassifier(alpha=path.alphas[at] * n / (n - 1)).fit(X[rest], p[rest])
             refits.append(cross_entropy(labels[[i]], student.decision_function(X[[i]]))[0])
         assert path.losses[at] == pytest.approx(np.mean(refits), rel=0.02 if K == 2 else 0.08)
+
+
+def test_a_class_without_curvature_has_no_say_in_leave_one_out():
+    X, y = load_digits(return_X_y=True)
+    rows = np.random.default_rng(3).permutation(1197)[:48]
+    path = SoftLabelClassifier().fit(X[rows], np.eye(10)[y[rows]]).alpha_path_  # warnings are errors
+    assert np.all(np.isfinite(path.losses))
+
+
+def barely_curved():
+    """A large direction, and small ones that the answers depend on: the best ridge is far below the curvature."""
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((300, 4)) * [3000.0, 0.1, 0.1, 0.1]
+    p = expit(X[:, 1:] @ [20.0, 15.0, -18.0] + 0.5 * rng.standard_normal(300))
+    return X, np.where(np.arange(300) < 6, p > 0.5, p)
+
+
+def test_the_ridge_is_followed_until_leave_one_out_has_its_least_inside():
+    X, p = barely_curved()
+    path = SoftLabelClassifier().fit(X, p).alpha_path_
+    assert path.alphas[0] < 1e-8 * 0.99 * path.alphas[-1]
+    assert path.alphas[0] < path.chosen < path.alphas[-1]
+    left = [np.delete(np.arange(300), i) for i in range(0, 300, 20)]
+    better, edge = (
+        sum(
+            cross_entropy(
+                from_probabilities(p[[i * 20]]),
+                SoftLabelClassifier(alpha=a).fit(X[rows], p[rows]).decision_function(X[[i * 20]]),
+            )[0]
+            for i, rows in enumerate(left)
+        )
+        for a in (path.chosen, path.alphas[-1] * 1e-8)
+    )
+    assert better < edge
+
+
+@pytest.mark.parametrize("d", [3, 10])
+def test_a_loss_that_falls_until_rounding_is_not_followed_further_or_says_so(d):
+    X, z, _, _ = linear_teacher(80, d)
+    path = SoftLabelClassifier().fit(csr_array(X * ([1e7] + [1.0] * (d - 1))), expit(z)).alpha_path_
+    assert path.losses[0] >= path.losses[1:].min() or "still falls" in path.reason
+
+
+@pytest.mark.parametrize("K", [2, 3])
+def test_the_ridge_near_another_is_the_ridge_of_all(K):
+    X, p, _ = curved_teacher(80, 12, K)
+    full = SoftLabelClassifier().fit(X, p)
+    for factor in (1e-4, 1.0, 300.0):
+        near = SoftLabelClassifier()
+        near._near = float(full.alpha_path_.alphas[1:][full.alpha_path_.losses[1:].argmin()] * factor)
+        near.fit(X, p)
+        assert near.alpha_ == full.alpha_
+        np.testing.assert_allclose(near.coef_, full.coef_, rtol=1e-7)
+        assert len(near.alpha_path_.alphas) <= len(full.alpha_path_.alphas) or factor < 1e-3
 
 
 @pytest.mark.parametrize(("n", "d"), [(20, 40), (60, 15)])
