@@ -105,17 +105,17 @@ def mnist(rng: np.random.Generator) -> World:
 
 
 @lru_cache
-def small_digits() -> tuple[np.ndarray, np.ndarray]:
+def small_digits(positive: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     X, y = load_small_digits(return_X_y=True)
     X = X / 16.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a teacher need not have converged
-        teacher = MLPClassifier((32,), max_iter=300, random_state=0).fit(X, y >= 5)
+        teacher = MLPClassifier((32,), max_iter=300, random_state=0).fit(X, np.isin(y, positive))
     return X, teacher.predict_proba(X)[:, 1]
 
 
-def mlp(rng: np.random.Generator) -> World:
-    X, p = small_digits()
+def mlp(rng: np.random.Generator, positive: tuple[int, ...] = (5, 6, 7, 8, 9)) -> World:
+    X, p = small_digits(positive)
     order = rng.permutation(len(X))[:1000]
     answers, student = from_probabilities(p[order]), SoftLabelClassifier()
     truth = p >= 0.5
@@ -125,6 +125,10 @@ def mlp(rng: np.random.Generator) -> World:
         student,
         by_fits(X[order], answers, student, lambda m: float(np.mean(m.predict(X) != truth))),
     )
+
+
+def rare(rng: np.random.Generator) -> World:
+    return mlp(rng, (8,))
 
 
 def noisy(rng: np.random.Generator, d: int = 20, noise: float = 0.7) -> World:
@@ -159,6 +163,9 @@ FAMILIES = {
         (0.3, 0.2, 0.15, 0.12, 0.02),
         orders=10,
     ),
+    "rare": Family(
+        "digit 8 against the rest, one in ten, ridge student", rare, (0.07, 0.05, 0.03, 0.005), orders=10
+    ),
     "noisy": Family(
         "linear in 20 features plus noise: floor 0.19", noisy, (0.3, 0.25, 0.22, 0.1, 0.02), orders=10
     ),
@@ -184,6 +191,7 @@ def pilot(name: str, number: int) -> dict[str, Any]:
     )
     most = plan.pilot.forecast.at_most
     law = power_law(plan.pilot.curve, target, most)
+    law = None if law is None else max(law, 2)  # of one answer no ridge is chosen by leaving it out
     n = m if plan.decision == "stop" else plan.pilot.forecast.n if plan.decision == "buy" else None
     grid = sorted({int(k) for k in np.geomspace(4, most, 14)} | {k for k in (n, law, m, most) if k})
     risk = dict(zip(grid, world.risks(grid).tolist(), strict=True))

@@ -177,3 +177,19 @@ def test_cross_entropy_takes_zero_and_one_as_they_are():
 def test_bad_labels_are_refused_by_row(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+@pytest.mark.parametrize("read", [from_probabilities, from_logits, from_log_probabilities])
+def test_nullable_columns_of_a_data_frame_are_numbers_and_a_gap_is_named(read):
+    pandas = pytest.importorskip("pandas")
+    p = np.array([[0.25, 0.75], [0.5, 0.5], [1.0, 0.0]])[:2]
+    values = p if read is from_probabilities else np.log(p)
+    for dtype, as_given in (("Float64", np.float64), ("Float32", np.float32)):
+        frame = pandas.DataFrame(values).astype(dtype)
+        found, wanted = read(frame), read(values.astype(as_given))
+        np.testing.assert_array_equal(found.logits, wanted.logits)
+        np.testing.assert_array_equal(found.error, wanted.error)
+        np.testing.assert_array_equal(read(frame[1]).logits, read(values[:, 1].astype(as_given)).logits)
+    frame.iloc[1, 0] = pandas.NA
+    with pytest.raises(ValueError, match=r"1, 0|row 1"):
+        read(frame)

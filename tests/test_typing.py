@@ -11,7 +11,7 @@ import limbeck
 SKLEARN = {
     "py.typed": "partial\n",
     "__init__.pyi": "",
-    "base.pyi": "class BaseEstimator: ...\nclass ClassifierMixin: ...\n",
+    "base.pyi": "class BaseEstimator: ...\nclass ClassifierMixin: ...\nclass TransformerMixin: ...\n",
     "utils/__init__.pyi": "",
     "utils/metaestimators.pyi": "from sklearn.base import BaseEstimator\nclass _BaseComposition(BaseEstimator): ...\n",
 }

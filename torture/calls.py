@@ -250,9 +250,19 @@ LAWS: dict[str, Callable[[Draws], Call]] = {
         lambda r, c: theory.expected_risk_interval(r, confidence=c), (_p(g, 9), g.share())
     ),
     "mean_interval": lambda g: Call(lambda v, c: theory.mean_interval(v, confidence=c), (g.z(), g.share())),
+    "bounded_mean_interval": lambda g: Call(
+        lambda v, m, c: theory.bounded_mean_interval(v, most=m, confidence=c),
+        (g.oddly(g.rng.uniform(0, 1, 7)), 1.0 if g.odd() else g.size(), g.share()), reference.around,
+    ),
+    "paired_difference": lambda g: Call(
+        theory.paired_difference, (g.whole(0, 9), g.whole(0, 9), g.whole(18, 40), g.share()), reference.around
+    ),
     "clopper_pearson_upper": lambda g: Call(
         lambda wrong, n, c: theory.clopper_pearson_upper(wrong, n, confidence=c),
         (g.whole(0, 9), g.whole(9, 30), g.share()), reference.clopper_pearson,
+    ),
+    "clopper_pearson": lambda g: Call(
+        lambda wrong, n, c: theory.clopper_pearson(wrong, n, c), (g.whole(0, 9), g.whole(9, 30), g.share())
     ),
     "monotonicity": lambda g: Call(theory.monotonicity, (g.array(g.m, 4), g.array(g.m, 4))),
     "PolynomialTask": lambda g: Call(

@@ -87,7 +87,7 @@ JOBS: Mapping[str, Job] = {
         (
             "label", "few.csv", "--features", "x*", "--teacher-command", f"{sys.executable} -S -E teacher.py",
             "--budget", "400", "--audit", "20", "--batch", "10", "--target-risk", "0.001", "--select",
-            "random", "--alpha", "0", "--ask-again", "--backoff", "0", "--out", "bought",
+            "random", "--alpha", "0", "--ask-again", "--backoff", "0", "--anyway", "--out", "bought",
         ),
         ("bought/answers.csv", "bought/student.json"),
         "bought",

@@ -161,6 +161,13 @@ def disagreement(found: Any, student: Any, teacher: Any) -> str | None:
     return None if np.allclose(found, true) else f"{found!r} where {true!r} is right"
 
 
+def around(found: Any, *_: Any) -> str | None:
+    """An interval holds what it is an interval of."""
+    slack = 1e-9 * (1 + abs(found.estimate))
+    right = found.low - slack <= found.estimate <= found.high + slack
+    return None if right else f"{found.estimate} outside {found.low} to {found.high}"
+
+
 def clopper_pearson(found: float, wrong: Any, size: Any, confidence: Any) -> str | None:
     """By the beta distribution's own inverse."""
     true = (

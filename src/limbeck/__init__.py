@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         KernelSoftLabelClassifier,
         SoftLabelClassifier,
         load,
+        load_pipeline,
         save,
     )
 
@@ -49,6 +50,7 @@ __all__ = [
     "StoppingRule",
     "__version__",
     "load",
+    "load_pipeline",
     "plan_budget",
     "save",
 ]
@@ -62,6 +64,7 @@ _HOMES = {
     "SpanSelection": "limbeck.budget",
     "StoppingRule": "limbeck.budget",
     "load": "limbeck.students",
+    "load_pipeline": "limbeck.students",
     "plan_budget": "limbeck.budget",
     "save": "limbeck.students",
 }

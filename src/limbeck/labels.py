@@ -21,6 +21,13 @@ Array = NDArray[np.floating]
 MOST_CLASSES = 10**6
 MOST_DECIMALS = 7
 SUM_TOLERANCE = 1e-6
+NULLABLE = {
+    "boolean",
+    "Float32",
+    "Float64",
+    *(f"{sign}{bits}" for sign in ("Int", "UInt") for bits in (8, 16, 32, 64)),
+}
+"""Names of a data frame's dtypes of numbers that may be missing."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
     ValueError
         If a value is not a probability or a row does not sum to 1: naming the row.
     """
-    given = np.asarray(p)
+    given = _given(p)
     p = _floats(given, "probabilities", axes=(1, 2))
     if decimals is not None and not (isinstance(decimals, Integral) and 0 <= decimals <= 17):
         raise ValueError(f"decimals must be a whole number from 0 to 17, got {decimals!r}.")
@@ -146,7 +153,7 @@ def from_log_probabilities(log_p: ArrayLike) -> SoftLabels:
     Small probabilities keep their digits; a log-probability of -inf is saturated. For one axis the other
     class's share, 1 - p, is exact only as far as log p is.
     """
-    given = np.asarray(log_p)
+    given = _given(log_p)
     log_p = _floats(given, "log-probabilities", axes=(1, 2), infinite=True)
     if (bad := ~(log_p <= 1e-12)).any():
         raise ValueError(f"{_at(log_p, bad)} is not a log-probability: each must be at most 0.")
@@ -173,7 +180,7 @@ def from_logits(z: ArrayLike) -> SoftLabels:
 
     Two columns are read as two classes. -inf and +inf mean what they say and are saturated.
     """
-    given = np.asarray(z)
+    given = _given(z)
     z = _floats(given, "logits", axes=(1, 2), infinite=True)
     if z.ndim == 1:
         return _from_binary_logits(z, np.abs(z) * _eps(given.dtype))
@@ -347,6 +354,16 @@ def _check_classes(n_classes: int, least: int) -> None:
         raise ValueError(
             f"n_classes must be a whole number from {least} to {MOST_CLASSES}, got {str(n_classes)[:20]}."
         )
+
+
+def _given(values: ArrayLike) -> np.ndarray:
+    """An array; a data frame's nullable columns, which NumPy takes for objects, as floats with NaN for gaps."""
+    given = np.asarray(values)
+    kinds = {str(kind) for kind in np.ravel(getattr(values, "dtypes", []))}  # pyright: ignore[reportArgumentType]
+    if given.dtype != object or not kinds or not kinds <= NULLABLE:
+        return given
+    dtype = np.float32 if kinds == {"Float32"} else np.float64
+    return values.to_numpy(dtype=dtype, na_value=np.nan)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _eps(dtype: np.dtype) -> float:

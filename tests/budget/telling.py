@@ -53,7 +53,7 @@ def main():
             both = {"no": 1 - p, "yes": p}
             say(json.dumps({"id": q["id"], "probabilities": dict(sorted(both.items(), reverse=number % 2))}))
         elif how == "swaps":
-            names = ["no", "yes"] if number < 5 else ["yes", "maybe"]
+            names = ["no", "yes"] if number % 3 == 0 else ["yes", "maybe"]
             say(json.dumps({"id": q["id"], "probabilities": [1 - p, p], "classes": names}))
         elif how == "backwards":  # answers four at a time, the last first
             held.append(json.dumps(reply))

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from limbeck.budget import geometry
-from limbeck.budget.geometry import SCALINGS, scaling
+from limbeck.budget import SpanSelection, geometry
 from limbeck.displays import selection as displays
 from limbeck.displays.tail import TailDisplay
 from limbeck.theory import Span, disagreement, disagreement_probability
+from limbeck.theory.scaling import KINDS, Scaling
 
 
 def decaying(n, d, rng, power=1.0):
@@ -18,8 +18,6 @@ def test_the_curves_are_the_theorys_at_every_budget():
     found = geometry(X, direction=w, budgets=[1, 4, 9], rng=rng)
     assert (found.n, found.d, found.used, found.rank) == (150, 12, 150, 12)
     given = found.scalings[0]
-    from limbeck.budget import SpanSelection
-
     order = SpanSelection().query(X, 9)
     unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     for j, k in enumerate(found.budgets):
@@ -32,24 +30,38 @@ def test_the_curves_are_the_theorys_at_every_budget():
     assert np.all(given.expected_selected < given.expected_random)
 
 
-def test_scaling_changes_the_metric_and_not_the_teacher():
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+def test_scaling_changes_the_metric_and_not_the_teacher(shift):
     rng = np.random.default_rng(1)
-    X = decaying(400, 8, rng)
-    whitened, sharp = X @ scaling(X, "whitened"), X @ scaling(X, "sharpened")
-    moment = whitened.T @ whitened
-    np.testing.assert_allclose(moment / moment[0, 0], np.eye(8), atol=1e-12)
-    before, after = (np.linalg.svd(A / 20, compute_uv=False) for A in (X, sharp))
-    # S^(1/4) on either side: s * s^(1/2), up to one factor.
-    np.testing.assert_allclose(after / after[0], (before / before[0]) ** 1.5, rtol=1e-9)
-    np.testing.assert_allclose(np.mean(np.square(X @ scaling(X, "unit variance")), axis=0), 1)
-    found = geometry(X, direction=rng.standard_normal(8), rng=rng)
-    ranks = {c.name: c.effective_rank for c in found.scalings}
-    assert tuple(ranks) == SCALINGS
-    assert ranks["sharpened"] < ranks["as given"] < ranks["whitened"] <= 8 + 1e-9
+    X = decaying(400, 8, rng) + shift * np.arange(8)
+    found = geometry(X, intercept=True, direction=rng.standard_normal(9), rng=rng)
+    assert (found.d, found.rank) == (9, 9)
+    curves = {c.name: c for c in found.scalings}
+    assert tuple(curves) == KINDS
     for curve in found.scalings:
         assert curve.risk_selected[-1] == 0  # at full rank every metric learns the teacher
         assert curve.tail is not None
         assert curve.tail.band() == pytest.approx(np.sqrt(np.log(20) / 800))
+    if not shift:
+        ranks = {name: c.effective_rank for name, c in curves.items()}
+        assert ranks["sharpen"] < ranks["none"] < ranks["whiten"] <= 9 + 1e-9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_scalings_figures_are_of_the_student_that_distil_would_make(kind):
+    rng = np.random.default_rng(6)
+    X, w = decaying(120, 6, rng) + np.arange(6), rng.standard_normal(7)
+    z = X @ w[:6] + w[6]
+    curve = {c.name: c for c in geometry(X, intercept=True, direction=w, budgets=[4], rng=rng).scalings}[kind]
+    scaled = np.hstack([Scaling.of(X, kind).apply(X), np.ones((120, 1))])
+    length = np.linalg.norm(scaled, axis=1)
+    rows = SpanSelection().query(scaled, 4)
+    F = scaled / length[:, None]
+    student = Span(F[rows]).weights(z[rows] / length[rows])
+    assert curve.risk_selected[0] == disagreement(F @ student, z)
+    exact = Span(F).weights(z / length)
+    angles = np.sort(np.arccos(np.abs(F @ exact) / np.linalg.norm(exact)))
+    np.testing.assert_allclose(np.sort(curve.tail.angles), angles, atol=1e-7)
 
 
 def test_the_better_scaling_is_named_only_for_a_teacher():
@@ -57,8 +69,8 @@ def test_the_better_scaling_is_named_only_for_a_teacher():
     rng = np.random.default_rng(2)
     X = decaying(300, 20, rng)
     w, hidden = np.eye(20)[0] + 0.1 * np.eye(20)[1], np.arange(1, 21) ** 2.0
-    assert geometry(X, direction=w, rng=rng).better in ("", "sharpened")
-    assert geometry(X * hidden, direction=w / hidden, rng=rng).better in ("unit variance", "whitened")
+    assert geometry(X, direction=w, rng=rng).better in ("", "sharpen")
+    assert geometry(X * hidden, direction=w / hidden, rng=rng).better in ("standard", "whiten")
     assert geometry(X, rng=rng).better == ""
 
 
@@ -89,7 +101,6 @@ def test_what_is_degenerate_is_counted():
         ),
         (lambda rng: geometry(np.eye(3), direction=[0, 0, 0], rng=rng), "direction has length zero"),
         (lambda rng: geometry(np.eye(3), draws=1, rng=rng), "draws must be an integer of at least 2"),
-        (lambda rng: scaling(np.eye(3), "max"), "name must be one of as given"),
     ],
 )
 def test_bad_input_is_named(call, said):

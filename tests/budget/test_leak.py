@@ -53,6 +53,15 @@ def test_a_softmax_of_530_unknowns_is_known_from_265_answers():
     assert np.all(exact.disagreement[1:] == 0)
 
 
+def test_the_numbers_of_answers_asked_for_are_those_reported():
+    report = audit_leak(
+        model(4), decimals=(3,), factors=(1, 150), label_factors=(50, 400), repeats=1, held_out=200,
+        rng=np.random.default_rng(3),
+    )  # fmt: skip
+    assert named(report, "labels").n.tolist() == [250, 2000]
+    assert named(report, "3 decimals").n.tolist() == [5, 750]
+
+
 def test_four_or_five_decimals_do_not_protect_and_two_or_three_slow_it_down(twelve):
     # Tramer et al., section 6.1.
     for name in ("6 decimals", "5 decimals", "4 decimals"):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from scipy.special import expit
 
 from budget.telling import answer
@@ -88,6 +89,44 @@ def test_it_stops_once_the_target_is_shown(tmp_path):
 
 def test_an_audit_sample_too_small_for_the_target_is_known_beforehand():
     assert buying(np.sum, audit=20, target_risk=0.01).least_shown > 0.01
+
+
+@pytest.mark.parametrize(
+    ("budget", "target", "batch"), [(1000, 0.05, 5), (400, 0.02, 1), (5000, 0.01, 7), (1000, 0.05, None)]
+)
+def test_the_default_audit_shows_the_target_at_as_many_looks_as_the_batches_make(budget, target, batch):
+    buy = BudgetedDistillation(np.sum, budget=budget, target_risk=target, batch=batch)
+    audit, each, rule = buy.sizes
+    assert rule.looks == -(-(budget - audit) // each)
+    assert buy.least_shown <= target
+    shown = [e for e in (0, 1) if rule.look(e, audit, rule.looks).stop]
+    if batch is not None:  # and no smaller one shows as much
+        fewer = BudgetedDistillation(np.sum, budget=budget, target_risk=target, batch=batch, audit=audit - 1)
+        assert not fewer.sizes[2].look(max(shown), audit - 1, 1).stop
+
+
+SPARSE = {
+    "as they are": csr_array(([1.0, 1, 1], [0, 1, 2], [0, 2, 3]), shape=(2, 3)),
+    "other columns": csr_array(([1.0, 1, 1], [0, 2, 2], [0, 2, 3]), shape=(2, 3)),
+    "other rows": csr_array(([1.0, 1, 1], [0, 1, 2], [0, 1, 3]), shape=(2, 3)),
+    "a wider pool": csr_array(([1.0, 1, 1], [0, 1, 2], [0, 2, 3]), shape=(2, 4)),
+}
+
+
+def test_a_sparse_pool_is_known_by_where_its_entries_stand_and_not_by_how_they_are_stored(tmp_path):
+    def pool_of(matrix):
+        return buying(np.sum)._fingerprint(matrix, ["a", "b"])["pool"]
+
+    assert len({pool_of(matrix) for matrix in SPARSE.values()}) == len(SPARSE)
+    unsorted = csr_array(([1.0, 1, 0, 1], [1, 0, 0, 2], [0, 2, 4]), shape=(2, 3))
+    unsorted.indices = unsorted.indices.astype(np.int64)
+    unsorted.indptr = unsorted.indptr.astype(np.int64)
+    before = unsorted.data.copy()
+    same = {pool_of(m) for m in (SPARSE["as they are"], unsorted, SPARSE["as they are"].tocsc())}
+    assert len(same) == 1
+    np.testing.assert_array_equal(unsorted.data, before)  # the caller's matrix is left alone
+    dense = np.arange(6.0)
+    assert pool_of(dense.reshape(2, 3)) != pool_of(dense.reshape(3, 2))
 
 
 def test_a_finished_run_is_read_and_nothing_asked_again(tmp_path):
@@ -181,7 +220,7 @@ def test_classes_are_matched_by_name_and_other_classes_refused(tmp_path):
     check_answers(bought)
     (tmp_path / "swaps").mkdir()
     bought, _ = bought_from(tmp_path / "swaps", "swaps", budget=30)
-    assert bought.counts["malformed"] == 25
+    assert bought.counts["malformed"] == 20
     ledger = Ledger(tmp_path / "swaps" / "run")
     assert any("['yes', 'maybe']" in row.detail for row in ledger.rows.values())
     ledger.close()

@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 from scipy.special import expit
+from scipy.stats import binom
 
 from limbeck import SoftLabelClassifier, plan_budget
 from limbeck.budget import curve as curves
 from limbeck.budget.coverage import coverage
 from limbeck.budget.curve import Pilot, PilotCurve, measure
-from limbeck.budget.forecast import Posterior, power_law
-from limbeck.labels import from_logits, from_probabilities
+from limbeck.budget.exact import last_needed, upper_after_spanning
+from limbeck.budget.forecast import Posterior, power_law, starting_levels
+from limbeck.labels import from_hard, from_logits, from_probabilities
+from limbeck.students import KernelSoftLabelClassifier
 from limbeck.theory import EmpiricalTail, PolynomialTask, Span
+from limbeck.theory.kernels import RBF
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -119,6 +123,27 @@ def test_its_standard_error_is_the_spread_over_pilots():
     assert 0.5 < ratio < 2
 
 
+@pytest.mark.parametrize(("kappa", "d", "n", "audit"), [(0.5, 100, 120, 80), (1.0, 30, 30, 30)])
+def test_its_interval_covers_the_mean_risk_and_has_some_width_where_no_error_was_seen(kappa, d, n, audit):
+    # 150 pilots of one task, four sizes each: an interval that covers in 95 % covers fewer than 134 times with
+    # probability 6e-4 a size, 5e-3 in all; these cover more often. The truth is simulated, 20,000 transfer sets.
+    task, ends, means = PolynomialTask(kappa, d), [], []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        sample = task.sample(n, rng=rng)
+        pilot = Pilot(sample.X, from_logits(sample.z), np.arange(audit))
+        found = measure(pilot, EXACT, orders=10, rng=rng, sizes=4)
+        ends.append(found.interval())
+        means.append(found.disagreement)
+    truth = task.learning_curve(found.sizes[-1], 20_000, rng=np.random.default_rng(1)).risk[found.sizes - 1]
+    low, high = np.moveaxis(np.array(ends), 1, 0)
+    assert np.all(np.sum((low <= truth) & (truth <= high), axis=0) >= 134)
+    none = np.array(means) == 0
+    assert none.any()
+    assert high[none].min() > 1 - 0.025 ** (1 / audit) - 1e-12
+    assert not low[none].any()
+
+
 # -- the forecast ------------------------------------------------------------------------------------------------
 
 
@@ -147,6 +172,19 @@ def test_more_answers_never_make_the_target_less_likely_and_the_smallest_is_the_
     assert posterior.smallest(0.1, 0.7, m - 1) is None
 
 
+def test_where_one_class_is_rare_a_curve_may_stay_at_always_the_other_before_it_falls():
+    """Six in a hundred are of the rare class; the student decides for none of them until some hundred answers."""
+    n = np.array([20, 40, 80, 160, 320])
+    flat = curve_of(n, [0.06, 0.06, 0.06, 0.058, 0.052], 1000)
+    from_half = Posterior.of(flat, "not linear").met(5000, 0.04)
+    from_rare = Posterior.of(flat, "not linear", (0.06, 0.5)).met(5000, 0.04)
+    assert from_half < 0.05 < 0.2 < from_rare
+    few = from_hard(np.array([0] * 94 + [1] * 6), 2)
+    assert starting_levels(few) == pytest.approx((6.5 / 101, 0.5))
+    assert starting_levels(few[np.arange(90)]) == pytest.approx((0.5 / 91, 0.5))
+    assert starting_levels(from_hard(np.arange(60) % 3, 3)) == pytest.approx((40.5 / 61, 2 / 3))
+
+
 def test_only_a_linear_teacher_has_surely_no_floor():
     pilot = curve_of([4, 10, 30, 90], [0.4, 0.3, 0.2, 0.12], 80)
     met = [Posterior.of(pilot, v).met(10**5, 0.02) for v in ("linear", "cannot tell yet", "not linear")]
@@ -172,6 +210,157 @@ def test_a_linear_teacher_beyond_the_rank_means_stop_and_theorem_3_may_speak():
     assert plan.pilot.exact.otherwise == pytest.approx(1 - 0.05 ** (1 / 48))
     assert 1 < plan.pilot.exact.enough <= 12
     assert "is the teacher" in plan.reason
+
+
+@pytest.mark.parametrize(
+    ("student", "said"),
+    [
+        (SoftLabelClassifier(alpha=1.0), "the student's ridge is 1, not 0"),
+        (SoftLabelClassifier(stop_time=1.0), "stopped at time 1"),
+        (KernelSoftLabelClassifier(RBF(0.05)), "KernelSoftLabelClassifier is not linear"),
+        (KernelSoftLabelClassifier(RBF(0.05), alpha=0), "KernelSoftLabelClassifier is not linear"),
+    ],
+    ids=["ridge", "stopped", "kernel", "exact kernel"],
+)
+def test_a_linear_teacher_promises_nothing_of_a_ridge_a_stop_or_a_kernel(student, said):
+    # A ridge of 1 leaves a risk of .1 on this pool; it was told to stop as "is the teacher".
+    X, w, rng = gaussian(2000, 20)
+    z = X @ (w * np.where(np.arange(20), 0.3, 5.0))
+    plan = plan_budget(X, z[:100], target_risk=0.01, student=student, orders=4, rng=rng)
+    assert plan.decision != "stop"
+    assert plan.pilot.linearity.verdict == "linear"
+    assert plan.pilot.exact is None
+    assert said in plan.pilot.inexact
+    starts = starting_levels(from_logits(z[:100]))
+    biased = Posterior.of(plan.pilot.curve, "linear", starts, unbiased=False)
+    assert plan.pilot.forecast.reached == biased.met(2000, 0.01)
+    assert "for the linear student of alpha = 0, which this one is not" in plan_budget(
+        X, target_risk=0.01, student=student, rng=rng
+    ).reason  # fmt: skip
+    chosen = plan_budget(X, z[:100], target_risk=0.01, rng=rng)  # leave-one-out chooses 0
+    assert (chosen.decision, chosen.pilot.inexact) == ("stop", "")
+
+
+def test_a_fixed_ridge_leaves_a_floor_possible_even_under_a_linear_teacher():
+    pilot = curve_of([4, 10, 30, 90], [0.4, 0.3, 0.2, 0.12], 80)
+    met = [
+        Posterior.of(pilot, verdict, unbiased=free).met(10**5, 0.02)
+        for verdict, free in (
+            ("linear", True),
+            ("linear", False),
+            ("not linear", True),
+            ("not linear", False),
+        )
+    ]
+    assert met[0] > met[1] > met[2] == met[3]
+
+
+def categories(n, K, rng):
+    """One-hot rows of two features whose categories follow Zipf's law."""
+    p = 1 / np.arange(1, K + 1) ** 1.1
+    return np.hstack([np.eye(K)[rng.choice(K, n, p=p / p.sum())] for _ in range(2)])
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_answers_that_do_not_span_the_pool_promise_nothing_of_the_rest(sparse):
+    # The teacher is linear, and errs nowhere among the answers; the student errs on 12 % of the pool.
+    rng = np.random.default_rng(0)
+    X = categories(3000, 250, rng)
+    w = rng.standard_normal(500)
+    pool = csr_array(X) if sparse else X
+    plan = plan_budget(pool, X[:150] @ w, target_risk=0.01, student=EXACT, orders=4, rng=rng)
+    assert plan.pilot.linearity.verdict == "linear"
+    assert plan.decision != "stop"
+    assert plan.pilot.exact is None
+    assert f"span {plan.pilot.linearity.rank} of the pool's {plan.coverage.rank}" in plan.pilot.inexact
+    student = SoftLabelClassifier(0, fit_intercept=False).fit(X[:150], teacher_logits=X[:150] @ w)
+    assert np.mean(student.predict(X) != (X @ w >= 0)) > 0.08
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_sparse_answers_that_span_their_pool_promise_what_dense_ones_do(sparse):
+    rng = np.random.default_rng(0)
+    X = categories(600, 4, rng)
+    pool = csr_array(X) if sparse else X
+    plan = plan_budget(
+        pool, X[:90] @ rng.standard_normal(8), target_risk=0.1, student=EXACT, orders=4, rng=rng
+    )
+    assert plan.decision == "stop"
+    assert plan.pilot.exact.surplus == len(np.unique(X[:90], axis=0)) - 7
+    assert plan.pilot.exact.otherwise == pytest.approx(1 - 0.05 ** (1 / plan.pilot.exact.held_out))
+    assert plan.pilot.exact.held_out > plan.pilot.exact.surplus  # repeated points are draws, and test nothing
+
+
+def test_repeated_rows_show_no_linear_teacher():
+    base, _, rng = gaussian(60, 200)
+    X = base[rng.integers(60, size=2000)]
+    z = np.sin(3 * X[:, 0]) + X[:, 1] * X[:, 2]
+    plan = plan_budget(X, z[:100], target_risk=0.01, student=EXACT, rng=rng)
+    assert plan.pilot.linearity.verdict == "cannot tell yet"
+    assert plan.pilot.exact is None
+
+
+def test_saturated_answers_dropped_by_the_student_are_not_dropped_by_the_verdict():
+    # Linear within |z| <= 1, a hard sine beyond: 46 % of answers. The student of the rest errs on 23 % of points.
+    X, w, rng = gaussian(4000, 5)
+    z = 1.4 * X @ w / np.linalg.norm(w)
+    student = SoftLabelClassifier(0, fit_intercept=False, saturated="drop")
+    for far, said in ((np.sin(4 * X[:, 0]) > 0, "not linear"), (z > 0, "linear")):
+        p = np.where(np.abs(z) <= 1, expit(z), far.astype(float))
+        plan = plan_budget(
+            X, from_probabilities(p[:900]), target_risk=0.05, student=student, orders=4, rng=rng
+        )
+        assert plan.pilot.linearity.verdict == said
+        assert plan.pilot.exact is None
+    assert "answers are saturated" in plan.pilot.inexact
+
+
+def test_answers_chosen_besides_count_towards_the_span_and_must_agree():
+    X, w, rng = gaussian(500, 12)
+    z = X @ w
+    plan = plan_budget(X, z[:60], audit=np.arange(20, 60), target_risk=0.05, student=EXACT, rng=rng)
+    assert (plan.decision, plan.pilot.exact.held_out) == ("stop", 40)
+    z[:20] += np.sin(3 * X[:20, 0])
+    plan = plan_budget(X, z[:60], audit=np.arange(20, 60), target_risk=0.05, student=EXACT, rng=rng)
+    assert plan.pilot.linearity.verdict == "linear"
+    assert plan.pilot.inexact == "the verdict on all answers together is: not linear"
+
+
+@pytest.mark.parametrize("teacher", ["noise", "sine", "rare"])
+def test_the_bound_that_assumes_nothing_holds_as_often_as_it_says(teacher):
+    # 95 % nominal, 600 pilots: more than 50 failures have probability 2e-4 if it is. Judged by the whole pool, whose
+    # rows repeat, and of which few are learned from.
+    rng = np.random.default_rng(5)
+    base = rng.standard_normal((300, 5))
+    X = base[rng.integers(300, size=6000) // (1 + 2 * rng.integers(2, size=6000))]
+    w = rng.standard_normal(5)
+    z = {
+        "noise": rng.choice([-1.0, 1.0], 6000),
+        "sine": X @ w + 2 * np.sin(3 * X[:, 0]),
+        "rare": np.where(X[:, 0] > 1.5, -1, 1) * (X @ w),
+    }[teacher]
+    truth, failed = (z >= 0).astype(int), 0
+    for _ in range(600):
+        rows = rng.choice(6000, 40, replace=False)
+        pilot = Pilot(X[rows], from_logits(z[rows]), np.arange(40))
+        order, used = last_needed(pilot, False, 5, rng)
+        w_hat = Span(X[rows[order[:used]]]).weights(z[rows[order[:used]]])
+        risk = np.mean((X @ w_hat >= 0) != truth)
+        failed += upper_after_spanning(pilot, False, order, used, 0.95) < risk
+    assert binom.sf(50, 600, 0.05) < 3e-4
+    assert failed <= 50
+
+
+def test_the_point_from_which_answers_are_held_out_is_seen_without_looking_ahead():
+    rng = np.random.default_rng(1)
+    X = categories(400, 6, rng)
+    pilot = Pilot(X[:60], from_logits(X[:60] @ rng.standard_normal(12)), np.arange(60))
+    rank = np.linalg.matrix_rank(X[:60])
+    order, used = last_needed(pilot, False, rank, rng)
+    assert np.linalg.matrix_rank(X[order[:used]]) == rank > np.linalg.matrix_rank(X[order[: used - 1]])
+    assert sorted(order) == list(range(60)) != order.tolist()
+    # Rows that no later one adds to are not enough: the pool has directions the sample has not.
+    assert last_needed(pilot, False, rank + 1, rng) is None
 
 
 @pytest.mark.parametrize("intercept", [False, True])
@@ -235,6 +424,18 @@ def test_the_price_is_of_what_is_bought_now():
     plan = plan_budget(X, X[:40] @ w, target_risk=0.1, price=0.25, student=EXACT, rng=rng)
     assert plan.buy > 0
     assert plan.cost == 0.25 * plan.buy
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_probabilities_taken_for_logits_would_plan_for_a_teacher_of_one_class_and_are_refused(columns):
+    X, w, rng = gaussian(400, 20)
+    p = 1 / (1 + np.exp(-X[:60] @ w))
+    given = p if columns == 1 else np.column_stack([1 - p, p])
+    with pytest.raises(ValueError, match=r"all of these lie in \[0, 1\].*\.from_probabilities\(answers\)"):
+        plan_budget(X, given, target_risk=0.1, rng=rng)
+    said = [plan_budget(X, from_(a), target_risk=0.1, rng=np.random.default_rng(0)).verdict
+            for from_, a in ((from_probabilities, given), (from_logits, X[:60] @ w))]  # fmt: skip
+    assert said[0] == said[1]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import limbeck
 from limbeck.budget import AnswerSelection, SpanSelection, compare, mean_comparison
 from limbeck.budget._leading import TIED
 from limbeck.budget.answers import buy
+from limbeck.budget.select import rated
 from limbeck.theory import KernelSpan, Span, disagreement
 from limbeck.theory.kernels import NTK, RBF, Linear, Normalised
 
@@ -389,3 +390,37 @@ def test_the_kernels_of_the_theory_choose_points_too():
         span = KernelSpan(X[chosen.indices], Normalised(kernel))
         left = np.square(span.distances(X)).mean()
         assert chosen.energy[-1] == pytest.approx(left, rel=1e-6)
+
+
+# -- an order chosen otherwise -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(60, 9), (20, 40)])
+def test_a_rankings_own_order_is_rated_as_it_was_ranked(shape):
+    X = np.random.default_rng(6).standard_normal(shape) * np.arange(1, shape[1] + 1) ** -1.0
+    X[7] = 0.0
+    ranking = SpanSelection().rank(X, 15, given=[3, 5])
+    again = rated(X, ranking.indices, [3, 5])
+    np.testing.assert_array_equal(again.indices, ranking.indices)
+    np.testing.assert_allclose(again.gains, ranking.gains, atol=1e-12)
+    np.testing.assert_allclose(again.energy, ranking.energy, atol=1e-12)
+    assert (again.useful, again.reason) == (ranking.useful, ranking.reason)
+    assert again.energy_given == pytest.approx(ranking.energy_given)
+
+
+def test_what_the_points_chosen_by_answers_leave_is_their_own():
+    rng = np.random.default_rng(8)
+    X = rng.standard_normal((90, 12)) * np.arange(1, 13) ** -1.0
+    given, logits = np.arange(4), X[:4] @ rng.standard_normal(12)
+    ranking = AnswerSelection().rank(X, 10, given, logits)
+    np.testing.assert_array_equal(ranking.indices, AnswerSelection().query(X, 10, given, logits))
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    left = [
+        np.square(Span(X[np.concatenate([given, ranking.indices[:k]])]).residual(unit)).sum() / 90
+        for k in range(11)
+    ]
+    np.testing.assert_allclose(ranking.energy, left[1:], atol=1e-12)
+    np.testing.assert_allclose(ranking.gains, -np.diff(left), atol=1e-12)
+    assert ranking.useful == 8
+    # Not those of the choice by geometry, beside which they once stood.
+    assert np.abs(ranking.energy - SpanSelection().rank(X, 10, given).energy).max() > 1e-3

@@ -1,10 +1,17 @@
 import csv
+import datetime
+import json
+import re
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from command import in_process, limbeck
+from messages import messages
 from scipy.special import expit
 
 import limbeck as package
@@ -59,6 +66,11 @@ def test_plan_after_a_pilot_says_stop_and_shows_why(pool, run, marked):
     assert code == 0, err
     assert "teacher   linear here" in out
     assert "decision  stop" in out
+    measured = re.search(
+        r"disagrees on ([\d.]+)% \(95 % interval ([\d.]+)% to ([\d.]+)%\)", " ".join(out.split())
+    )
+    assert measured is not None
+    assert float(measured[2]) <= float(measured[1]) < float(measured[3])
     page = (pool / "r.html").read_text()
     for said in (
         "What to do?",
@@ -103,7 +115,8 @@ def command(folder, how=""):
 def label(folder, how="", *extra):
     return (
         "label", *points(folder), "--budget", "60", "--target-risk", "0.1", "--price", "0.25", "--audit", "30",
-        "--alpha", "0", "--backoff", "0", "--out", folder / "bought", "--teacher-command", command(folder, how), *extra,
+        "--alpha", "0", "--backoff", "0", "--anyway", "--out", folder / "bought", "--teacher-command",
+        command(folder, how), *extra,
     )  # fmt: skip
 
 
@@ -115,8 +128,7 @@ def test_label_buys_learns_saves_and_goes_on_without_asking_again(pool, run):
     assert "left " in err
     assert "at most 15.00" in out
     calls = (pool / "calls.txt").read_text().split()
-    with (pool / "bought" / "answers.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = answers(pool)
     assert len(rows) == len(set(calls))
     assert set(rows[0]) == {"id", "audit", "teacher_probability_no", "teacher_probability_yes"}
     assert sum(int(row["audit"]) for row in rows) == 30
@@ -143,6 +155,153 @@ def test_label_sends_other_columns_and_says_when_the_audit_sample_is_too_small(p
     assert "buying will not stop before the budget is spent" in " ".join(err.split())
 
 
+def answers(folder):
+    with (folder / "bought" / "answers.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def wishing(folder, *extra):
+    """A purchase that may not spend all on what it cannot show."""
+    return [word for word in label(folder, "", *extra) if word != "--anyway"]
+
+
+def test_label_does_not_spend_all_on_a_target_it_cannot_show(pool, run):
+    code, out, err = run(*wishing(pool, "--audit", "20"))
+    said = " ".join(err.split())
+    assert (code, out) == (2, "")
+    assert "An audit sample of 20 shows at best 23.27%, not 10.00%: the whole budget would be spent" in said
+    assert not (pool / "bought").exists()
+    audit, budget = re.search(
+        r"It takes --audit (\d+) and --budget (\d+), or more; or --anyway", said
+    ).groups()
+    code, out, err = run(*wishing(pool, "--audit", audit, "--budget", budget))
+    assert code == 0, err
+    assert "the target is shown to be met" in " ".join(out.split())
+    less = pool / "less"
+    less.mkdir()
+    code, _, err = run(*wishing(pool, "--audit", int(audit) - 6, "--budget", budget, "--out", less))
+    assert code == 2
+
+
+def test_label_says_what_stands_in_the_way_of_the_target(pool, run):
+    code, out, _ = run(*label(pool))
+    assert code == 0
+    said = " ".join(out.split())
+    assert (
+        "0 of 30 wrong is 0.00%, below the target of 10.00%, but the audit sample is too small to show it"
+        in said
+    )
+    assert "at this share it takes 51 audit answers" in said
+    page = (pool / "bought" / "report.html").read_text()
+    assert "at this share it takes 51 audit answers" in page
+
+
+def test_label_names_half_likely_only_beyond_what_it_learned_from(capsys):
+    from limbeck.cli.label import _watch
+
+    look = {"number": 1, "wrong": 1, "size": 9, "upper": 0.5}
+    for likely, named in ((None, False), (14, False), (15, False), (16, True)):
+        _watch("look", {"look": look, "learned": 15, "likely": likely, "spent": 24})
+        said = " ".join(capsys.readouterr().err.split())
+        assert ("half likely at 16 answers" in said) is named
+        assert said.count("likely") == named
+
+
+def test_label_is_extended_by_a_larger_budget_with_a_fresh_audit_sample(pool, run):
+    assert run(*label(pool))[0] == 0
+    before = {row["id"] for row in answers(pool)}
+    calls = (pool / "calls.txt").read_text().split()
+    code, _, err = run(*wishing(pool, "--budget", "80"))
+    assert code == 2
+    assert "leaves 20 questions to extend the run in" in " ".join(err.split())
+    code, _, err = run(*wishing(pool, "--budget", "110", "--audit", "30"))
+    assert code == 2
+    assert "It takes --audit 51 and --budget 121, or more; or --anyway" in " ".join(err.split())
+    assert (pool / "calls.txt").read_text().split() == calls
+    code, out, err = run(*wishing(pool, "--budget", "130", "--audit", "55"))
+    assert code == 0, err
+    assert "the target is shown to be met" in " ".join(out.split())
+    rows = answers(pool)
+    audit = {row["id"] for row in rows if row["audit"] == "1"}
+    assert len(audit) == 55
+    assert not audit & before
+    assert before <= {row["id"] for row in rows} - audit  # all that was bought is learned from
+    asked = (pool / "calls.txt").read_text().split()
+    assert len(asked) == len(set(asked)) <= 130
+    code, again, _ = run(*wishing(pool, "--budget", "130", "--audit", "55"))
+    assert (code, again) == (0, out)
+    assert (pool / "calls.txt").read_text().split() == asked
+    code, _, err = run(*label(pool))
+    assert code == 2
+    assert "holds a run with budget = 130, and 60 was asked for" in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([datetime.date(2024, 5, i % 9 + 1) for i in range(ROWS)], "2024-05-01"),
+        ([datetime.datetime(2024, 5, 1, 12, i % 60) for i in range(ROWS)], "2024-05-01T12:00:00"),
+        ([Decimal("1.50")] * ROWS, "1.50"),
+        ([{"when": datetime.date(2024, 5, 1)}] * ROWS, "2024-05-01"),
+        ([b"ab", *[b"\xff"] * (ROWS - 1)], None),
+        ([1.0] * (ROWS - 1) + [float("nan")], None),
+    ],
+    ids=["dates", "timestamps", "decimals", "structs", "bytes", "nan"],
+)
+def test_label_sends_what_json_can_say_and_refuses_the_rest_before_a_question(
+    pool, run, monkeypatch, values, said
+):
+    monkeypatch.chdir(pool)
+    table = pa.table({"id": [f"r{i}" for i in range(ROWS)], "x0": np.arange(ROWS) / ROWS, "more": values})
+    pq.write_table(table, pool / "pool.parquet")
+    (pool / "teacher.py").write_text(
+        "import json, sys\nfor line in sys.stdin:\n    q = json.loads(line)\n    open('seen.txt', 'a').write(line)\n"
+        "    print(json.dumps({'id': q['id'], 'probabilities': 0.25 + q['x'][0] / 2}), flush=True)\n"
+    )
+    words = [word if str(word) != str(pool / "pool.csv") else pool / "pool.parquet" for word in label(pool)]
+    teacher = f"{sys.executable} -S -E teacher.py"
+    code, _, err = run(*words, "--send", "more", "--teacher-command", teacher)
+    if said is None:
+        row = 1 if values[0] == b"ab" else ROWS
+        assert code == 2
+        assert f"Column 'more', row {row} holds" in " ".join(err.split())
+        assert not (pool / "seen.txt").exists()
+        assert not (pool / "bought" / "asked.jsonl").exists()
+    else:
+        assert code == 0, err
+        lines = {q["id"]: q for q in map(json.loads, (pool / "seen.txt").read_text().splitlines())}
+        assert len(lines) == 60
+        assert any(said in str(q["more"]) for q in lines.values())
+
+
+def test_label_refuses_outputs_that_are_folders_before_a_question(pool, run):
+    for name in ("answers.csv", "student.json", "report.html"):
+        (pool / "bought" / name).mkdir(parents=True)
+        code, _, err = run(*label(pool))
+        assert code == 2
+        assert "is a folder, where a file is to be written" in " ".join(err.split())
+        (pool / "bought" / name).rmdir()
+    assert not (pool / "calls.txt").exists()
+
+
+def test_label_says_what_could_not_be_written_at_the_end(pool, run, monkeypatch):
+    def full(*_, **__):
+        raise OSError(5, "Input/output error", "student.json")
+
+    monkeypatch.setattr("limbeck.students.save", full)
+    code, _, err = run(*label(pool))
+    assert code == 2
+    assert "student.json: Input/output error. What was bought is kept in" in " ".join(err.split())
+
+
+def test_label_promises_nothing_kept_where_nothing_is(pool, run):
+    for change in (["--audit", "60"], ["--price", "1e308"]):
+        code, _, err = run(*label(pool), *change)
+        assert code == 2
+        assert "kept" not in err
+        assert not (pool / "bought").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -152,6 +311,7 @@ def test_label_sends_other_columns_and_says_when_the_audit_sample_is_too_small(p
         (["--send", "nothing"], "no column 'nothing'"),
         (["--audit", "60"], "leaves nothing to learn from"),
         (["--price", "-1"], "--price -1"),
+        (["--price", "1e308"], "price times budget"),
         (["--classes", "a"], "at least two different names"),
     ],
 )
@@ -218,17 +378,7 @@ def test_audit_takes_the_students_own_features_of_a_pool(pool, run):
 
 
 def test_audit_of_a_student_of_texts_makes_a_small_pool_dense_and_says_so(tmp_path, run, monkeypatch):
-    words = [
-        "invoice refund please",
-        "refund now",
-        "hello friend",
-        "meeting at noon",
-        "invoice due",
-        "hello again",
-    ]
-    rows = [
-        f"{words[i % 6]} {words[(i * 7 + 1) % 6]},{0.9 if i % 6 in (0, 1, 4) else 0.1}" for i in range(60)
-    ]
+    rows = [f"{text},{0.9 if i % 6 in (0, 1, 4) else 0.1}" for i, text in enumerate(messages(60))]
     (tmp_path / "t.csv").write_text("\n".join(["text,p", *rows]) + "\n")
     student = tmp_path / "s.json"
     words = "distill", tmp_path / "t.csv", "--text", "text", "--teacher-probability", "p", "--alpha", "0.01"

@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+from html import unescape
 
 import numpy as np
 import pyarrow as pa
@@ -69,6 +70,63 @@ def test_from_a_table_to_a_student_to_answers_and_a_page(task):
     assert [row["id"] for row in answers] == [f"r{i}" for i in range(80)]
     assert [row["label"] == "yes" for row in answers] == (z > 0).tolist()
     np.testing.assert_allclose([float(row["probability_yes"]) for row in answers], expit(z), rtol=1e-9)
+
+
+def section(page, title):
+    """What the page says in the section of a title, without its tags."""
+    (found,) = [part for part in page.read_text().split("<section")[1:] if title in part.split("</h2>")[0]]
+    return " ".join(unescape(re.sub("<[^>]+>", " ", found.split("</section>")[0])).split())
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ((), "the student is the teacher on them"),
+        (("--scale", "sharpen"), "the student is the teacher on them"),
+        (("--alpha", "0.1"), "its ridge is 0.1, not 0"),
+    ],
+)
+def test_the_page_calls_only_an_exact_student_the_teacher(task, run, settings, said):
+    folder = task[0]
+    made = run("distill", folder / "t.parquet", "--embedding", "v", "--teacher-logit", "z", "--out",
+               folder / "s.json", "--report", folder / "r.html", "--repeats", "2", *settings)  # fmt: skip
+    assert made[0] == 0, made
+    exact, page = "is the teacher" in said, folder / "r.html"
+    text = section(page, "Is the teacher linear")
+    assert said in text
+    assert ("57 different points beyond a rank of 7, that of all 80 rows" in text) == exact
+    assert ("Theorem 3 promises" in section(page, "How are the points aligned")) == exact
+
+
+@pytest.mark.parametrize(
+    ("teacher", "said"),
+    [
+        ("curved", "any logits fit some linear teacher"),
+        ("linear", "span 33 of the 35 directions of the table's rows"),
+    ],
+)
+def test_the_page_calls_no_student_the_teacher_beyond_what_its_answers_span(tmp_path, run, teacher, said):
+    # Rows that repeat test nothing (13 of 18 held-out rows agreed beside "is the teacher"); two rows without an answer
+    # hold what no answer tells.
+    rng = np.random.default_rng(0)
+    if teacher == "curved":
+        X = rng.standard_normal((60, 200))[rng.integers(60, size=100)]
+        z = np.sin(3 * X[:, 0]) + X[:, 1] * X[:, 2]
+    else:
+        X = np.zeros((102, 35))
+        X[:100, :33], X[100, 33], X[101, 34] = rng.standard_normal((100, 33)), 1.0, 1.0
+        z = X @ rng.standard_normal(35)
+    ids = [f"r{i}" for i in range(len(X))]
+    pq.write_table(pa.table({"id": ids, "v": list(X)}), tmp_path / "t.parquet")
+    pq.write_table(pa.table({"id": ids[:100], "z": z[:100]}), tmp_path / "said.parquet")
+    made = run("distill", tmp_path / "t.parquet", "--embedding", "v", "--id", "id", "--alpha", "0", "--no-intercept",
+               "--answers", tmp_path / "said.parquet", "--teacher-logit", "z", "--out", tmp_path / "s.json",
+               "--report", tmp_path / "r.html", "--repeats", "2")  # fmt: skip
+    assert made[0] == 0, made
+    text = section(tmp_path / "r.html", "Is the teacher linear")
+    assert said in text
+    assert "is the teacher on them" not in text
+    assert "Theorem 3 promises" not in section(tmp_path / "r.html", "How are the points aligned")
 
 
 @pytest.mark.parametrize("scale", ["none", "standard", "sharpen"])
@@ -244,6 +302,44 @@ def test_a_table_that_does_not_fit_the_student_leaves_no_partial_file(task, run,
     assert sorted(folder.iterdir()) == before
 
 
+def test_words_are_learned_from_no_row_held_out(tmp_path, run, monkeypatch):
+    # Every row has a word of its own: those of held-out rows are no features, with or without a table of answers.
+    monkeypatch.chdir(tmp_path)
+    z = np.random.default_rng(0).standard_normal(60)
+    (tmp_path / "t.csv").write_text(
+        "id,said,z\n" + "".join(f"r{i},both own{i:02d},{s:.6f}\n" for i, s in enumerate(z))
+    )
+    (tmp_path / "a.csv").write_text("id,z\n" + "".join(f"r{i},{z[i]:.6f}\n" for i in range(50)))
+    for extra, answered in (([], 60), (["--answers", "a.csv"], 50)):
+        code, _, error = run("distill", "t.csv", "--text", "said", "--id", "id", "--teacher-logit", "z", *extra,
+                             "--alpha", 1, "--out", "s.json", "--overwrite")  # fmt: skip
+        assert code == 0, error
+        order = np.random.default_rng([0, 0]).permutation(answered)
+        held = {f"own{i:02d}" for i in order[: answered // 5]}
+        table = json.loads((tmp_path / "s.json").read_text())["features"]["table"]
+        assert set(table["terms"]) == {"both", *(f"own{i:02d}" for i in range(60))} - held
+        # "both" is in every row that was seen, the lightest word there is.
+        assert table["weights"][table["terms"].index("both")] == 1.0
+
+
+def test_a_scale_that_changes_nothing_is_said_to(task, run, monkeypatch):
+    folder = task[0]
+    monkeypatch.chdir(folder)
+    few = (folder / "t.csv").read_text().splitlines(keepends=True)[:7]
+    (folder / "few.csv").write_text("".join(few))
+    words = ("--features", "f*", "--teacher-logit", "z", "--alpha", 0, "--no-intercept", "--held-out", 0.2,
+             "--overwrite", "--out", "s.json", "--report", "r.html", "--repeats", 2)  # fmt: skip
+    for table, scale, extra, idle in (
+        ("few.csv", "sharpen", [], True),
+        ("few.csv", "standard", [], False),
+        ("t.csv", "sharpen", ["--answers", "few.csv"], False),
+    ):
+        code, said, error = run("distill", table, *words, "--scale", scale, *extra)
+        assert code == 0, error
+        assert ("sharpen changed nothing" in re.sub(r"\s+", " ", said)) is idle
+        assert ("sharpen changed nothing" in (folder / "r.html").read_text()) is idle
+
+
 def test_no_cell_of_the_output_is_a_formula(task, run, monkeypatch):
     folder = task[0]
     monkeypatch.chdir(folder)
@@ -326,3 +422,31 @@ def test_nothing_is_proved_without_evidence_or_with_a_ridge(task, run, monkeypat
     code, _, error = run("predict", "s.json", "t.csv", "--teacher-norm", 5, "--out", "a.csv")
     assert code == 2
     assert "--alpha 0 --evidence" in re.sub(r"\s+", " ", error)
+
+
+@pytest.mark.parametrize("rows", [80, 30])
+@pytest.mark.parametrize("command", ["distill", "plan"])
+def test_a_table_replaced_between_its_points_and_its_answers_is_refused(
+    task, run, monkeypatch, command, rows
+):
+    """The same rows turned round, or fewer: joined by position, they would teach the wrong answers."""
+    from limbeck.data import pool
+
+    folder, *_ = task
+    read = pool.read_pool
+
+    def replaced(table, *rest, **options):
+        found = read(table, *rest, **options)
+        head, *lines = (folder / "t.csv").read_text().splitlines()
+        (folder / "new.csv").write_text("\n".join([head, *lines[::-1][:rows]]) + "\n")
+        (folder / "new.csv").replace(folder / "t.csv")
+        return found
+
+    monkeypatch.setattr(pool, "read_pool", replaced)
+    words = ["--features", "f*", "--teacher-logit", "z"]
+    words += ["--out", folder / "s.json"] if command == "distill" else ["--target-risk", "0.1"]
+    words += ["--answers", folder / "t.csv"] if command == "plan" else []
+    code, said, error = run(command, folder / "t.csv", *words)
+    assert (code, said) == (2, "")
+    assert "t.csv changed while it was read" in " ".join(error.split())
+    assert not (folder / "s.json").exists()

@@ -76,6 +76,25 @@ def test_an_interrupt_exits_with_130_and_keeps_what_is_finished(tmp_path):
     assert records.read_text().endswith("\n")
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_run_that_started_them(tmp_path, how):
+    """The signal goes to the run alone; its workers hold standard error, which ends only once they have."""
+    words = ["reproduce", "figure-3", "--jobs", "2", "--out", str(tmp_path), "--repeats", "2000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "limbeck", *words], stderr=subprocess.PIPE, start_new_session=True
+    )
+    records, deadline = tmp_path / "records.jsonl", time.monotonic() + 100
+    while time.monotonic() < deadline and not (records.exists() and records.stat().st_size):
+        time.sleep(0.02)
+    process.send_signal(how)
+    try:
+        process.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail("workers went on without the run")
+    assert process.returncode == -how
+
+
 def test_help_teaches_and_fits_80_columns():
     top, command = limbeck("--help"), limbeck("reproduce", "--help")
     assert top.returncode == command.returncode == 0

@@ -8,6 +8,7 @@ import pytest
 from command import in_process
 
 from limbeck import SpanSelection
+from limbeck.theory import Span
 
 
 @pytest.fixture
@@ -76,6 +77,14 @@ def test_points_with_answers_are_not_chosen_again_and_their_answers_may_help(poo
     )
     assert code == 0, error
     assert not set(picked(folder / "by.csv")) & set(first)
+    with (folder / "by.csv").open(newline="") as file:
+        written = list(csv.DictReader(file))
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    for k in range(1, 5):  # the energy that the ids written leave, not that of a choice by geometry
+        span = Span(X[[*rows, *(int(row["id"][1:]) for row in written[:k])]])
+        left = np.square(span.residual(unit)).sum() / 120
+        assert float(written[k - 1]["energy_left"]) == pytest.approx(left, rel=1e-9)
+    assert {row["adds_direction"] for row in written} == {"1"}
     page = (folder / "by.html").read_text()
     for part in (
         "Chosen by the answers bought so far",

@@ -194,6 +194,43 @@ main()
 """
 
 
+def test_a_prediction_does_not_go_on_with_another_table_of_the_same_size_and_time(student, run):
+    arguments = ["predict", "s.json", "t.npz", "--out", "answers.csv", "--jobs", "1"]
+    killed = subprocess.run([sys.executable, "-c", DIE, *arguments], capture_output=True, check=False)
+    assert killed.returncode == -9
+    at, content = os.stat("t.npz"), bytearray(Path("t.npz").read_bytes())
+    content[-2000] ^= 1
+    Path("t.npz").write_bytes(content)
+    os.utime("t.npz", ns=(at.st_atime_ns, at.st_mtime_ns))
+    assert os.stat("t.npz").st_size == at.st_size
+    code, _, error = run(*arguments, "--resume")
+    assert code == 2
+    assert "with other" in " ".join(error.split())
+    assert not os.path.exists("answers.csv")
+
+
+@pytest.mark.parametrize("command", ["predict", "select", "distill"])
+def test_a_table_that_changes_while_its_blocks_are_read_spoils_nothing(student, run, monkeypatch, command):
+    from limbeck.data import sources
+
+    read = sources.read
+
+    def changing(table, names, *rest):
+        os.utime(table.path, (1, 1))
+        yield from read(table, names, *rest)
+
+    words = {
+        "predict": ["predict", "s.json", "t.npz", "--jobs", "1", "--out", "out.csv"],
+        "select": ["select", "t.npz", "--stream", "--budget", "3", "--jobs", "1", "--out", "out.csv"],
+        "distill": ["distill", "t.npz", "--stream", "--alpha", "1e-3", "--jobs", "1", "--out", "out.json"],
+    }[command]
+    monkeypatch.setattr(sources, "read", changing)
+    code, said, error = run(*words)
+    assert (code, said) == (2, "")
+    assert "t.npz changed while it was read" in " ".join(error.split())
+    assert not os.path.exists(words[-1])
+
+
 def test_a_student_whose_distilling_is_killed_is_the_same_to_the_bit(pool, run, monkeypatch):
     words = ["distill", "t.npz", "--stream", "--alpha", "1e-3", "--scale", "standard", "--jobs", "1"]
     assert run(*words, "--out", "whole.json")[0] == 0

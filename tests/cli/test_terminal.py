@@ -114,3 +114,50 @@ def test_shells_complete_commands(shell):
     env = {**os.environ, "_LIMBECK_COMPLETE": f"source_{shell}"}
     done = subprocess.run([command], env=env, capture_output=True, text=True, check=False)
     assert "_LIMBECK_COMPLETE" in done.stdout
+
+
+LIMBECK = [sys.executable, "-m", "limbeck"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"), [("ascii", "\u00e9\u20ac"), ("latin-1", "\u20ac"), ("utf-8", "\u20ac")]
+)
+def test_json_is_said_in_any_encoding(pool, encoding, name):
+    np.savez("names.npz", X=np.eye(3), id=np.array([name, "b", "c"]))
+    words = ["select", "names.npz", "--budget", "3", "--out", "picks.csv", "--json"]
+    done = subprocess.run(
+        [*LIMBECK, *words], capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert name in json.loads(done.stdout.decode(encoding))["ids"]
+
+
+@pytest.mark.parametrize("how", [(), ("--json",)])
+def test_where_nobody_listens_the_files_are_written_all_the_same(pool, how):
+    words = shlex.join(
+        [*LIMBECK, "select", "pool.npz", "--budget", "3", "--out", "picks.csv", "--overwrite", *how]
+    )
+    closed = subprocess.run(f"{words} >&-", shell=True, capture_output=True, text=True)
+    assert (closed.returncode, closed.stderr) == (0, "")
+    whole = Path("picks.csv").read_text()
+    Path("picks.csv").unlink()
+    full = subprocess.run(f"{words} > /dev/full", shell=True, capture_output=True, text=True)
+    assert full.returncode == 2
+    assert "Standard output could not be written: No space left on device" in " ".join(full.stderr.split())
+    assert "Traceback" not in full.stderr
+    assert Path("picks.csv").read_text() == whole
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("select", "pool.npz", "--budget", "3", "--out", b"a\xff.csv"),
+        ("select", "pool.npz", "--budget", "3", "--out", b"a\xff.parquet"),
+        ("distill", "pool.npz", "--out", b"a\xff.json"),
+    ],
+)
+def test_an_output_name_that_is_no_text_is_refused_before_any_work(pool, words):
+    done = subprocess.run([*LIMBECK, *words], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the name holds bytes that are no UTF-8" in " ".join(done.stderr.split())
+    assert sorted(os.listdir(b".")) == [b"pilot.npz", b"pool.npz"]

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.special import expit, log_expit
 
 from limbeck.data.answers import Teacher, read_answers
 from limbeck.data.columns import numbers, texts, vectors
 from limbeck.data.features import Features, choose
 from limbeck.data.pool import answers_in, chunks_of, joined, read_pool
 from limbeck.data.tables import CsvTable, open_table, read
+from limbeck.labels import from_logits, from_probabilities
 from limbeck.records import UserError
 
 IDS = ["a", "007", "c", "d"]
@@ -104,6 +106,7 @@ def test_a_number_that_is_none_is_named_by_row_and_column(column, said):
         (pa.array(["[1, true]"]), "no list of numbers"),
         (pa.array([1.0]), "a list of numbers in every row"),
         (pa.array([[1.0], None]), "Row 2, column 'v' is empty"),
+        (pa.array(["[1]", ""], pa.large_string()), "Row 2, column 'v' is empty"),
         (pa.array([[], []], pa.list_(pa.float64())), "holds an empty list"),
     ],
 )
@@ -125,6 +128,7 @@ def damaged(tmp_path_factory):
     whole = write(folder, "parquet").read_bytes()
     (folder / "cut.parquet").write_bytes(whole[: len(whole) // 2])
     (folder / "mixed.jsonl").write_text('{"a": 1, "b": 2}\n{"a": "x", "b": 2}\n')
+    (folder / "long.jsonl").write_text('{"a": 1, "b": 2}\n{"a": 123456789012345678901, "b": 2}\n')
     (folder / "gap.jsonl").write_text('{"a": 1, "b": 2}\n{"a": 1}\n')
     (folder / "bad.jsonl").write_text('{"a": 1, "b": 2}\n{"a": \n')
     (folder / "double.jsonl").write_text('{"a": 1, "b": 2}\n{"a": 1, "a": 2, "b": 3}\n')
@@ -149,6 +153,7 @@ def damaged(tmp_path_factory):
         ("text.parquet", "damaged or not what its ending says"),
         ("cut.parquet", "damaged or not what its ending says"),
         ("mixed.jsonl", "Row 2, column 'a' holds str where row 1 holds int"),
+        ("long.jsonl", "Row 2, column 'a' holds a whole number beyond 64 bits: write it in quotes"),
         ("gap.jsonl", "line 2: no 'b'"),
         ("bad.jsonl", "line 2: not JSON"),
         ("double.jsonl", "line 2: not JSON .a name occurs twice"),
@@ -306,3 +311,23 @@ def test_a_field_may_hold_a_line_break(tmp_path):
     table = open_table(tmp_path / "t.csv")
     assert isinstance(table, CsvTable)
     assert read_pool(table, choose(table, ["x"]), "id").ids.tolist() == ["a\nb", "c"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["logit", "log-probability", "probability"])
+def test_answers_reach_an_estimator_in_the_precision_they_were_stored_in(tmp_path, kind, dtype):
+    rng = np.random.default_rng(0)
+    z = 6 * rng.standard_normal(200)
+    stored = {"logit": z, "log-probability": log_expit(z), "probability": expit(z)}[kind].astype(dtype)
+    pq.write_table(pa.table({"said": stored}), tmp_path / "said.parquet")
+    said = read_answers(
+        Teacher(kind, ("said",)), list(open_table(tmp_path / "said.parquet").chunks(["said"]))
+    )
+    (given,) = said.for_fit.values()
+    assert given.dtype == dtype
+    again = {"teacher_proba": from_probabilities, "teacher_logits": from_logits}[next(iter(said.for_fit))](
+        given
+    )
+    # True of the answers before they were stored; expit and log_expit round by up to 4 units of 64 bits themselves.
+    assert np.all(np.abs(again.logits - z) <= again.error * (1 if dtype is np.float32 else 4))
+    assert np.median(again.error) > 0.1 * np.finfo(dtype).eps

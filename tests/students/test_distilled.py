@@ -5,14 +5,17 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 from scipy.special import expit, log_softmax, logit, softmax
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
@@ -343,3 +346,107 @@ def test_binary_log_odds_of_one_column_keep_their_sign():
     p = expit(X[:, 0])
     both = DistilledClassifier(lambda X: expit(X[:, 0]), student=EXACT).fit(X)
     np.testing.assert_allclose(both.decision_function(X), logit(p), atol=1e-10)
+
+
+def refit(X, y, weight, student_weight, kept=slice(None)):
+    """Teacher and student, fitted one after the other."""
+    teacher = LogisticRegression().fit(X, y, sample_weight=weight)
+    z = teacher.decision_function(X[kept])
+    said = np.column_stack([-np.logaddexp(0, z), -np.logaddexp(0, -z)])
+    return teacher, SoftLabelClassifier(0.01).fit(X[kept], teacher_logits=said, sample_weight=student_weight)
+
+
+def test_sample_weight_reaches_teacher_and_student():
+    X, y = data()
+    weight = np.random.default_rng(0).uniform(0.1, 1, len(X))
+    both = DistilledClassifier(LogisticRegression(), student=SoftLabelClassifier(0.01))
+    teacher, student = refit(X, y, weight, weight)
+    both.fit(X, y, sample_weight=weight)
+    np.testing.assert_array_equal(both.teacher_.coef_, teacher.coef_)
+    np.testing.assert_allclose(both.student_.coef_, student.coef_, rtol=1e-9)
+    plain = clone(both).fit(X, y, sample_weight=None)
+    np.testing.assert_array_equal(plain.student_.coef_, clone(both).fit(X, y).student_.coef_)
+    # Weights are of the rows of X: those held out take theirs with them, and another set has none.
+    held = clone(both).set_params(hold_out=0.3, random_state=1).fit(X, y, sample_weight=weight)
+    kept, _ = held._split(len(X))
+    _, student = refit(X, y, weight, weight[kept], kept)
+    np.testing.assert_allclose(held.student_.coef_, student.coef_, rtol=1e-9)
+    moved = clone(both).set_params(transfer_set=X[:60]).fit(X, y, sample_weight=weight)
+    _, student = refit(X, y, weight, None, slice(60))
+    np.testing.assert_allclose(moved.student_.coef_, student.coef_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("to", ["teacher", "student", "both"])
+def test_metadata_are_routed_to_whoever_asks(to):
+    X, y = data()
+    weight = np.random.default_rng(0).uniform(0.1, 1, len(X))
+    with config_context(enable_metadata_routing=True):
+        both = DistilledClassifier(
+            LogisticRegression().set_fit_request(sample_weight=to != "student"),
+            student=SoftLabelClassifier(0.01).set_fit_request(sample_weight=to != "teacher"),
+        )
+        both.fit(X, y, sample_weight=weight)
+        teacher, student = refit(X, y, *(None if to == other else weight for other in ("student", "teacher")))
+        np.testing.assert_array_equal(both.teacher_.coef_, teacher.coef_)
+        np.testing.assert_allclose(both.student_.coef_, student.coef_, rtol=1e-9)
+        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+            DistilledClassifier(LogisticRegression()).fit(X, y, sample_weight=weight)
+        with pytest.raises(TypeError, match="groups"):
+            both.fit(X, y, groups=weight)
+        fitted = DistilledClassifier(LogisticRegression().fit(X, y)).fit(
+            X, sample_weight=weight
+        )  # default student
+        again = DistilledClassifier(LogisticRegression().fit(X, y))
+        with config_context(enable_metadata_routing=False):
+            again.fit(X, sample_weight=weight)
+        np.testing.assert_array_equal(fitted.student_.coef_, again.student_.coef_)
+        search = GridSearchCV(both, {"student__alpha": [0.01, 1.0]}, cv=3).fit(X, y, sample_weight=weight)
+        assert search.best_params_["student__alpha"] == 0.01
+        if to != "teacher":
+            with pytest.raises(ValueError, match="it learns from transfer_set"):
+                both.set_params(transfer_set=X[:60]).fit(X, y, sample_weight=weight)
+
+
+def test_rows_and_weights_are_looked_at_before_the_teacher_is_asked():
+    X, y = data()
+
+    def teacher(rows):
+        raise AssertionError("the teacher was asked")
+
+    bad = X.copy()
+    bad[7, 2] = np.nan
+    cases = [
+        ({}, bad, {}, "row 7, column 2"),
+        ({"transfer_set": bad}, X, {}, "row 7, column 2"),
+        ({"student_features": [2]}, bad, {}, "row 7, column 0"),
+        ({}, X[0], {}, "2D array"),
+        ({}, X, {"y": y[:9]}, "inconsistent numbers of samples"),
+        ({"hold_out": 1.5}, X, {}, "some must be held out"),
+        ({"student": LogisticRegression()}, X, {}, "does not learn from teacher_logits"),
+        ({}, X, {"sample_weight": -np.ones(len(X))}, "[Nn]egative"),
+        ({}, X, {"sample_weight": np.ones(9)}, "sample_weight.shape"),
+    ]
+    for given, rows, params, said in cases:
+        with pytest.raises(ValueError, match=said):
+            DistilledClassifier(teacher, **given).fit(rows, **params)
+    with pytest.raises(ValueError, match="teacher, KNeighborsClassifier, does not take sample_weight"):
+        DistilledClassifier(KNeighborsClassifier()).fit(X, y, sample_weight=np.ones(len(X)))
+    with pytest.raises(TypeError, match=r"\['groups'\].*enable_metadata_routing"):
+        DistilledClassifier(LogisticRegression()).fit(X, y, groups=y)
+
+
+@pytest.mark.parametrize("n", [4, 100])
+def test_a_students_proofs_are_in_the_teachers_units_at_every_temperature(n):
+    rng = np.random.default_rng(0)
+    X, w = rng.standard_normal((n, 6)), rng.standard_normal(6)
+
+    def teacher(rows):
+        return rows @ w
+
+    T = rng.standard_normal((300, 6))
+    bounds = []
+    for temperature in (1.0, 4.0):
+        student = SoftLabelClassifier(alpha=0, fit_intercept=False)
+        both = DistilledClassifier(teacher, student=student, answers="logits", temperature=temperature).fit(X)
+        bounds.append(both.student_.certify(T, teacher_norm=5.0).largest_bound)
+    np.testing.assert_allclose(bounds[1], bounds[0], rtol=1e-9)

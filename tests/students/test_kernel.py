@@ -135,3 +135,75 @@ def test_the_span_of_a_fitted_student_has_the_theorys_readings():
     T = rng.standard_normal((9, 3))
     c = student.span_.student(z).coordinates
     np.testing.assert_allclose(student.span_.logits(T, c), student.decision_function(T), atol=1e-9)
+
+
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("intercept", [True, False])
+def test_with_the_linear_kernel_the_same_answers_are_proved(intercept, K):
+    rng = np.random.default_rng(K)
+    X, T = (rng.standard_normal((n, 20)) / np.arange(1, 21) for n in (12, 500))
+    W, b = rng.standard_normal((20, 1 if K == 2 else K)), 0.3 * intercept
+    Z = X @ W + b * np.arange(W.shape[1])
+    Z = Z[:, 0] if K == 2 else Z
+    fitted = [
+        model.fit(X, teacher_logits=Z)
+        for model in (
+            KernelSoftLabelClassifier(Linear(), 0, fit_intercept=intercept),
+            SoftLabelClassifier(0, fit_intercept=intercept),
+        )
+    ]
+    ours, linear = (student.certify(T, teacher_norm=12.0) for student in fitted)
+    # A kernel subtracts 1e-7 of the student's length from each margin.
+    clear = np.abs(ours.largest_bound - linear.largest_bound) <= 1e-4 * linear.largest_bound
+    assert clear.mean() > 0.99
+    assert np.all(ours.largest_bound <= linear.largest_bound * (1 + 1e-7))
+    assert 0 < ours.share < 1
+    assert ours.norm_inside == pytest.approx(linear.norm_inside, rel=1e-6)
+
+
+@pytest.mark.parametrize("decimals", [None, 3])
+@pytest.mark.parametrize("intercept", [True, False])
+def test_proved_answers_are_those_of_a_teacher_in_the_kernels_space(intercept, decimals):
+    kernel, proved = RBF(2.0), 0
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        X, C, T = (rng.uniform(-2, 2, (n, 2)) for n in (14, 8, 1000))
+        a, b = rng.standard_normal(8), 0.5 * intercept
+        norm = float(np.sqrt(a @ kernel(C, C) @ a + b**2))
+        p = expit(kernel(X, C) @ a + b)
+        p = p if decimals is None else np.round(p, decimals)
+        student = KernelSoftLabelClassifier(kernel, 0, fit_intercept=intercept, decimals=decimals).fit(X, p)
+        found = student.certify(T, teacher_norm=1.05 * norm)
+        assert not np.any(found.proved & ((student.predict(T) == 1) != (kernel(T, C) @ a + b >= 0)))
+        assert ("error stated" in found.assumptions[-1]) == (decimals is not None)
+        proved += found.proved.sum()
+    assert proved > 500
+
+
+def test_it_has_the_linear_students_parameters_and_figures():
+    X, z, _ = task(40, 5)
+    p = expit(z)
+    p[3] = 1.0
+    names = list(SoftLabelClassifier().get_params())
+    assert set(KernelSoftLabelClassifier().get_params()) - set(names) == {
+        "kernel",
+        "landmarks",
+        "random_state",
+    }
+    student = KernelSoftLabelClassifier(RBF(2.0), 0, saturated="drop").fit(X, p)
+    for name in ("linearity_", "n_saturated_", "gradient_", "alpha_", "realisable_"):
+        assert getattr(student, name) is getattr(student.student_, name)
+    assert student.n_saturated_ == 1
+    assert student.certify(X, teacher_norm=1e6).proved.sum() > 30
+    stopped = KernelSoftLabelClassifier(RBF(2.0), stop_time=3.0).fit(X, p)
+    flow = SoftLabelClassifier(stop_time=3.0).fit(stopped.span_.coordinates(X), p)
+    np.testing.assert_allclose(
+        stopped.decision_function(X), flow.decision_function(stopped.span_.coordinates(X))
+    )
+    refused = [
+        (KernelSoftLabelClassifier(RBF(2.0), 0.1).fit(X, p), "for the exact student only"),
+        (KernelSoftLabelClassifier(RBF(9.0), 0, landmarks=5).fit(X, expit(z)), "landmarks=5 rows|not linear"),
+    ]
+    for model, said in refused:
+        with pytest.raises(ValueError, match=said):
+            model.certify(X, teacher_norm=1e6)

@@ -96,6 +96,9 @@ def test_partially_fitted_students_have_no_verdict_and_can_be_saved(tmp_path):
     student = SoftLabelClassifier(alpha=0).partial_fit(X[:4], expit(Z[:4, 0]))
     again = load(saved(tmp_path, student))
     np.testing.assert_array_equal(again.predict_proba(X), student.predict_proba(X))
+    assert again.linearity_.verdict == student.linearity_.verdict == "cannot tell yet"
+    with pytest.raises(ValueError, match="comes from a file"):
+        again.partial_fit(X[4:6], expit(Z[4:6, 0]))
 
 
 def test_provenance_and_features_are_handed_back_as_they_are(tmp_path):

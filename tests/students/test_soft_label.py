@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd  # comes with statsmodels
 import pytest
@@ -8,7 +10,7 @@ from scipy.special import expit, softmax
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import make_classification
+from sklearn.datasets import load_digits, make_classification
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict, cross_val_score
@@ -18,7 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from limbeck import DistilledClassifier, SoftLabelClassifier
 from limbeck.labels import cross_entropy, from_logits, from_probabilities
-from limbeck.students._objective import Objective
+from limbeck.students._objective import Objective, minimise
 from limbeck.students.linearity import linearity
 from limbeck.theory import Span, gradient_flow
 from limbeck.theory.loss import loss
@@ -118,6 +120,24 @@ def test_weights_are_repetitions(K, alpha):
     np.testing.assert_allclose(loo.alpha_path_.losses[1:], again.alpha_path_.losses[1:], rtol=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_below_1_have_no_scale_and_standard_errors_none_at_all(seed):
+    rng = np.random.default_rng(seed)
+    X, w = rng.standard_normal((60, 40)), rng.standard_normal(40)
+    p = expit(X @ w + 2 * rng.standard_normal(60))
+    for base in (np.ones(60), rng.uniform(0.2, 1, 60)):
+        whole = SoftLabelClassifier().fit(X, p, sample_weight=base)
+        for scale in (1 / 60, 0.5):
+            student = SoftLabelClassifier().fit(X, p, sample_weight=scale * base)
+            assert student.alpha_ == pytest.approx(whole.alpha_, rel=1e-12)
+            np.testing.assert_allclose(student.alpha_path_.stderrs, whole.alpha_path_.stderrs, rtol=1e-6)
+        assert np.all(np.isfinite(whole.alpha_path_.stderrs))
+    # Half of the rows at weights all but 0 are half the rows, and the error of their mean is that of 30.
+    half = SoftLabelClassifier().fit(X, p, sample_weight=np.where(np.arange(60) < 30, 1.0, 1e-9))
+    few = SoftLabelClassifier().fit(X[:30], p[:30])
+    np.testing.assert_allclose(half.alpha_path_.stderrs[9:], few.alpha_path_.stderrs[9:], rtol=1e-3)
+
+
 @pytest.mark.parametrize(("n", "d"), [(30, 80), (200, 20)])
 def test_sparse_is_dense_at_alpha_0(n, d):
     X, z, _, rng = linear_teacher(n, d)
@@ -138,48 +158,6 @@ def test_sparse_is_dense_where_no_linear_teacher_answered():
 
 
 # -- saturated answers ---------------------------------------------------------------------------------
-
-
-def uncanonical(X, index=np.int32):
-    """Rows backwards, the first entry in two halves, all arrays read-only."""
-    data, indices, indptr = [], [], [0]
-    for row in X:
-        columns = np.flatnonzero(row)[::-1]
-        data += [*row[columns[:1]] / 2, *row[columns[:1]] / 2, *row[columns[1:]]]
-        indices += [*columns[:1], *columns]
-        indptr.append(len(indices))
-    arrays = np.array(data), np.array(indices, dtype=index), np.array(indptr, dtype=index)
-    for a in arrays:
-        a.flags.writeable = False
-    made = csr_array(X.shape)
-    made.data, made.indices, made.indptr = arrays
-    return made
-
-
-@pytest.mark.parametrize("index", [np.int32, np.int64])
-@pytest.mark.parametrize(
-    "estimator",
-    [
-        SoftLabelClassifier(alpha=0),
-        SoftLabelClassifier(alpha=0.1),
-        SoftLabelClassifier(),
-        SoftLabelClassifier(stop_time=3.0),
-        DistilledClassifier(lambda X: expit(X[:, 0] if isinstance(X, np.ndarray) else X.toarray()[:, 0])),
-    ],
-)
-def test_sparse_rows_are_never_touched(estimator, index):
-    X, p, _ = curved_teacher(40, 12)
-    X = X * (np.abs(X) > 0.3)
-    given = uncanonical(X, index)
-    before = given.data.copy(), given.indices.copy(), given.indptr.copy()
-    answers = () if isinstance(estimator, DistilledClassifier) else (p,)
-    student = clone(estimator).fit(given, *answers)
-    wanted = clone(estimator).fit(csr_array(X), *answers)
-    np.testing.assert_allclose(
-        student.decision_function(given), wanted.decision_function(X), rtol=1e-6, atol=1e-9
-    )
-    for was, now in zip(before, (given.data, given.indices, given.indptr), strict=True):
-        np.testing.assert_array_equal(was, now)
 
 
 def test_saturated_rows_are_refused_dropped_or_bounded():
@@ -331,7 +309,7 @@ def test_leave_one_out_by_a_newton_step_is_what_refits_give(n, d, K):
         assert path.losses[at] == pytest.approx(np.mean(refits), rel=0.02 if K == 2 else 0.08)
 
 
-def test_a_class_without_curvature_has_no_say_in_leave_one_out():
+def test_a_class_of_probability_0_everywhere_keeps_its_logits_in_leave_one_out():
     rng = np.random.default_rng(3)
     A = np.column_stack([rng.standard_normal((20, 30)), np.ones(20)])
     penalised, even = np.append(np.ones(30), 0.0), np.full(20, 0.05)
@@ -369,6 +347,20 @@ def test_the_ridge_is_followed_until_leave_one_out_has_its_least_inside():
         for a in (path.chosen, path.alphas[-1] * 1e-8)
     )
     assert better < edge
+
+
+def test_a_ridge_below_the_usual_at_which_newton_does_not_end_is_not_taken(monkeypatch):
+    X, p = barely_curved()
+    usual = SoftLabelClassifier().fit(X, p).alpha_path_.alphas[-1] * 1e-8
+
+    def ending(objective, *args, **options):
+        found = minimise(objective, *args, **options)
+        return replace(found, converged=found.converged and objective.alpha > 0.2 * usual)
+
+    monkeypatch.setattr("limbeck.students._path.minimise", ending)
+    path = SoftLabelClassifier().fit(X, p).alpha_path_
+    assert path.chosen == path.alphas[0] == pytest.approx(usual / np.sqrt(10))
+    assert "still falls" in path.reason
 
 
 @pytest.mark.parametrize("d", [3, 10])
@@ -546,6 +538,86 @@ def test_partial_fit_is_refused_where_it_is_not_exact():
     assert "partial_fit is exact for alpha=0 only" in str(refusal.value.__cause__)
 
 
+@pytest.mark.parametrize(("n", "d", "rank"), [(30, 60, 60), (120, 20, 20), (400, 20, 5)])
+def test_partial_fit_goes_on_from_fit_and_fit_starts_anew(n, d, rank):
+    X, z, _, rng = linear_teacher(n, d)
+    X = X[:, :rank] @ rng.standard_normal((rank, d)) if rank < d else X
+    z = X @ rng.standard_normal(d) + 0.3
+    whole = SoftLabelClassifier(alpha=0).fit(X, teacher_logits=z)
+    student = SoftLabelClassifier(alpha=0).fit(X[:20], teacher_logits=-z[:20])  # forgotten
+    student.fit(X[:25], teacher_logits=z[:25])
+    for rows in (slice(25, 27), slice(27, n)):
+        assert student.partial_fit(X[rows], teacher_logits=z[rows]) is student
+    np.testing.assert_allclose(student.decision_function(X), z, atol=1e-9)
+    np.testing.assert_allclose(student.coef_, whole.coef_, atol=1e-9)
+    assert student.linearity_.verdict == "cannot tell yet"
+    assert (student.linearity_.n, student.linearity_.rank) == (n, whole.linearity_.rank)
+    other = student.fit(X[:9], teacher_logits=-z[:9])
+    again = SoftLabelClassifier(alpha=0).fit(X[:9], teacher_logits=-z[:9])
+    np.testing.assert_array_equal(other.coef_, again.coef_)
+    np.testing.assert_allclose(
+        other.partial_fit(X[9:15], teacher_logits=-z[9:15]).decision_function(X[:15]), -z[:15], atol=1e-9
+    )
+
+
+def test_partial_fit_counts_the_rows_it_drops():
+    X, z, _, _ = linear_teacher(20, 30)
+    p = expit(z)
+    p[[3, 12]] = [0.0, 1.0]
+    student = SoftLabelClassifier(alpha=0, saturated="drop").partial_fit(X[:10], p[:10])
+    assert student.n_saturated_ == 1
+    assert student.partial_fit(X[10:], p[10:]).n_saturated_ == 2
+    assert student.linearity_.n == 18
+    assert student.fit(X[:10], p[:10]).partial_fit(X[10:], p[10:]).n_saturated_ == 2
+
+
+def test_partial_fit_refuses_to_go_on_from_nothing():
+    X, z, _, _ = linear_teacher(40, 5)
+    p = expit(z)
+    held = p.copy()
+    held[0] = 1.0
+    fitted = [
+        (SoftLabelClassifier(alpha=0.1).fit(X, p), "with a ridge"),
+        (SoftLabelClassifier(alpha=0).fit(csr_array(X), p), "sparse points"),
+        (SoftLabelClassifier(alpha=0, fit_intercept=False).fit(X, p), "with fit_intercept=False"),
+        (SoftLabelClassifier(alpha=0, saturated="bound").fit(X[:4], held[:4]), "saturated='bound'"),
+    ]
+    for student, said in fitted:
+        before = student.coef_.copy()
+        with pytest.raises(ValueError, match=f"this student was fitted .*{said}"):
+            student.set_params(alpha=0, fit_intercept=True).partial_fit(X, p)
+        np.testing.assert_array_equal(student.coef_, before)
+
+
+def test_answers_are_a_linear_teachers_to_the_precision_they_were_stored_in():
+    X, z, _, _ = linear_teacher(120, 20)
+    exact = SoftLabelClassifier(alpha=0).fit(X, teacher_logits=z)
+    stored = [
+        ({"teacher_proba": expit(z).astype(np.float32)}, 1e-5),
+        ({"teacher_logits": z.astype(np.float32)}, 1e-6),
+        ({"teacher_proba": np.round(expit(z), 3)}, None),
+    ]
+    for answers, close in stored:
+        student = SoftLabelClassifier(alpha=0).fit(X, **answers)
+        assert student.realisable_
+        assert student.linearity_.verdict == "linear"
+        assert SoftLabelClassifier(alpha=0).fit(csr_array(X), **answers).realisable_
+        batches = SoftLabelClassifier(alpha=0)
+        halves = [
+            {name: said[rows] for name, said in answers.items()} for rows in (slice(60), slice(60, 120))
+        ]
+        if close is None:
+            with pytest.raises(ValueError, match="rounded so much that least squares and the cross-entropy"):
+                batches.partial_fit(X[:60], **halves[0])
+            continue
+        np.testing.assert_allclose(student.coef_, exact.coef_, atol=close)
+        batches.partial_fit(X[:60], **halves[0]).partial_fit(X[60:], **halves[1])
+        np.testing.assert_allclose(batches.coef_, exact.coef_, atol=close)
+    bent = z + 1e-3 * np.sin(9 * z)  # beyond the rounding of 32 bits, and within that of 3 decimals
+    assert not SoftLabelClassifier(alpha=0).fit(X, teacher_logits=bent.astype(np.float32)).realisable_
+    assert not SoftLabelClassifier(alpha=0).fit(X, teacher_proba=expit(bent).astype(np.float32)).realisable_
+
+
 # -- scikit-learn's machinery ----------------------------------------------------------------------------------
 
 
@@ -721,3 +793,52 @@ def test_ordinary_degeneracies():
     assert alone.predict_proba(X[:1])[0, 1] == pytest.approx(0.3)
     with pytest.raises(ValueError, match="1 sample"):
         SoftLabelClassifier().fit(X[:1], [0.3])
+
+
+def uncanonical(X, index=np.int32):
+    """Rows backwards, the first entry in two halves, all arrays read-only."""
+    data, indices, indptr = [], [], [0]
+    for row in X:
+        columns = np.flatnonzero(row)[::-1]
+        data += [*row[columns[:1]] / 2, *row[columns[:1]] / 2, *row[columns[1:]]]
+        indices += [*columns[:1], *columns]
+        indptr.append(len(indices))
+    arrays = np.array(data), np.array(indices, dtype=index), np.array(indptr, dtype=index)
+    for a in arrays:
+        a.flags.writeable = False
+    made = csr_array(X.shape)
+    made.data, made.indices, made.indptr = arrays
+    return made
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        SoftLabelClassifier(alpha=0),
+        SoftLabelClassifier(alpha=0.1),
+        SoftLabelClassifier(),
+        SoftLabelClassifier(stop_time=3.0),
+        DistilledClassifier(lambda X: expit(X[:, 0] if isinstance(X, np.ndarray) else X.toarray()[:, 0])),
+    ],
+)
+def test_sparse_rows_are_never_touched(estimator, index):
+    X, p, _ = curved_teacher(40, 12)
+    X = X * (np.abs(X) > 0.3)
+    given = uncanonical(X, index)
+    before = given.data.copy(), given.indices.copy(), given.indptr.copy()
+    answers = () if isinstance(estimator, DistilledClassifier) else (p,)
+    student = clone(estimator).fit(given, *answers)
+    wanted = clone(estimator).fit(csr_array(X), *answers)
+    np.testing.assert_allclose(
+        student.decision_function(given), wanted.decision_function(X), rtol=1e-6, atol=1e-9
+    )
+    for was, now in zip(before, (given.data, given.indices, given.indptr), strict=True):
+        np.testing.assert_array_equal(was, now)
+
+
+def test_a_class_without_curvature_has_no_say_in_leave_one_out():
+    X, y = load_digits(return_X_y=True)
+    rows = np.random.default_rng(3).permutation(1197)[:48]
+    path = SoftLabelClassifier().fit(X[rows], np.eye(10)[y[rows]]).alpha_path_  # warnings are errors
+    assert np.all(np.isfinite(path.losses))

@@ -93,6 +93,25 @@ def test_blocks_give_the_student_of_all_rows(answers, teacher, alpha, intercept)
     assert found.passes <= 10
 
 
+def test_rows_that_repeat_test_no_teacher_in_blocks_either():
+    few = X[np.arange(N) % (D + 1)]
+    for points, verdict in ((few, "cannot tell yet"), (X[np.arange(N) % (D + 2)], "not linear")):
+        found = streamed(np.sin(points[:, 0]), LOGIT, points=points, alpha=0.1).made.inner.linearity_
+        assert (found.verdict, found.rank) == (verdict, D + 1)
+    # Repeated rows repeat their rounding too: 15 points beyond the rank say as little as 15 rows.
+    for beyond, verdict in ((15, "cannot tell yet"), (100, "linear")):
+        points = X[np.arange(N) % (D + 1 + beyond)]
+        p = np.clip(np.round(expit((points @ W - 0.3) / 4), 2), 0.01, 0.99)
+        assert streamed(p, PROBABILITY, points=points, alpha=0.1).made.inner.linearity_.verdict == verdict
+
+
+def test_saturated_answers_that_blocks_do_not_search_leave_the_verdict_open():
+    p = np.where(np.abs(Z) > 4, (Z > 0).astype(float), expit(Z))
+    found = streamed(p, PROBABILITY, alpha=0.1).made.inner.linearity_
+    assert found.verdict == "cannot tell yet"
+    assert f"{int(np.sum(np.abs(Z) > 4))} more are saturated" in found.reason
+
+
 def test_the_student_has_the_same_bits_for_every_chunking_and_number_of_threads():
     expected = streamed(P, PROBABILITY, held_out=0.2, seed=3)
     for size in (1, 97, 128, N):

@@ -1,3 +1,4 @@
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +8,7 @@ from scipy.stats import binomtest
 
 from limbeck.displays.transfer_risk import TransferRiskDisplay
 from limbeck.theory import (
+    KernelSpan,
     PolynomialTask,
     Span,
     certify,
@@ -14,6 +16,7 @@ from limbeck.theory import (
     disagreement,
     disagreement_probability,
 )
+from limbeck.theory.kernels import RBF
 from limbeck.theory.risk import wilson
 
 
@@ -50,6 +53,60 @@ def test_an_answer_is_proved_only_if_no_teacher_left_decides_otherwise():
     flipped = sign * np.einsum("ij,ij->i", worst, T) <= 0
     assert np.array_equal(flipped, ~proved)
     assert 0 < proved.sum() < 300
+
+
+def in_60_digits(X, z, T, length):
+    """For each x of T the norm below which its answer is proved, in the features of RBF(length), rounded up last."""
+    with mpmath.workdps(60):
+        half = 1 / (2 * mpmath.mpf(length) ** 2)
+
+        def k(x, y):
+            return mpmath.exp(
+                -half * sum((mpmath.mpf(a) - mpmath.mpf(b)) ** 2 for a, b in zip(x, y, strict=True))
+            )
+
+        X, T = X.tolist(), T.tolist()
+        L = mpmath.cholesky(mpmath.matrix([[k(x, y) for y in X] for x in X]))
+        c = mpmath.lu_solve(L, mpmath.matrix(z.tolist()))
+        bounds = []
+        for t in T:
+            a = mpmath.lu_solve(L, mpmath.matrix([k(x, t) for x in X]))
+            beyond = 1 - sum(v**2 for v in a)
+            logit = sum(v * w for v, w in zip(a, c, strict=True))
+            bounds.append(
+                float(mpmath.sqrt(sum(v**2 for v in c) + logit**2 / beyond)) if beyond > 1e-55 else np.inf
+            )
+        return np.array(bounds)
+
+
+@pytest.mark.parametrize("length", [0.4, 2.0])
+def test_near_a_kernels_points_no_bound_exceeds_the_true_one(length):
+    # A kernel shows squared distances, so that 1e-8 of a length looks like none; beyond rounding the bound is sharp.
+    rng = np.random.default_rng(0)
+    X, z = rng.uniform(-2, 2, (14, 2)), rng.standard_normal(14)
+    span = KernelSpan(X, RBF(length))
+    for step in (0.0, 1e-9, 1e-8, 1e-7, 3e-7, 1e-3, 1.0):
+        T = X + step * rng.standard_normal(X.shape)
+        found, true = certify(span, z, T).largest_bound, in_60_digits(X, z, T, length)
+        assert np.all(found <= true * (1 + 1e-12))
+        assert np.all(np.isinf(found) == (step == 0))
+        if step == 1.0:  # sharp, but where the logit itself is rounding beside the student's length
+            said = np.abs(span.logits(T, span.student(z).coordinates)) > 1e-6 * np.linalg.norm(z)
+            assert said.sum() >= 12
+            np.testing.assert_allclose(found[said], true[said], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("n", "d"), [(4, 12), (30, 12)])
+def test_what_a_users_tolerance_hides_is_not_proved_for_every_norm(n, d):
+    rng = np.random.default_rng(n)
+    X, w_star = rng.standard_normal((n, 5)) @ rng.standard_normal((5, d)), rng.standard_normal(d)
+    span = Span(X, tol=1e-2)
+    T = X[:4] + 1e-4 * rng.standard_normal((4, d))
+    found = certify(span, X @ w_star, T)
+    beyond = np.linalg.norm(span.residual(T), axis=1)
+    assert np.all(found.largest_bound <= np.hypot(found.norm_inside, np.abs(found.logits) / beyond))
+    assert np.all(found.largest_bound[np.abs(found.logits) > 0.5] > found.norm_inside)
+    assert np.isinf(certify(span, X @ w_star, 1.5 * X[:4]).largest_bound).all()
 
 
 def test_rounded_answers_prove_nothing_false_once_their_error_is_stated():

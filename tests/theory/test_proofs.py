@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import beta, binom
+from scipy.stats import beta, binom, binomtest
 
 from limbeck.theory import (
     Span,
     certified_shares,
     certify,
     certify_classes,
+    clopper_pearson,
     clopper_pearson_upper,
     counter_teacher,
 )
@@ -98,6 +99,26 @@ def test_clopper_pearson_is_the_risk_at_which_so_few_would_be_too_rare():
     assert clopper_pearson_upper(7, 7) == 1.0
 
 
+@pytest.mark.parametrize(("wrong", "size"), [(0, 1), (0, 300), (3, 50), (49, 50), (50, 50), (17, 1000)])
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.9999])
+def test_the_bound_and_the_interval_are_scipys(wrong, size, confidence):
+    one_sided = binomtest(wrong, size, alternative="less").proportion_ci(confidence, method="exact")
+    assert clopper_pearson_upper(wrong, size, confidence) == pytest.approx(one_sided.high, rel=1e-9)
+    both = binomtest(wrong, size).proportion_ci(confidence, method="exact")
+    assert clopper_pearson(wrong, size, confidence) == (
+        pytest.approx(both.low, rel=1e-9),
+        pytest.approx(both.high, rel=1e-9),
+    )
+
+
+def test_the_interval_takes_errors_that_are_worth_a_part_of_one():
+    low, high = clopper_pearson([0.0, 0.5, 1.0], 20.5)
+    assert np.all(np.diff(low) > 0)
+    assert np.all(np.diff(high) > 0)
+    assert high[1] == pytest.approx(beta.ppf(0.975, 1.5, 20.0))
+    assert low[1] == pytest.approx(beta.ppf(0.025, 0.5, 21.0))
+
+
 def test_clopper_pearson_covers_whatever_the_risk():
     # Exact coverage: the chance that the bound is at least the truth, summed over all counts.
     for risk in (0.001, 0.02, 0.3):
@@ -115,6 +136,7 @@ def test_clopper_pearson_covers_whatever_the_risk():
         (lambda X, z: certify_classes(X, np.outer(z, [1, 2]), X).proved(1e-3), "no linear teacher is left"),
         (lambda X, z: counter_teacher(X, z, X[0], 0.001), "no linear teacher is left"),
         (lambda X, z: clopper_pearson_upper(3, 2), "wrong = 3 disagreements among size = 2"),
+        (lambda X, z: clopper_pearson([1, 4], 3), "wrong must lie between 0 and size"),
         (lambda X, z: clopper_pearson_upper(0, 0), "size must be an integer of at least 1"),
     ],
 )

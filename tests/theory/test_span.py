@@ -355,6 +355,31 @@ def test_a_rank_tolerance_is_the_users_to_set():
         Span(X, tol=-1)
 
 
+def rank_by_the_rule(X, tol):
+    """A point adds a direction if its rest exceeds tol sqrt(1 + |a|^2), x = sum_j a_j x_j + rest: written out."""
+    kept = np.empty((0, X.shape[1]))
+    for x in X / np.linalg.norm(X, axis=1, keepdims=True):
+        a = np.linalg.lstsq(kept.T, x, rcond=None)[0] if len(kept) else np.empty(0)
+        if np.linalg.norm(x - a @ kept) > tol * np.sqrt(1 + a @ a):
+            kept = np.vstack([kept, x])
+    return len(kept)
+
+
+@pytest.mark.parametrize("tol", [1e-6, 1e-3, 1e-2, 0.3])
+@pytest.mark.parametrize(("n", "d"), [(2, 10), (12, 12), (9, 20), (10, 3), (60, 8)])
+def test_the_tolerance_means_the_same_on_every_route(n, d, tol):
+    for seed in range(10):
+        X, _ = gaussian(n, d, seed)
+        X[-1] = X[0] + 5e-4 * X[-1]  # a point near another
+        X[:, -1] = X[:, 0] + 2e-3 * X[:, -1]  # a feature near another
+        rank = rank_by_the_rule(X, tol)
+        for start in (n, 1, n // 2, min(n, d)):
+            span = Span(X[:start], tol=tol)
+            span = span.append(X[start:]) if start < n else span
+            assert span.rank == rank
+            assert span.append(X[:1]).rank == rank  # a repeat takes nothing away
+
+
 @pytest.mark.parametrize("case", ["wide", "tall", "deficient", "repeated", "alone"])
 def test_leverages_are_the_diagonal_of_the_hat_matrix(case):
     rng = np.random.default_rng(0)

@@ -20,7 +20,7 @@ from scipy.special import owens_t
 
 from limbeck.budget._leading import TIED
 from limbeck.budget.pool import Pool
-from limbeck.budget.select import SpanSelection, rows_given
+from limbeck.budget.select import Ranking, SpanSelection, rated, rows_given
 from limbeck.engine import Engine
 from limbeck.theory import Span, _check
 from limbeck.theory._check import Array
@@ -50,6 +50,12 @@ class AnswerSelection:
     def __init__(self, *, reference: int = 200, candidates: int = 2000) -> None:
         self.reference: int = _check.count(reference, "reference")
         self.candidates: int = _check.count(candidates, "candidates", 2)
+
+    def rank(
+        self, X: Any, n: int, given: ArrayLike, logits: ArrayLike, *, at: Engine | None = None
+    ) -> Ranking:
+        """`query`'s rows, with what each of them explains of the pool's energy and leaves, in that order."""
+        return rated(X, self.query(X, n, given, logits, at=at), given, at=at)
 
     def query(
         self, X: Any, n: int, given: ArrayLike, logits: ArrayLike, *, at: Engine | None = None

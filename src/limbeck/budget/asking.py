@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from limbeck.budget.ledger import Ledger
+from limbeck.budget.ledger import FloodError, Ledger
 from limbeck.budget.teachers import Question, Session, Teacher
 from limbeck.records import UserError
 
@@ -37,8 +37,8 @@ class Asker:
     Raises
     ------
     UserError
-        From `ask`: the teacher fails five times in a row, writes garbage only, or does not start. What it
-        answered before is kept.
+        From `ask`: the teacher fails or is malformed five times in a row, writes garbage only or without end, or
+        does not start. What it answered before is kept.
     """
 
     teacher: Teacher
@@ -54,15 +54,17 @@ class Asker:
     out: dict[str, float] = field(default_factory=dict)
     """Questions out, and when each was sent."""
     in_a_row: int = 0
-    """Failures since the last answer."""
+    """Failures and malformed answers since the last answer."""
+    garbage: int = 0
+    """Lines that are no replies since the last reply."""
     heard: float = 0.0
     """When the teacher was last heard."""
 
     def ask(self, names: Sequence[str], role: str) -> None:
-        """Put these questions and wait until each is answered, refused or given up."""
+        """Put these questions and wait until each is answered, refused or given up, or nothing more may be sent."""
         waiting: deque[tuple[float, str]] = deque((0.0, name) for name in names)
         nap = SHORTEST_NAP
-        while waiting or self.out:
+        while self.out or (waiting and self.ledger.left):
             moved = self._send(waiting, role)
             came = self._collect(waiting)
             self._check_health(waiting)
@@ -89,13 +91,13 @@ class Asker:
         """Let the teacher finish what is out, and take it."""
         if self.session is not None:
             self.session.close(self.manners.timeout)
-            self.ledger.take()
+            self._take()
             self.session = None
 
     def _send(self, waiting: deque[tuple[float, str]], role: str) -> bool:
         now, sent = time.monotonic(), False
         for _ in range(len(waiting)):
-            if len(self.out) >= self.manners.in_flight:
+            if len(self.out) >= self.manners.in_flight or not self.ledger.left:
                 break
             due, name = waiting.popleft()
             if due > now:
@@ -115,36 +117,57 @@ class Asker:
 
     def _start(self) -> Session:
         self.session = self.teacher.start(self.ledger.replies_path, self.manners.timeout)
-        self.ledger.take()
+        self._take()
         return self.session
+
+    def _take(self) -> list[str]:
+        try:
+            return self.ledger.take()
+        except FloodError:
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        """End a teacher that writes and writes, at once."""
+        if self.session is not None:
+            self.session.close(0.0)
+            self.session = None
+        self.ledger.cut()
 
     def _collect(self, waiting: deque[tuple[float, str]]) -> bool:
         before = self.ledger.counts["garbage"]
-        names = self.ledger.take()
-        if names or self.ledger.counts["garbage"] > before:
+        names = self._take()
+        garbage = self.ledger.counts["garbage"] - before
+        self.garbage = 0 if names else self.garbage + garbage
+        if names or garbage:
             self.heard = time.monotonic()
         for name in names:
             if name not in self.out:
                 continue
             del self.out[name]
             row = self.ledger.rows[name]
-            if row.set_aside or len(row.answers) == row.wanted:
+            if row.set_aside == "malformed":
+                self._count_failure(f"a malformed answer: {row.detail}")
+            elif row.set_aside or len(row.answers) == row.wanted:
                 self.in_a_row = 0
             else:
                 self._failed(name, row.detail, waiting)
-        if self.ledger.counts["garbage"] - before >= GARBAGE_IN_A_ROW and not names:
+        if self.garbage >= GARBAGE_IN_A_ROW:
+            self._end()
             raise UserError(self._gave_up("it writes lines that are no JSON objects with an id"))
         return bool(names)
 
     def _check_health(self, waiting: deque[tuple[float, str]]) -> None:
         if self.session is None or not self.out:
             return
-        if not self.session.alive:
-            self.session.close(0.0)
+        session = self.session
+        if not session.alive:
+            session.close(self.manners.timeout)
             self._collect(waiting)  # it may have answered and left
-            self._restart(self.session.last_words() or "it ended", waiting)
+            self._restart(session.last_words() or "it ended", waiting)
         elif time.monotonic() - self.heard > self.manners.timeout:
-            self.session.close(0.0)
+            session.close(0.0)
+            self._collect(waiting)  # it may have answered just then
             garbage = self.ledger.counts["garbage"]
             hint = f"; {garbage} lines were no JSON objects with an id" if garbage else ""
             self._restart(
@@ -159,19 +182,23 @@ class Asker:
             self._failed(name, why, waiting, counts=not self.out)
 
     def _failed(self, name: str, why: str, waiting: deque[tuple[float, str]], counts: bool = True) -> None:
-        self.in_a_row += counts
         row = self.ledger.rows[name]
         if row.failed > self.manners.retries:
             if not row.answers:
                 self.ledger.give_up(name, "failed", why)
         else:
             waiting.append((time.monotonic() + self.manners.backoff * 2 ** (row.failed - 1), name))
+        if counts:
+            self._count_failure(why)
+
+    def _count_failure(self, why: str) -> None:
+        self.in_a_row += 1
         if self.in_a_row >= FAILURES_IN_A_ROW:
             raise UserError(self._gave_up(why))
 
     def _gave_up(self, why: str) -> str:
         bought = sum(bool(row.answers) for row in self.ledger.rows.values())
         return (
-            f"The teacher failed {max(self.in_a_row, 1)} times in a row: {why}. The {bought} answers bought so far are "
-            f"kept in {self.ledger.replies_path.parent}; run the same command again to go on."
+            f"The teacher failed {max(self.in_a_row, 1)} times in a row: {why.rstrip('.')}. The {bought} answers "
+            f"bought so far are kept in {self.ledger.replies_path.parent}; run the same command again to go on."
         )

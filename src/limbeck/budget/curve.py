@@ -16,8 +16,9 @@ from limbeck.labels import Array, SoftLabels
 from limbeck.students import SoftLabelClassifier
 from limbeck.students._design import with_ones
 from limbeck.theory import Span
+from limbeck.theory._readings import INCONSISTENT
+from limbeck.theory.risk import clopper_pearson
 
-INCONSISTENT = 1e-6
 HELD_OUT = 1 / 3
 
 
@@ -30,7 +31,8 @@ class PilotCurve:
     disagreement: Array
     """Mean share of held-out audit points decided otherwise than by the teacher, over orders, (k,)."""
     stderr: Array
-    """Standard error of that mean as an estimate of the mean risk: audit points and learning sets, (k,)."""
+    """Standard error of that mean as an estimate of the mean risk: audit points and learning sets, (k,); 0 where no
+    error was seen, which is no certainty: see `interval`."""
     low: Array
     """The 5 % quantile of the orders, (k,)."""
     high: Array
@@ -47,6 +49,10 @@ class PilotCurve:
     """Audit points."""
     factorised: bool
     """Whether one factorisation an order gave all sizes; otherwise the student was refitted at each."""
+
+    def interval(self, confidence: float = 0.95) -> tuple[Array, Array]:
+        """Ends (k,) of Clopper and Pearson's interval for the mean risk, from errors among ``trials`` points."""
+        return clopper_pearson(self.disagreement * self.trials, self.trials, confidence)
 
 
 @dataclass(frozen=True)
@@ -112,9 +118,18 @@ def _sizes(most: int, count: int) -> np.ndarray:
     return np.unique(np.round(np.geomspace(least, most, count)).astype(int))
 
 
+def may_be_exact(student: SoftLabelClassifier) -> bool:
+    """Whether more answers of a linear teacher can make the student the teacher.
+
+    It must be linear itself (no kernel), with no ridge but a chosen one, and not stopped.
+    """
+    linear = isinstance(student, SoftLabelClassifier)
+    return linear and student.stop_time is None and student.alpha in (0, "loo")
+
+
 def _is_exact(pilot: Pilot, student: SoftLabelClassifier) -> bool:
     """Whether all sizes can be read off one factorisation: alpha = 0 and logits some linear teacher gave."""
-    plain = student.alpha == 0 and student.stop_time is None and pilot.labels.n_classes == 2
+    plain = may_be_exact(student) and student.alpha == 0 and pilot.labels.n_classes == 2
     if not plain or pilot.labels.saturated.any() or hasattr(pilot.X, "toarray"):
         return False
     X = with_ones(pilot.X) if student.fit_intercept else pilot.X
@@ -160,7 +175,8 @@ def _summary(n: np.ndarray, wrong: np.ndarray, pilot: Pilot, exact: bool) -> Pil
     if not len(pilot.learn):  # orders also differ in what they hold out
         between = np.maximum(between - mean * (1 - mean) / held, 0.0)
     rows_part = by_row.var(axis=1) / audit
-    variance = rows_part + between * n / pilot.most
+    shared = n / pilot.most  # what all orders would still have in common; the rest is as many draws as orders
+    variance = rows_part + between * (shared + (1 - shared) / orders)
     binomial = mean * (1 - mean)
     worth = np.divide(binomial, variance, out=np.full(len(n), float(audit)), where=variance > 0)
     trials = np.where(binomial > 0, np.minimum(worth, float(orders * held)), float(audit))

@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike
 from limbeck.budget.select import SpanSelection
 from limbeck.budget.strategies import random_order
 from limbeck.data.blocks import Points
+from limbeck.students._design import AsSeen
 from limbeck.theory import EmpiricalTail, Span, _check, disagreement, mean_interval
 from limbeck.theory._check import Array
 from limbeck.theory._factor import row_norms
-from limbeck.theory.scaling import moment_power
+from limbeck.theory.scaling import KINDS, Scaling
 
 BUDGETS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)
-SCALINGS = ("as given", "unit variance", "whitened", "sharpened")
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,7 @@ class ScalingCurve:
     """What students of selected and of random points would be worth under one scaling of the features."""
 
     name: str
-    """``as given``, ``unit variance`` (columns over their root mean square), ``whitened`` (X S^(-1/2)) or
-    ``sharpened`` (X S^(1/4)), S the pool's second moment at mean eigenvalue 1."""
+    """``none``, ``standard``, ``whiten`` or ``sharpen``; see `limbeck.theory.scaling.Scaling.of`."""
     effective_rank: float
     """exp of the entropy of the spectrum of the rows at unit length (Roy and Vetterli 2007)."""
     energy_selected: Array
@@ -57,7 +56,7 @@ class Geometry:
     n: int
     """Rows of the pool."""
     d: int
-    """Features."""
+    """Features, an intercept being one."""
     used: int
     """Rows drawn at random that the figures are of; all of them if ``used == n``."""
     rank: int
@@ -75,7 +74,7 @@ class Geometry:
     budgets: np.ndarray
     """Numbers of labels, (k,)."""
     scalings: tuple[ScalingCurve, ...]
-    """One for each of ``as given``, ``unit variance``, ``whitened``, ``sharpened``, in this order."""
+    """One for each of ``none``, ``standard``, ``whiten``, ``sharpen``, in this order."""
     better: str
     """Scaling whose selected points would disagree least with ``direction``, averaged over the budgets, if by more
     than one part in ten below the features as given; else empty, as it is without a direction."""
@@ -84,6 +83,7 @@ class Geometry:
 def geometry(
     X: ArrayLike | Points,
     *,
+    intercept: bool = False,
     budgets: ArrayLike | None = None,
     direction: ArrayLike | None = None,
     sample: int = 2000,
@@ -96,9 +96,11 @@ def geometry(
     ----------
     X : array_like, shape (n, d), or Points
         The pool.
+    intercept : bool
+        Whether students have an intercept: ones that join the features after these were scaled.
     budgets : array_like of int, optional
         Numbers of labels. Default: 1, 2, 3, 5, 10, ... up to the rank.
-    direction : array_like, shape (d,), optional
+    direction : array_like, shape (d,), or (d + 1,) with an intercept last, optional
         Weights of a teacher, or of a student that stands for it, for p(theta) and the disagreement with it.
         From few labels a student is a poor stand-in: its own span flatters the angles.
     sample : int
@@ -124,24 +126,25 @@ def geometry(
     X = X if isinstance(X, Points) else _check.points(X)
     rows = np.sort(rng.permutation(X.shape[0])[: _check.count(sample, "sample")])
     P = np.asarray(X[rows], dtype=np.float64)
-    alive = np.abs(P).max(axis=1) > 0
+    alive = np.abs(P).max(axis=1) > 0 if not intercept else np.ones(len(P), dtype=bool)
     if not alive.any():
         raise ValueError("Every row of the pool is zero: there is no direction to learn.")
-    w = None if direction is None else _direction(direction, X.shape[1])
-    unit = P[alive] / row_norms(P[alive])[:, None]
+    d = X.shape[1] + intercept
+    w = None if direction is None else _direction(direction, d)
+    unit = _unit(AsSeen(None, intercept)(P[alive]))[0]
     values = np.square(np.linalg.svd(unit, compute_uv=False))
     rank = Span(unit).rank
     sizes = _budgets(budgets, rank, len(unit))
     orders = [random_order(unit, int(sizes.max()), rng=rng) for _ in range(_check.count(draws, "draws", 2))]
-    curves = tuple(_curve(name, P[alive], w, sizes, orders) for name in SCALINGS)
+    curves = tuple(_curve(kind, P[alive], intercept, w, sizes, orders) for kind in KINDS)
     return Geometry(
         n=X.shape[0],
-        d=X.shape[1],
+        d=d,
         used=len(P),
         rank=rank,
         effective_rank=curves[0].effective_rank,
         spectrum=values[:rank] / values.sum(),
-        zeros=int(np.sum(~alive)),
+        zeros=int(np.sum(~P.any(axis=1))),
         repeated=len(P) - len(np.unique(P, axis=0)),
         constant=np.flatnonzero(np.ptp(P, axis=0) == 0),
         budgets=sizes,
@@ -150,41 +153,26 @@ def geometry(
     )
 
 
-def scaling(X: ArrayLike, name: str) -> Array:
-    """Matrix M (d, d) that takes the features as given to those of a scaling, X M.
-
-    A direction in which the pool does not reach is taken to zero where its scale would be infinite.
-    """
-    X = np.asarray(_check.points(X), dtype=np.float64)
-    if name == "as given":
-        return np.eye(X.shape[1])
-    if name == "unit variance":
-        size = np.sqrt(np.mean(np.square(X), axis=0))
-        return np.diag(np.divide(1.0, size, out=np.zeros_like(size), where=size > 0))
-    if name not in SCALINGS:
-        raise ValueError(f"name must be one of {', '.join(SCALINGS)}, got {name!r}.")
-    return moment_power(X, -0.5 if name == "whitened" else 0.25)
-
-
 def effective_rank(eigenvalues: Array) -> float:
     """exp of the entropy of a spectrum's shares (Roy and Vetterli 2007): from 1 to the rank."""
     shares = eigenvalues[eigenvalues > 0] / eigenvalues.sum()
     return float(np.exp(-np.sum(shares * np.log(shares))))
 
 
-def _curve(name: str, P: Array, w: Array | None, sizes: np.ndarray, orders: list[np.ndarray]) -> ScalingCurve:
-    M = scaling(P, name)
-    F = P @ M
-    lengths = row_norms(F)
-    F = F / np.where(lengths > 0, lengths, 1.0)[:, None]  # no sign, angle or span depends on a row's length
+def _curve(
+    kind: str, P: Array, intercept: bool, w: Array | None, sizes: np.ndarray, orders: list[np.ndarray]
+) -> ScalingCurve:
+    scaling = Scaling.of(P, kind)
+    F, lengths = _unit(AsSeen(scaling, intercept)(P))  # no sign, angle or span depends on a row's length
     values = np.square(np.linalg.svd(F, compute_uv=False))
-    v = None if w is None else np.linalg.pinv(M) @ w  # P M v = P w
+    v = None if w is None else _seen(w, scaling, intercept)
+    z = None if w is None else AsSeen(None, intercept)(P) @ w / lengths
     chosen = SpanSelection().query(F, int(sizes.max()))
-    energy, expected, risk = _readings(F, chosen, sizes, v)
-    drawn = np.array([_readings(F, order, sizes, v) for order in orders])  # (draws, 3, k)
+    energy, expected, risk = _readings(F, chosen, sizes, z)
+    drawn = np.array([_readings(F, order, sizes, z) for order in orders])  # (draws, 3, k)
     intervals = [mean_interval(drawn[:, 1, j]) for j in range(len(sizes))]
     return ScalingCurve(
-        name=name,
+        name=kind,
         effective_rank=effective_rank(values),
         energy_selected=energy,
         energy_random=drawn[:, 0].mean(axis=0),
@@ -198,18 +186,33 @@ def _curve(name: str, P: Array, w: Array | None, sizes: np.ndarray, orders: list
     )
 
 
-def _readings(F: Array, order: np.ndarray, sizes: np.ndarray, w: Array | None) -> tuple[Array, Array, Array]:
-    """Energy outside, expected disagreement and disagreement with w, of unit rows F, for each prefix of an order."""
+def _unit(F: Array) -> tuple[Array, Array]:
+    """Rows at unit length, and what they were divided by: 1 for rows of zeros."""
+    lengths = row_norms(F)
+    lengths = np.where(lengths > 0, lengths, 1.0)
+    return F / lengths[:, None], lengths
+
+
+def _seen(w: Array, scaling: Scaling, intercept: bool) -> Array:
+    """A teacher's weights on scaled features; what centring leaves over goes to the intercept, where there is one."""
+    M = np.diag(scaling.matrix) if scaling.matrix.ndim == 1 else scaling.matrix
+    d = len(scaling.centre)
+    v = np.linalg.pinv(M) @ w[:d]
+    return np.append(v, w[d] + scaling.centre @ w[:d]) if intercept else v
+
+
+def _readings(F: Array, order: np.ndarray, sizes: np.ndarray, z: Array | None) -> tuple[Array, Array, Array]:
+    """Energy outside, expected disagreement and disagreement with logits z, of unit rows F, by prefixes."""
     span = Span(F[order])
     C = span.coordinates(F)
     ranks = span.ranks[sizes - 1] - 1
     inside = np.minimum(np.cumsum(np.square(C), axis=1)[:, ranks], 1.0)
     outside = 1.0 - inside
     expected = np.arctan2(np.sqrt(outside), np.sqrt(inside)).mean(axis=0) / np.pi
-    if w is None:
+    if z is None:
         return outside.mean(axis=0), expected, np.full(len(sizes), np.nan)
-    student = np.cumsum(C * (span.basis @ w), axis=1)[:, ranks]
-    return outside.mean(axis=0), expected, disagreement(student.T, F @ w)
+    student = np.cumsum(C * span.teacher_coordinates(z[order]), axis=1)[:, ranks]
+    return outside.mean(axis=0), expected, disagreement(student.T, z)
 
 
 def _budgets(budgets: ArrayLike | None, rank: int, rows: int) -> np.ndarray:

@@ -145,7 +145,8 @@ def audit_leak(
     held_out : int
         Points to judge on; with a pool at most a third of it, drawn at random, and never queried.
     factors, label_factors : sequence of float
-        Numbers of answers, as multiples of d + 1, for scores and for labels.
+        Numbers of answers, as multiples of d + 1, for scores and for labels. Those beyond the pool, beyond
+        `MOST_ANSWERS`, or beyond 4e7 / d Gaussian queries are left out.
     watch : callable
         Told each kind of answer begun.
     rng : numpy.random.Generator
@@ -177,7 +178,8 @@ def audit_leak(
         raise ValueError(
             f"The pool has {source.shape[1]} features where the model has {model.coef.shape[1]}."
         )
-    draws = [_draw(model, source, held_out, rng) for _ in range(repeats)]
+    largest = round(max(*factors, *label_factors) * model.equations)
+    draws = [_draw(model, source, largest, held_out, rng) for _ in range(repeats)]
     commonest = float(np.mean([np.bincount(model.decide(T)).max() / len(T) for _, T in draws]))
     if source is None and commonest > AGREEMENTS[0]:
         raise ValueError(
@@ -210,11 +212,11 @@ def audit_leak(
     )
 
 
-def _draw(model: ScoringModel, pool: Array | None, held_out: int, rng: np.random.Generator):
-    """Queries and points to judge on."""
+def _draw(model: ScoringModel, pool: Array | None, largest: int, held_out: int, rng: np.random.Generator):
+    """Queries, ``largest`` or as many as there may be, and points to judge on."""
     if pool is None:
         d = model.coef.shape[1]
-        most = min(MOST_ANSWERS, int(max(LABEL_FACTORS) * (d + 1)) + 1, max(2000, int(4e7 / d)))
+        most = min(MOST_ANSWERS, largest + 1, max(2000, int(4e7 / d)))
         return rng.standard_normal((most, d)), rng.standard_normal((held_out, d))
     order = rng.permutation(len(pool))
     kept = max(1, min(held_out, len(pool) // 3))

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
+import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -37,6 +39,9 @@ READERS: dict[str, Callable[[ArrayLike], SoftLabels]] = {
     "logits": from_logits,
 }
 LONGEST_REPLY = 1 << 20
+"""Bytes of a reply at most."""
+FLOOD = 1 << 22
+"""Bytes at most that nobody has read yet, or that answer nothing, one after the other."""
 
 
 @dataclass
@@ -68,51 +73,94 @@ class MalformedError(ValueError):
     """A reply that is no answer."""
 
 
+class FloodError(UserError):
+    """A teacher that writes without end: it must be ended at once, before the disk is full."""
+
+
 class Ledger:
     """Questions and replies of a folder.
+
+    Each note in ``asked.jsonl`` says how many bytes of ``replies.jsonl`` had been read before it, so that a later
+    run folds both in the order in which they were: what was no answer when it came never becomes one.
 
     Parameters
     ----------
     folder : Path
     classes : sequence of str, optional
-        Names of the classes in order. Default: as the first reply that names them.
+        Names of the classes in order. Default: as the first answer that names them.
+    most : int, optional
+        Questions that may be sent in all, those of earlier runs included. Default: any number.
     """
 
-    def __init__(self, folder: Path, classes: Sequence[str] | None = None) -> None:
+    def __init__(self, folder: Path, classes: Sequence[str] | None = None, most: int | None = None) -> None:
         self.asked_path: Path = folder / "asked.jsonl"
         self.replies_path: Path = folder / "replies.jsonl"
+        self.most: int | None = most
         self.rows: dict[str, Row] = {}
         self.counts: Counter[str] = Counter()
         self.kind: str = ""
         self.width: int = 0
         self.classes: tuple[str, ...] | None = None if classes is None else tuple(classes)
         self.decimals: int | None = 0
-        self._read = 0
+        self._read = self._useless = 0
+        self.replies_path.touch()
+        self._replies = self.replies_path.open("rb+")
+        try:
+            self._replay()
+            self._file = self.asked_path.open("ab")
+        except BaseException:
+            self._replies.close()
+            raise
+
+    def close(self) -> None:
+        """Close both files."""
+        self._file.close()
+        self._replies.close()
+
+    def _replay(self) -> None:
+        """Everything noted and said before, in the order in which it was."""
         for number, event in enumerate(read_lines(self.asked_path), start=1):
             try:
+                read = int(event.get("read", self._read))
+                self._take(read)
                 self._count(event)
-            except (KeyError, TypeError) as error:
+            except (KeyError, TypeError, ValueError) as error:
                 raise UserError(
                     f"{self.asked_path}, line {number} is no question that was noted ({error!r}). Repair it, or start "
                     "anew in another folder."
                 ) from error
-        self.asked_path.touch()
-        self.replies_path.touch()
-        self._file = self.asked_path.open("ab")
+            if read > self._read:
+                raise UserError(
+                    f"{self.replies_path} has lost its end: {read} bytes of it were read before line {number} "
+                    f"of asked.jsonl was noted, and {self._read} are there. Answers paid for are missing: put the file "
+                    "back, or start anew in another folder."
+                )
+        if self._size - self._read > 2 * FLOOD:
+            self.cut()  # a run was killed before it could
         try:
-            self.take()
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Close the file of questions."""
-        self._file.close()
+            self._take(self._size)
+        except FloodError:
+            self.cut()
+        if not self.rows and self.counts["unknown ids"]:
+            raise UserError(
+                f"{self.replies_path} holds answers, and {self.asked_path.name} no question: it is lost, and "
+                "everything would be bought again. Put it back, or start anew in another folder."
+            )
 
     # -- writing -----------------------------------------------------------------------------------
 
     def ask(self, name: str, role: str) -> None:
-        """Note, on disk, that a question is about to be sent; OSError if its answer might find no room there."""
+        """Note, on disk, that a question is about to be sent: nothing is sent that did not pass here.
+
+        Raises
+        ------
+        RuntimeError
+            If that were one more than may be sent.
+        OSError
+            If its answer might find no room on the disk.
+        """
+        if not self.left:
+            raise RuntimeError(f"{self.spent} questions were sent, and no more than {self.most} may be.")
         if shutil.disk_usage(self.asked_path.parent).free < LONGEST_REPLY:
             raise OSError(errno.ENOSPC, "No space left for the answers", str(self.replies_path))
         self._note({"id": name, "event": "asked", "role": role})
@@ -126,12 +174,13 @@ class Ledger:
         self._note({"id": name, "event": "set aside", "what": what, "why": why})
 
     def _note(self, event: Mapping[str, str]) -> None:
-        self._file.write((json.dumps(event, ensure_ascii=False) + "\n").encode())
+        # Escaped, so that half a character in an id or a teacher's words can be kept too.
+        self._file.write((json.dumps({**event, "read": self._read}) + "\n").encode())
         self._file.flush()
         os.fsync(self._file.fileno())
         self._count(event)
 
-    def _count(self, event: Mapping[str, str]) -> None:
+    def _count(self, event: Mapping[str, Any]) -> None:
         row = self.rows.setdefault(event["id"], Row())
         if event["event"] == "asked":
             row.asked += 1
@@ -146,27 +195,67 @@ class Ledger:
 
     # -- reading -----------------------------------------------------------------------------------
 
+    @property
+    def _size(self) -> int:
+        return os.fstat(self._replies.fileno()).st_size
+
     def take(self) -> list[str]:
-        """Read new replies, once they are on disk; ids that got one."""
-        if self.replies_path.stat().st_size == self._read:
+        """Read new replies, once they are on disk; ids of open questions that got one.
+
+        Raises
+        ------
+        FloodError
+            If there is no end to them. End the teacher, then `cut`.
+        """
+        size = self._size
+        if size == self._read:
             return []
-        with self.replies_path.open("rb+") as file:
-            os.fsync(file.fileno())  # what is used next must not be lost with the power
-            file.seek(self._read)
-            data = file.read()
-        whole = data.rfind(b"\n") + 1
-        if len(data) - whole > LONGEST_REPLY:
-            raise UserError(
-                f"The teacher has written {len(data) - whole} bytes without a line break: it must answer one JSON "
-                f"object a line. What was bought before is kept in {self.replies_path}."
+        os.fsync(self._replies.fileno())  # what is used next must not be lost with the power
+        waiting = size - self._read  # before they are read: a teacher may write faster than anybody reads
+        found = self._take(size) if waiting <= FLOOD else []
+        if max(waiting, self._useless) > FLOOD:
+            raise FloodError(
+                f"The teacher has written more than {FLOOD} bytes that answer no question: it must answer each with "
+                f"one JSON object a line. What was bought before is kept in {self.replies_path}."
             )
-        self._read += whole
-        found = []
-        for line in data[:whole].splitlines():
-            if line.strip():
-                name = self._reply(line)
-                found += [] if name is None else [name]
         return found
+
+    def cut(self) -> None:
+        """Read what a flood began with, which may be answers, and drop the rest: nobody has to read it again."""
+        with contextlib.suppress(FloodError):
+            self._take(min(self._size, self._read + FLOOD))
+        self.counts["garbage"] += 1
+        self._replies.truncate(self._read)
+
+    def _take(self, until: int) -> list[str]:
+        found = []
+        for line in self._lines(until):
+            name = self._reply(line) if line.strip() else None
+            self._useless = 0 if name is not None else self._useless + len(line)
+            found += [] if name is None else [name]
+        return found
+
+    def _lines(self, until: int) -> Iterator[bytes]:
+        """Whole lines up to a position; never more of the file in memory than a reply may have."""
+        self._replies.seek(self._read)
+        while self._read < until:
+            line = self._replies.readline(LONGEST_REPLY + 1)
+            if not line.endswith(b"\n") and len(line) <= LONGEST_REPLY:
+                return  # the rest of it is still to come
+            long, length = len(line) > LONGEST_REPLY, len(line)
+            while not line.endswith(b"\n"):
+                line = self._replies.readline(LONGEST_REPLY)
+                length += len(line)
+                if not line or length > FLOOD:
+                    raise FloodError(
+                        f"The teacher has written more than {LONGEST_REPLY} bytes without a line break: it must answer "
+                        f"one JSON object a line. What was bought before is kept in {self.replies_path}."
+                    )
+            self._read += length
+            if long:
+                self.counts["garbage"] += 1
+            else:
+                yield line
 
     def _reply(self, line: bytes) -> str | None:
         try:
@@ -179,9 +268,12 @@ class Ledger:
         if row is None:
             self.counts["unknown ids"] += 1
             return None
-        if len(row.answers) == row.wanted:
+        if not row.open or len(row.answers) == row.wanted:  # one reply a question: the first one stands
             row.duplicates += 1
             self.counts["duplicates"] += 1
+            return None
+        if not _storable(fields):
+            self._set_aside(row, "malformed", "it holds half a character (a lone surrogate such as \\ud800)")
         elif "error" in fields:
             row.failed += 1
             row.detail = str(fields["error"])
@@ -195,16 +287,16 @@ class Ledger:
     def _answer(self, row: Row, fields: Mapping[str, Any]) -> None:
         try:
             row.answers.append(self._values(fields))
-            row.set_aside = ""  # it came after all
         except MalformedError as error:
             self._set_aside(row, "malformed", str(error))
 
     def _set_aside(self, row: Row, what: str, why: str) -> None:
         self.counts[what] += 1
+        row.detail = why
         if row.answers:  # asked again only to measure noise: the answer stands
             row.failed += 1
         else:
-            row.set_aside, row.detail = what, why
+            row.set_aside = what
 
     def _values(self, fields: Mapping[str, Any]) -> list[float]:
         kinds = [kind for kind in KINDS if kind in fields]
@@ -213,7 +305,9 @@ class Ledger:
         kind = kinds[0]
         if self.kind not in ("", kind):
             raise MalformedError(f"{kind} where the teacher gave {self.kind} before")
-        values = self._ordered(fields[kind], fields.get("classes"))
+        said, names = _said(fields[kind], fields.get("classes"))
+        classes = self._classes(said, names)
+        values = self._ordered(said, names, classes)
         if self.width not in (0, len(values)):
             raise MalformedError(f"{len(values)} numbers where the teacher gave {self.width} before")
         places = _places(values)
@@ -225,35 +319,32 @@ class Ledger:
                 READERS[kind](array)
         except ValueError as error:
             raise MalformedError(str(error)) from error
-        self.kind, self.width = kind, len(values)
+        # It is an answer: only now it says what those to come must look like.
+        self.kind, self.width, self.classes = kind, len(values), classes
+        self.counts["classes reordered"] += names not in (None, classes)
         known = self.decimals is not None and places is not None
         self.decimals = max(self.decimals or 0, places or 0) if known else None
         return values
 
-    def _ordered(self, said: Any, names: Any) -> list[float]:
-        if isinstance(said, Mapping):
-            names, said = list(said), list(said.values())
-        said = said if isinstance(said, list) else [said]
-        if not said or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in said):
-            raise MalformedError(f"{str(said)[:60]} is no number or list of numbers")
-        values = [float(v) for v in said]
-        if names is None:
-            return values
-        names = tuple(map(str, names)) if isinstance(names, (list, tuple)) else (str(names),)
-        if self.classes is None and len(set(names)) == len(names) == len(values):
-            self.classes = names
-        if names == self.classes and len(values) in (1, len(names)):
-            return values
-        if len(values) == 1:
+    def _classes(self, said: Sequence[float], names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if self.classes is None and names is not None and 1 < len(set(names)) == len(names) == len(said):
+            return names
+        return self.classes
+
+    @staticmethod
+    def _ordered(
+        said: list[float], names: tuple[str, ...] | None, classes: tuple[str, ...] | None
+    ) -> list[float]:
+        if names is None or (names == classes and len(said) in (1, len(names))):
+            return said
+        if len(said) == 1:
             raise MalformedError(
-                f"its classes are {list(names)} where they are {list(self.classes or ())}, and it gives one number"
+                f"its classes are {list(names)} where they are {list(classes or ())}, and it gives one number"
             )
         try:
-            values = reorder(np.array([values]), names, self.classes or ())[0].tolist()
+            return reorder(np.array([said]), names, classes or ())[0].tolist()
         except ValueError as error:
             raise MalformedError(str(error)) from error
-        self.counts["classes reordered"] += 1
-        return values
 
     # -- what it adds up to ------------------------------------------------------------------------
 
@@ -263,11 +354,16 @@ class Ledger:
         return self.counts["asked"]
 
     @property
+    def left(self) -> float:
+        """Questions that may still be sent."""
+        return math.inf if self.most is None else max(0, self.most - self.spent)
+
+    @property
     def tally(self) -> dict[str, int]:
         """Everything counted, and the rows without an answer that were given up or are unknown."""
         aside = Counter(row.set_aside for row in self.rows.values())
         ours = {"given up": aside["failed"], "unknown": aside["unknown"]}
-        return {**self.counts, **{name: count for name, count in ours.items() if count}}
+        return {name: count for name, count in {**self.counts, **ours}.items() if count}
 
     def answered(self, name: str) -> bool:
         """Whether the row has an answer."""
@@ -277,12 +373,14 @@ class Ledger:
         """Whether nothing more will be asked of the row."""
         return name in self.rows and bool(self.rows[name].answers or self.rows[name].set_aside)
 
-    def labels(self, names: Sequence[str], which: int = 0) -> SoftLabels:
-        """Answers of these rows, with the precision they were given in."""
+    def labels(self, names: Sequence[str], which: int = 0, decimals: int | None = None) -> SoftLabels:
+        """Answers of these rows, with the precision all were given in, or with so many decimals (0: exact)."""
         values = np.array([self.rows[name].answers[which] for name in names], dtype=np.float64)
         values = values[:, 0] if self.width == 1 else values
         if self.kind == "probabilities":
-            return from_probabilities(values, decimals=self.decimals or None)
+            return from_probabilities(
+                values, decimals=(self.decimals if decimals is None else decimals) or None
+            )
         return READERS[self.kind](values)
 
 
@@ -293,6 +391,31 @@ def _name(fields: Any) -> str:
     if isinstance(name, float) and name.is_integer():
         name = int(name)
     return str(name)
+
+
+def _said(said: Any, names: Any) -> tuple[list[float], tuple[str, ...] | None]:
+    """Numbers of a reply, and the names of their classes if it has any."""
+    if isinstance(said, Mapping):
+        names, said = list(said), list(said.values())
+    said = said if isinstance(said, list) else [said]
+    try:
+        if not said or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in said):
+            raise TypeError
+        values = [float(v) for v in said]
+    except (TypeError, OverflowError):
+        raise MalformedError(f"{str(said)[:60]} is no number or list of numbers") from None
+    if names is None:
+        return values, None
+    return values, tuple(map(str, names)) if isinstance(names, (list, tuple)) else (str(names),)
+
+
+def _storable(fields: Mapping[str, Any]) -> bool:
+    """Whether all it says can be written to a file."""
+    try:
+        json.dumps(fields, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
 
 
 def _places(values: Sequence[float]) -> int | None:

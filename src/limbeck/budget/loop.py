@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from scipy.sparse import issparse
 
 from limbeck.budget.asking import Asker, Manners
 from limbeck.budget.ledger import Ledger
-from limbeck.budget.purchase import Bought, Purchase
+from limbeck.budget.purchase import SPENT, Bought, Purchase
+from limbeck.budget.stages import Run, Stage
 from limbeck.budget.stopping import StoppingRule
-from limbeck.budget.teachers import CallableTeacher, ProgramTeacher, Teacher
-from limbeck.records import UserError, locked, read_json, write_json
+from limbeck.budget.teachers import CallableTeacher, ProgramTeacher, Teacher, encoded
+from limbeck.records import UserError, locked
 from limbeck.students import SoftLabelClassifier
 from limbeck.theory import _check
 
@@ -33,7 +35,7 @@ class BudgetedDistillation:
     The audit sample is drawn uniformly and bought first. Then a batch is selected, asked and learned, and the
     student judged on the audit sample by `StoppingRule`, until it is shown to meet the target or the budget is
     spent. Every question is noted on disk before it is sent, and every answer is on disk before it is used; a
-    killed run goes on where it stopped, with the same arguments and folder.
+    killed run goes on where it stopped, with the same arguments and folder; with a larger budget it is extended.
 
     Examples
     --------
@@ -50,7 +52,7 @@ class BudgetedDistillation:
     teacher: Teacher | Callable[[np.ndarray], Any] | str
     """A function of points (1, d) to probabilities, a program's command, or a `Teacher`."""
     budget: int
-    """Questions to send at most, retries and audit included."""
+    """Questions to send at most, retries, audit and earlier runs in the folder included."""
     target_risk: float
     """Largest disagreement wanted, in (0, 1)."""
     confidence: float = 0.95
@@ -83,6 +85,7 @@ class BudgetedDistillation:
         _check.number(self.confidence, "confidence", above=0.0, below=1.0)
         if self.price is not None:
             _check.number(self.price, "price", above=0.0)
+            _check.number(self.price * self.budget, "price times budget")
         for name, least in (("audit", 1), ("batch", 1)):
             if getattr(self, name) is not None:
                 _check.count(getattr(self, name), name, least)
@@ -97,26 +100,69 @@ class BudgetedDistillation:
     @property
     def sizes(self) -> tuple[int, int, StoppingRule]:
         """Audit answers, answers a batch, and the rule for as many looks as the budget can pay for."""
-        audit = self.audit
-        if audit is None:
-            audit = self._audit_by_default()
+        audit = self._audit_by_default() if self.audit is None else self.audit
         rest = self.budget - audit
         batch = self.batch if self.batch is not None else max(1, -(-rest // BATCHES))
-        return audit, batch, StoppingRule(self.target_risk, self.confidence, looks=max(1, -(-rest // batch)))
+        return audit, batch, self._rule(rest, batch)
+
+    def _rule(self, rest: int, batch: int) -> StoppingRule:
+        return StoppingRule(self.target_risk, self.confidence, looks=max(1, -(-rest // batch)))
 
     def _audit_by_default(self) -> int:
-        rule = StoppingRule(self.target_risk, self.confidence, looks=BATCHES)
         for errors in range(AUDIT_ERRORS, -1, -1):
-            size = rule.smallest_sample(errors)
+            size = self._smallest_audit(errors)
             if size <= self.budget // 2 or (errors == 0 and size <= self.budget - BATCHES):
                 return size
         return max(1, self.budget // 2)
 
+    def _smallest_audit(self, errors: int) -> int:
+        """Least audit sample that shows the target with so many errors at each look it leaves room for.
+
+        More audit answers leave fewer looks, each of which may spend more: once enough, every larger one is, too.
+        The budget itself, which leaves nothing to learn from, where none is.
+        """
+
+        def shows(audit: int) -> bool:
+            rest = self.budget - audit
+            rule = self._rule(rest, self.batch) if self.batch is not None else self._rule(BATCHES, 1)
+            return rule.look(min(errors, audit), audit, 1).stop
+
+        return 1 + bisect_left(range(1, self.budget), True, key=shows)
+
     @property
     def least_shown(self) -> float:
         """Smallest bound that this audit sample can show, without an error: above the target, nothing stops early."""
-        audit, _, rule = self.sizes
-        return rule.look(0, audit, 1).upper
+        return self.least_shown_by(Stage(self.budget, *self._sizes(self.budget)))
+
+    def least_shown_by(self, stage: Stage) -> float:
+        """The same of a stage."""
+        return self.rule_of(stage).look(0, stage.audit, 1).upper
+
+    def rule_of(self, stage: Stage) -> StoppingRule:
+        """What ends a stage."""
+        return StoppingRule(self.target_risk, self.confidence, looks=stage.looks)
+
+    def stages(self, folder: str | Path) -> list[Stage]:
+        """What a run in this folder would be: one stage, or as many as it was extended by, this time included."""
+        return Run(Path(folder)).planned(self.budget, self.audit, self.batch, self._sizes)
+
+    def enough(self, questions: int) -> tuple[int, int]:
+        """Audit answers that show the target without an error, and questions, at least so many, that pay for them."""
+        high = max(questions, 2)
+        while self._least_audit(high) + BATCHES > high:
+            high *= 2
+        low = max(questions, 2) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._least_audit(middle) + BATCHES <= middle else (middle, high)
+        return self._least_audit(high), high
+
+    def _least_audit(self, questions: int) -> int:
+        return replace(self, budget=max(questions, 2), audit=1).sizes[2].smallest_sample(0)
+
+    def _sizes(self, questions: int) -> tuple[int, int, int]:
+        audit, batch, rule = replace(self, budget=questions).sizes
+        return audit, batch, rule.looks or 1
 
     def run(
         self,
@@ -155,35 +201,55 @@ class BudgetedDistillation:
         names = [str(i + 1) for i in range(X.shape[0])] if ids is None else list(map(str, ids))
         if len(names) != X.shape[0] or len(set(names)) < len(names):
             raise ValueError(f"ids must be {X.shape[0]} different names, one a row of X.")
+        _check_questions(names, columns)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
-            teacher = _teacher(self.teacher)
-            _same_run(folder, self._fingerprint(X, names))
+            teacher, run, wishes = _teacher(self.teacher), Run(folder), self._fingerprint(X, names)
+            run.check(wishes)
+            stages = self.stages(folder)
+            number = max(1, len(run.stages))
+            run.note(wishes, stages[:number])
             with closing(Ledger(folder, self.classes)) as ledger:
                 watched = watch or (lambda step, shown: None)
-                purchase = Purchase(self, X, names, columns, folder, ledger, watched)
-                # However the run ends, the teacher finishes what it was sent, and that is kept.
-                with closing(Asker(teacher, ledger, purchase.question, self.manners)) as asker:
-                    asker.recover(ask_again=self.ask_again)
-                    return purchase.run(asker)
+                while True:
+                    purchase = Purchase(self, stages[:number], X, names, columns, folder, ledger, watched)
+                    # However the run ends, the teacher finishes what it was sent, and that is kept.
+                    with closing(Asker(teacher, ledger, purchase.question, self.manners)) as asker:
+                        asker.recover(ask_again=self.ask_again)
+                        bought = purchase.run(asker)
+                    if bought.reason != SPENT or number == len(stages):
+                        return replace(
+                            bought, counts=ledger.tally
+                        )  # with what came while the teacher finished
+                    stages[number] = replace(stages[number], asked=len(ledger.rows))
+                    number += 1
+                    run.note(wishes, stages[:number])
 
     def _fingerprint(self, X: Any, names: Sequence[str]) -> dict[str, Any]:
-        data = X.data if issparse(X) else np.ascontiguousarray(X)
-        digest = hashlib.sha256(np.ascontiguousarray(data).tobytes() + json.dumps(list(names)).encode())
-        audit, batch, rule = self.sizes
+        digest = hashlib.sha256(json.dumps(list(names)).encode())
+        for part in _parts(X):
+            digest.update(np.ascontiguousarray(part).tobytes())
         return {
             "pool": digest.hexdigest(),
             "rows": len(names),
-            "audit": audit,
-            "batch": batch,
-            "looks": rule.looks,
             "target_risk": float(self.target_risk),
             "confidence": float(self.confidence),
             "select": self.select if isinstance(self.select, str) else "a function",
             "student": {k: str(v) for k, v in sorted(self.student.get_params().items())},
             "seed": self.seed,
         }
+
+
+def _parts(X: Any) -> tuple[np.ndarray, ...]:
+    """Arrays that say all of a matrix: a sparse one's zeros, where it stores any, and order of entries left out."""
+    if not issparse(X):
+        return np.array(X.shape), X
+    rows = X.tocsr(copy=True)
+    rows.sum_duplicates()
+    rows.eliminate_zeros()
+    # The width of the indices depends on how the matrix was made.
+    return np.array(X.shape), rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data
 
 
 def _teacher(teacher: Teacher | Callable[[np.ndarray], Any] | str) -> Teacher:
@@ -198,21 +264,14 @@ def _teacher(teacher: Teacher | Callable[[np.ndarray], Any] | str) -> Teacher:
     return CallableTeacher(teacher)
 
 
-def _same_run(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Settle what the folder's run is; another run than the one asked for is refused."""
-    path = folder / "run.json"
-    if not path.exists():
-        if (folder / "asked.jsonl").exists():
-            raise UserError(f"{folder} holds answers but no run.json: it is damaged. Choose another folder.")
-        write_json(path, settings)
-        return
-    before = read_json(path)
-    if not isinstance(before, dict):
-        raise UserError(f"{path} does not describe a run: it is damaged. Choose another folder.")
-    looked = (folder / "looks.jsonl").exists()
-    for name, value in settings.items():
-        if before.get(name) != value and (looked or name != "student"):
-            raise UserError(
-                f"{folder} holds a run with {name} = {before.get(name)}, and {value} was asked for. Its audit sample "
-                "and looks would lose their meaning: use the same settings to go on, or another folder."
-            )
+def _check_questions(names: Sequence[str], columns: Sequence[Mapping[str, Any]] | None) -> None:
+    """Refuse, before anything is asked, what could not be put to a teacher."""
+    for row, name in enumerate(names):
+        for column, value in {**({} if columns is None else columns[row]), "id": name}.items():
+            try:
+                encoded({column: value})
+            except (ValueError, TypeError, RecursionError) as error:
+                raise UserError(
+                    f"Column {column!r}, row {row + 1} holds {str(value)[:60]!r}, which cannot be sent to the teacher "
+                    f"({error}). Nothing was asked. Send another column, or make it text or finite numbers."
+                ) from error

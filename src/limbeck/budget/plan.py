@@ -11,21 +11,22 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
 from limbeck.budget.coverage import MOST_CHOSEN, Coverage, as_seen, coverage
-from limbeck.budget.curve import Pilot, PilotCurve, measure
-from limbeck.budget.forecast import Posterior
+from limbeck.budget.curve import Pilot, PilotCurve, may_be_exact, measure
+from limbeck.budget.exact import Exact, read_exact
+from limbeck.budget.forecast import Posterior, starting_levels
 from limbeck.budget.select import SpanSelection
-from limbeck.budget.stopping import StoppingRule, exact_upper
+from limbeck.budget.stopping import StoppingRule
 from limbeck.data.blocks import Points
 from limbeck.engine import Engine
 from limbeck.labels import Array, SoftLabels, from_logits
 from limbeck.students import SoftLabelClassifier
-from limbeck.students.linearity import NEGLIGIBLE, Linearity, linearity
+from limbeck.students.linearity import Linearity, linearity
 from limbeck.theory import (
     EmpiricalTail,
     Interval,
     Span,
     _check,
-    data_curve,
+    clopper_pearson,
     transfer_risk_bound_tight,
 )
 from limbeck.theory._factor import row_norms
@@ -33,8 +34,7 @@ from limbeck.theory._factor import row_norms
 NORMS = (1.0, 1.5, 2.0)
 SMALLEST_PILOT = 12
 PILOT = 100
-MOST_HELD_OUT = 2000
-SURPLUS = 20
+SURPLUS = 25
 """Answers beyond the rank that settle whether the teacher is linear."""
 
 
@@ -52,19 +52,6 @@ class TailAt:
     """Half-width of its one-sided Dvoretzky-Kiefer-Wolfowitz band at the plan's confidence."""
     answers: int | None
     """Smallest n below the rank at which Theorem 3 promises the target; None if only the rank does."""
-
-
-@dataclass(frozen=True)
-class Exact:
-    """A teacher found linear: the student of more answers than the rank is the teacher."""
-
-    surplus: int
-    """Answers beyond the rank, each of which would have shown a teacher that is not linear."""
-    otherwise: float
-    """Upper bound of the share of points where it may be otherwise, at the plan's confidence, assuming nothing."""
-    enough: int | None
-    """Answers, in random order, after which this teacher's student stays within the target as often as the
-    confidence says; None where the answers are rounded, so that it cannot be read off the geometry."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +95,9 @@ class Reading:
     tails: tuple[TailAt, ...]
     """P(theta) at several B; two classes only."""
     exact: Exact | None
-    """For a linear teacher with more answers than the rank."""
+    """For a linear teacher, an exact student, and answers that span the pool."""
+    inexact: str
+    """What is missing for that, in words; empty where nothing is."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +160,8 @@ def plan_budget(
     X : array, sparse matrix or Points, shape (n, d)
         The pool: every point that could be sent to the teacher.
     answers : SoftLabels, or array of logits (m,) or (m, K), optional
-        What the teacher said of a pilot.
+        What the teacher said of a pilot. Of probabilities give `limbeck.labels.from_probabilities`: an array of logits
+        that all lie in [0, 1] is refused.
     rows : array of int, shape (m,), optional
         Rows of the pool they belong to. Default: the first m.
     audit : array of int, optional
@@ -202,7 +192,7 @@ def plan_budget(
     ------
     ValueError
         If the target or confidence is outside (0, 1), the price is not positive, rows and answers do not match,
-        a row is repeated, or the pilot is smaller than 12.
+        a row is repeated, the pilot is smaller than 12, or its logits could all be probabilities.
 
     Notes
     -----
@@ -222,12 +212,17 @@ def plan_budget(
     reading = None
     if pilot is not None:
         reading = _read(X, pilot, student, geometry, target, confidence, orders, rng)
-        decision, buy, reason = _decide(reading, geometry, target, confidence)
+        decision, buy, reason = _decide(reading, geometry, target, confidence, may_be_exact(student))
     else:
         decision, buy = "look again", min(PILOT, X.shape[0])
         reason = (
             f"Nothing is known of the teacher yet: ask it about {buy} rows drawn at random, and plan again. If it is "
-            f"linear on these features, {geometry.rank} answers at independent points are exact."
+            f"linear on these features, {geometry.rank} answers at independent points are exact"
+            + (
+                "."
+                if may_be_exact(student)
+                else " for the linear student of alpha = 0, which this one is not."
+            )
         )
     return BudgetPlan(
         decision=decision,
@@ -253,7 +248,7 @@ def _chosen(X: Any, student: SoftLabelClassifier, at: Engine | None) -> np.ndarr
 
 
 def _pilot(X: Any, answers: SoftLabels | ArrayLike, rows: ArrayLike | None, audit: ArrayLike | None) -> Pilot:
-    labels = answers if isinstance(answers, SoftLabels) else from_logits(answers)
+    labels = answers if isinstance(answers, SoftLabels) else _logits_surely(answers)
     _check.in_range(labels.logits[np.isfinite(labels.logits)], "answers")
     at = np.arange(len(labels)) if rows is None else _indices(rows, "rows", X.shape[0])
     if len(labels) > X.shape[0]:
@@ -272,6 +267,19 @@ def _pilot(X: Any, answers: SoftLabels | ArrayLike, rows: ArrayLike | None, audi
             f"fewer than {SMALLEST_PILOT}, and {PILOT} or more are better."
         )
     return pilot
+
+
+def _logits_surely(answers: ArrayLike) -> SoftLabels:
+    """Logits as soft labels; refused where every one could be a probability, since that would go unnoticed."""
+    labels = from_logits(answers)
+    given = np.asarray(answers)
+    if len(labels) >= SMALLEST_PILOT and given.min() >= 0 and given.max() <= 1:
+        raise ValueError(
+            "answers are read as logits, and all of these lie in [0, 1], as probabilities do. If they are "
+            "probabilities, give limbeck.labels.from_probabilities(answers); if they are logits, "
+            "limbeck.labels.from_logits(answers)."
+        )
+    return labels
 
 
 def _indices(rows: ArrayLike, name: str, n: int) -> np.ndarray:
@@ -297,10 +305,11 @@ def _read(
     uniform = pilot.labels[pilot.audit]
     verdict = linearity(pilot.X[pilot.audit], uniform, intercept=student.fit_intercept)
     curve = measure(pilot, student, orders=orders, rng=rng)
-    posterior = Posterior.of(curve, verdict.verdict)
+    posterior = Posterior.of(curve, verdict.verdict, starting_levels(uniform), unbiased=may_be_exact(student))
     most = X.shape[0] if not len(pilot.learn) else X.shape[0] - len(pilot.audit)
     sizes = np.unique(np.geomspace(curve.sizes[0], max(most, curve.sizes[0] + 1), 60).round().astype(int))
     median, low, high = posterior.band(sizes, 0.9)
+    exact, inexact = read_exact(X, pilot, student, verdict, geometry.rank, target, confidence, rng)
     return Reading(
         answers=len(pilot.labels),
         audit=len(pilot.audit),
@@ -318,7 +327,8 @@ def _read(
             high=high,
         ),
         tails=_tails(pilot, student, geometry, target, confidence),
-        exact=_exact(X, pilot, student, verdict, target, confidence, rng),
+        exact=exact,
+        inexact=inexact,
     )
 
 
@@ -327,9 +337,8 @@ def _constant(labels: SoftLabels, confidence: float) -> Interval:
     counts = np.bincount(labels.decisions, minlength=labels.n_classes)
     n, wrong = len(labels), len(labels) - int(counts.max())
     share = 1 - (1 - confidence) / labels.n_classes
-    return Interval(
-        wrong / n, 1 - exact_upper(n - wrong, n, share), exact_upper(wrong, n, share), confidence, n
-    )
+    low, high = clopper_pearson(wrong, n, 2 * share - 1)
+    return Interval(wrong / n, float(low), float(high), confidence, n)
 
 
 def _tails(
@@ -367,54 +376,9 @@ def _promised(tail: EmpiricalTail, target: float, confidence: float, rank: int) 
     return high
 
 
-def _exact(
-    X: Any,
-    pilot: Pilot,
-    student: SoftLabelClassifier,
-    verdict: Linearity,
-    target: float,
-    confidence: float,
-    rng: np.random.Generator,
-) -> Exact | None:
-    if verdict.verdict != "linear":
-        return None
-    surplus = verdict.n - verdict.rank
-    enough = None
-    if verdict.explained < NEGLIGIBLE and pilot.labels.n_classes == 2 and not issparse(X):
-        enough = _enough(X, pilot, student, target, confidence, rng)
-    return Exact(surplus, exact_upper(0, surplus, confidence), enough)
-
-
-def _enough(
-    X: Any,
-    pilot: Pilot,
-    student: SoftLabelClassifier,
-    target: float,
-    confidence: float,
-    rng: np.random.Generator,
-    orders: int = 40,
-) -> int | None:
-    """Answers after which students of this teacher stay within the target, from the pool itself."""
-    known = ~pilot.labels.saturated
-    span = Span(as_seen(pilot.X[known], student.fit_intercept))
-    w = span.weights(pilot.labels.logits[known])
-    n = X.shape[0]
-    taken = min(n, 2 * span.rank + 20)
-    held = rng.permutation(n)[:MOST_HELD_OUT]
-    drawn = [rng.permutation(n)[:taken] for _ in range(orders)]
-    # All rows that any order needs, read once.
-    needed, where = np.unique(np.concatenate([held, *drawn]), return_inverse=True)
-    P = as_seen(X[needed], student.fit_intercept)
-    T, *sets = np.split(where, len(held) + taken * np.arange(orders))
-    last = np.zeros(orders, dtype=int)
-    for i, rows in enumerate(sets):
-        over = data_curve(P[rows], P[rows] @ w, P[T], P[T] @ w).disagreement > target
-        last[i] = np.flatnonzero(over)[-1] + 2 if over.any() else 1
-    enough = int(np.quantile(last, confidence, method="higher"))
-    return enough if enough <= taken else None
-
-
-def _decide(reading: Reading, geometry: Coverage, target: float, confidence: float) -> tuple[str, int, str]:
+def _decide(
+    reading: Reading, geometry: Coverage, target: float, confidence: float, unbiased: bool
+) -> tuple[str, int, str]:
     """Decision, answers to buy, and why; the first of these that holds."""
     forecast, sure = reading.forecast, f"{confidence:.0%} confidence"
     learned = forecast.at_most - geometry.points + reading.answers
@@ -425,7 +389,7 @@ def _decide(reading: Reading, geometry: Coverage, target: float, confidence: flo
             0,
             f"Always giving the commonest class is wrong on {said}: the target needs no student.",
         )
-    if reading.exact is not None and reading.linearity.explained < NEGLIGIBLE:
+    if reading.exact is not None:
         return "stop", 0, _linear_enough(reading.exact, reading.answers, sure)
     if forecast.n is not None:
         need = f"The student of {forecast.n} answers learned from meets the target with {sure}; {learned} are there."
@@ -434,6 +398,7 @@ def _decide(reading: Reading, geometry: Coverage, target: float, confidence: flo
     beyond_rank = geometry.rank + SURPLUS - reading.linearity.n
     if (
         unlikely
+        and unbiased
         and reading.linearity.verdict == "cannot tell yet"
         and 0 < beyond_rank <= forecast.at_most - learned
     ):
@@ -455,14 +420,14 @@ def _decide(reading: Reading, geometry: Coverage, target: float, confidence: flo
 def _only_if_linear(rank: int, answers: int) -> str:
     return (
         f"As the disagreement falls, no number of answers would do; but if the teacher is linear, {rank} answers are "
-        f"exact, and {answers} cannot tell. {SURPLUS} random answers more than the rank can."
+        f"exact, and {answers} cannot tell. {SURPLUS} random answers at different points beyond the rank can."
     )
 
 
 def _linear_enough(exact: Exact, answers: int, sure: str) -> str:
     return (
-        f"The teacher is linear on these features and {answers} answers exceed their rank: the student of all of them "
-        f"is the teacher. {exact.surplus} surplus answers agree; assuming nothing, at most {exact.otherwise:.2%} of "
+        f"The teacher is linear on these features and {answers} answers span the pool: the student of all of them is "
+        f"the teacher. {exact.surplus} of them test that and agree; assuming nothing, at most {exact.otherwise:.2%} of "
         f"points could be otherwise ({sure})."
     )
 

@@ -12,10 +12,11 @@ import numpy as np
 from scipy.sparse import issparse
 
 from limbeck.budget.asking import Asker
-from limbeck.budget.curve import Pilot, measure, taught
-from limbeck.budget.forecast import Posterior
+from limbeck.budget.curve import Pilot, may_be_exact, measure, taught
+from limbeck.budget.forecast import Posterior, starting_levels
 from limbeck.budget.ledger import Ledger
 from limbeck.budget.select import SpanSelection
+from limbeck.budget.stages import Stage, audit_needed
 from limbeck.budget.stopping import Look
 from limbeck.budget.teachers import Question
 from limbeck.labels import SoftLabels
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from limbeck.budget.loop import BudgetedDistillation
 
 FORECAST_ORDERS, FORECAST_SIZES = 5, 6
-
+SPENT, SOLD_OUT = "the budget is spent", "every row of the pool was asked"
 
 LOOK_KINDS: dict[str, type] = {"number": int, "wrong": int, "size": int, "upper": float, "stop": bool}
 """Of the fields of `Look`, as they are noted."""
@@ -47,7 +48,7 @@ class BatchLook:
     spent: int
     """Questions sent so far, audit and failures included."""
     likely: int | None
-    """Answers learned from that are as likely as not to be enough; None if none within the pool, or too few yet."""
+    """Answers to learn from that are as likely as not to be enough; None if none within the pool, or too few yet."""
     linearity: str
     """Verdict on the teacher, from the audit sample."""
 
@@ -96,6 +97,12 @@ class Bought:
     """Questions sent."""
     budget: int
     """Questions that might have been."""
+    stages: tuple[Stage, ...]
+    """The run and its extensions: of the last are audit sample and looks."""
+    least_shown: float
+    """Smallest bound that its audit sample can show."""
+    audit_needed: int | None
+    """Audit answers that would show the target at the share of errors seen; None if it is shown, or missed."""
     price: float | None
     """Of one."""
     counts: Mapping[str, int]
@@ -108,6 +115,8 @@ class Purchase:
     Parameters
     ----------
     settings : BudgetedDistillation
+    stages : sequence of Stage
+        The last is bought.
     X : array or sparse matrix, shape (n, d)
     names : sequence of str, length n
     columns : sequence of mappings, optional
@@ -119,6 +128,7 @@ class Purchase:
     def __init__(
         self,
         settings: BudgetedDistillation,
+        stages: Sequence[Stage],
         X: Any,
         names: Sequence[str],
         columns: Sequence[Mapping[str, Any]] | None,
@@ -127,6 +137,8 @@ class Purchase:
         watch: Callable[[str, Mapping[str, Any]], None],
     ) -> None:
         self.settings: BudgetedDistillation = settings
+        self.stages: tuple[Stage, ...] = tuple(stages)
+        self.stage: Stage = self.stages[-1]
         self.X: Any = X
         self.columns: Sequence[Mapping[str, Any]] | None = columns
         self.names: list[str] = list(names)
@@ -134,8 +146,8 @@ class Purchase:
         self.watch: Callable[[str, Mapping[str, Any]], None] = watch
         self.row_of: dict[str, int] = {name: row for row, name in enumerate(names)}
         self.looks_path: Path = folder / "looks.jsonl"
-        self.seen: dict[int, dict[str, Any]] = _seen(self.looks_path)
-        self.permutation: np.ndarray = np.random.default_rng(settings.seed).permutation(len(names))
+        self.seen: dict[int, dict[str, Any]] = _seen(self.looks_path, len(self.stages))
+        ledger.most = self.stage.budget
         self.looks: list[BatchLook] = []
         self.student: SoftLabelClassifier | None = None
 
@@ -148,23 +160,23 @@ class Purchase:
 
     def run(self, asker: Asker) -> Bought:
         """Buy until shown, spent or sold out."""
-        size, batch, _ = self.settings.sizes
-        audit, used = self._buy(asker, self.permutation, size, "audit")
+        before = [self.row_of[name] for name in list(self.ledger.rows)[: self.stage.asked]]
+        learned = [row for row in before if self.ledger.answered(self.names[row])]
+        order = np.random.default_rng(self.settings.seed).permutation(len(self.names))
+        order = order[~np.isin(order, before)]
+        audit, used = self._buy(asker, order, self.stage.audit, "audit")
         if len(audit) < 2:
-            return self._bought(audit, [], "the budget was spent before two audit points were answered")
+            return self._bought(audit, learned, SPENT if not self.ledger.left else SOLD_OUT)
         self._repeat(asker, audit)
-        order = self._order(np.sort(self.permutation[used:]))
-        learned: list[int] = []
+        order = self._order(np.sort(order[used:]))
         at = 0
         while True:
-            rows, used = self._buy(asker, order[at:], batch, "learn")
+            rows, used = self._buy(asker, order[at:], self.stage.batch, "learn")
             learned, at = learned + rows, at + used
             if rows and len(learned) > 1 and self._look(audit, learned):
                 return self._bought(audit, learned, "the target is shown to be met")
-            if len(rows) < batch:
-                spent = self.ledger.spent >= self.settings.budget
-                reason = "the budget is spent" if spent else "every row of the pool was asked"
-                return self._bought(audit, learned, reason)
+            if len(rows) < self.stage.batch:
+                return self._bought(audit, learned, SPENT if not self.ledger.left else SOLD_OUT)
 
     def _buy(self, asker: Asker, order: np.ndarray, wanted: int, role: str) -> tuple[list[int], int]:
         """Answers of the first ``wanted`` rows of the order that give one; and how many rows that took."""
@@ -179,17 +191,17 @@ class Purchase:
                     have.append(row)
                 elif not self.ledger.settled(name):
                     missing.append(row)
-            affordable = missing[: max(0, self.settings.budget - self.ledger.spent)]
-            if not affordable:
+            if not missing or not self.ledger.left:
                 return have, used
-            self._ask(asker, affordable, role)
+            self._ask(asker, missing, role)
 
     def _ask(self, asker: Asker, rows: Sequence[int], role: str) -> None:
         # As many at a time as can be out at a time: what is bought next may depend on what came back.
         step = max(1, self.settings.manners.in_flight)
         for start in range(0, len(rows), step):
-            left = self.settings.budget - self.ledger.spent
-            asker.ask([self.names[row] for row in rows[start : start + step]][:left], role)
+            if not self.ledger.left:
+                break
+            asker.ask([self.names[row] for row in rows[start : start + step]], role)
             self.watch("asked", self._money())
 
     def _money(self) -> dict[str, Any]:
@@ -199,16 +211,17 @@ class Purchase:
         return {"spent": spent, "left": left, **money}
 
     def _repeat(self, asker: Asker, audit: Sequence[int]) -> None:
-        fit = [row for row in audit if not self.ledger.rows[self.names[row]].duplicates]
-        rows = [row for row in fit[: self.settings.repeat] if self.ledger.rows[self.names[row]].wanted == 1]
-        self._ask(asker, rows[: max(0, self.settings.budget - self.ledger.spent)], "repeat")
+        rows = {row: self.ledger.rows[self.names[row]] for row in audit}
+        twice = sum(row.wanted == 2 for row in rows.values())
+        fit = [at for at, row in rows.items() if row.wanted == 1 and not row.duplicates]
+        self._ask(asker, fit[: max(0, self.settings.repeat - twice)], "repeat")
 
     def _order(self, rest: np.ndarray) -> np.ndarray:
         """Rows outside the audit sample, best first; the audit points have no part in choosing them."""
         select = self.settings.select
         if select == "random" or not len(rest):
             return np.random.default_rng([self.settings.seed, 1]).permutation(rest)
-        n = min(len(rest), self.settings.budget)
+        n = min(len(rest), self.stage.budget)
         chosen = np.asarray((self._by_span if isinstance(select, str) else select)(self.X[rest], n))
         if len(set(chosen.tolist())) != n or not np.all((chosen >= 0) & (chosen < len(rest))):
             raise ValueError(
@@ -224,12 +237,15 @@ class Purchase:
 
     # -- judging -----------------------------------------------------------------------------------
 
-    def _labels(self, rows: Sequence[int]) -> SoftLabels:
-        return self.ledger.labels([self.names[row] for row in rows])
+    def _labels(self, rows: Sequence[int], decimals: int | None = None) -> SoftLabels:
+        return self.ledger.labels([self.names[row] for row in rows], decimals=decimals)
+
+    def _taught(self, learned: Sequence[int], decimals: int | None = None) -> SoftLabelClassifier:
+        return taught(self.settings.student, self.X[list(learned)], self._labels(learned, decimals))
 
     @cached_property
     def _rule(self):
-        return self.settings.sizes[2]
+        return self.settings.rule_of(self.stage)
 
     def _look(self, audit: Sequence[int], learned: Sequence[int]) -> bool:
         number = len(self.looks) + 1
@@ -239,13 +255,15 @@ class Purchase:
         if before is not None and before["learned"] == len(learned):
             look = Look(**before["look"])
         else:
-            self.student = taught(self.settings.student, self.X[list(learned)], self._labels(learned))
+            self.student = self._taught(learned)
             wrong = int(np.sum(self.student.predict(self.X[list(audit)]) != self._labels(audit).decisions))
             look = self._rule.look(wrong, len(audit), number)
             before = {
+                "stage": len(self.stages),
                 "number": number,
                 "learned": len(learned),
                 "spent": self.ledger.spent,
+                "decimals": self.ledger.decimals or 0,
                 **self._forecast(audit, learned),
                 "look": asdict(look),
             }
@@ -264,7 +282,8 @@ class Purchase:
         pilot = Pilot(self.X[rows], self._labels(rows), np.arange(len(audit)))
         rng = np.random.default_rng([self.settings.seed, 2, len(learned)])
         curve = measure(pilot, self.settings.student, orders=FORECAST_ORDERS, rng=rng, sizes=FORECAST_SIZES)
-        likely = Posterior.of(curve, verdict).smallest(
+        starts, unbiased = starting_levels(self._labels(audit)), may_be_exact(self.settings.student)
+        likely = Posterior.of(curve, verdict, starts, unbiased=unbiased).smallest(
             self.settings.target_risk, 0.5, len(self.names) - len(audit)
         )
         return {"likely": likely, "linearity": verdict}
@@ -291,9 +310,9 @@ class Purchase:
     def _bought(self, audit: Sequence[int], learned: Sequence[int], reason: str) -> Bought:
         judged = self.looks[-1].learned if self.looks else len(learned)
         if self.student is None and judged > 1:
-            self.student = taught(
-                self.settings.student, self.X[list(learned[:judged])], self._labels(learned[:judged])
-            )
+            # As it was at that look, though later answers may have had more decimals.
+            decimals = self.seen.get(len(self.looks), {}).get("decimals")
+            self.student = self._taught(learned[:judged], decimals)
         rows, ledger = [*audit, *learned], self.ledger
         labels = self._labels(rows) if rows else None
         return Bought(
@@ -311,21 +330,28 @@ class Purchase:
             noise=self._noise(audit),
             spent=ledger.spent,
             budget=self.settings.budget,
+            stages=self.stages,
+            least_shown=self.settings.least_shown_by(self.stage),
+            audit_needed=audit_needed(self._rule, self.looks[-1].look) if self.looks else None,
             price=self.settings.price,
             counts=ledger.tally,
         )
 
 
-def _seen(path: Path) -> dict[int, dict[str, Any]]:
-    """Looks of an earlier run, by their numbers."""
+def _seen(path: Path, stage: int) -> dict[int, dict[str, Any]]:
+    """Looks of an earlier run at this stage, by their numbers."""
     found = {}
     for line, fields in enumerate(read_lines(path), start=1):
         look = fields.get("look")
         right = isinstance(look, dict) and {name: type(value) for name, value in look.items()} == LOOK_KINDS
         counted = all(type(fields.get(name)) is int for name in ("number", "learned", "spent"))
+        counted &= all(
+            type(fields.get(name, 1)) is int for name in ("stage", "decimals")
+        )  # not noted at first
         if not (right and counted and {"likely", "linearity"} <= fields.keys()):
             raise UserError(
                 f"{path}, line {line} is no look that was noted. Repair it, or start anew in another folder."
             )
-        found[fields["number"]] = fields
+        if fields.get("stage", 1) == stage:
+            found[fields["number"]] = fields
     return found

@@ -180,6 +180,45 @@ class SpanSelection:
         return max(8 * pool.d * EPS, float(np.finfo(pool.dtype).eps)) if isinstance(pool, Pool) else 1e-6
 
 
+def rated(X: Any, order: np.ndarray, given: ArrayLike | None = None, *, at: Engine | None = None) -> Ranking:
+    """What `SpanSelection.rank` says of its points, of points in an order that was chosen otherwise.
+
+    From the first that adds no direction on, all count as further rounds, as they do there.
+
+    Parameters
+    ----------
+    X : array_like, shape (n_pool, d), or re-iterable of blocks
+    order : ndarray of int, shape (n,)
+        Rows, best first.
+    given : array_like of int, optional
+        Rows that are labelled already.
+    at : Engine, optional
+    """
+    span = SpanSelection()
+    pool = Pool(_narrow(X), unit=span.unit_rows, at=at)
+    given = rows_given(given, pool.n)
+    left = LinearResiduals(pool, np.ones(pool.n), given)
+    found = _Order(len(order), pool.zeros, given, pool.n)
+    found.take(_Followed(left, order, pool.rows(order), span._tol(pool)))
+    found.repeat(order[len(found.rows) :])
+    return found.ranking()
+
+
+class _Followed:
+    """Picks in an order that is given, until one adds no direction."""
+
+    def __init__(self, left: LinearResiduals, order: np.ndarray, rows: Array, tol: float) -> None:
+        self.left, self.order, self.rows, self.least = left, order, rows, tol**2
+
+    def picks(self, wanted: int) -> Iterator[tuple[int, float]]:
+        """At most so many rows, and what each explains."""
+        for row, x in zip(self.order[:wanted], self.rows, strict=False):
+            _, (length,) = self.left.space.scores(x[None])
+            if length <= self.least * float(x @ x):
+                return
+            yield int(row), self.left.space.add(x).explained
+
+
 class _Round:
     """Picks that each add a direction, until none is left."""
 
@@ -242,7 +281,7 @@ class _Order:
     def wanted(self) -> int:
         return self.n - len(self.rows)
 
-    def take(self, picks: _Round) -> None:
+    def take(self, picks: _Round | _Followed) -> None:
         """Add one round's picks."""
         self.round += 1
         total = picks.left.total
@@ -252,12 +291,21 @@ class _Order:
         for row, gain in picks.picks(self.wanted):
             explained = gain / total if total > 0 else 0.0
             left = max(0.0, min(left, picks.left.energy / total)) if total > 0 else 0.0
-            self.rows.append(row)
-            self.rounds.append(self.round)
-            first = self.round == 1
-            self.gains.append(explained if first else 0.0)
-            self.energy.append(left if first else self.energy[-1] if self.energy else self.energy_given)
-            self.open[row] = False
+            self._add(row, explained, left)
+
+    def repeat(self, rows: np.ndarray) -> None:
+        """Add rows that add no direction, as one further round."""
+        self.round += 1
+        for row in rows:
+            self._add(int(row), 0.0, 0.0)
+
+    def _add(self, row: int, explained: float, left: float) -> None:
+        first = self.round == 1
+        self.rows.append(row)
+        self.rounds.append(self.round)
+        self.gains.append(explained if first else 0.0)
+        self.energy.append(left if first else self.energy[-1] if self.energy else self.energy_given)
+        self.open[row] = False
 
     def ranking(self) -> Ranking:
         rounds = np.array(self.rounds, dtype=int)

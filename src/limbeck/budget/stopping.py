@@ -11,9 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy.special import betaincinv
-
-from limbeck.theory import _check
+from limbeck.theory import _check, clopper_pearson_upper
 
 MOST = 1e15
 
@@ -78,7 +76,7 @@ class StoppingRule:
 
     def look(self, wrong: int, size: int, number: int) -> Look:
         """Judge the student of look ``number``, who gets ``wrong`` of ``size`` audit points wrong."""
-        upper = exact_upper(wrong, size, 1 - self.spent(number))
+        upper = clopper_pearson_upper(wrong, size, 1 - self.spent(number))
         return Look(number, int(wrong), int(size), upper, upper <= self.target_risk)
 
     def smallest_sample(self, wrong: int = 0, number: int | None = None) -> int:
@@ -99,21 +97,10 @@ class StoppingRule:
                 f"target_risk = {self.target_risk:g} takes more than {MOST:g} audit points: none shows so little."
             )
         size = wrong + max(1, math.ceil(least))
-        while exact_upper(wrong, size, 1 - self.spent(number)) > self.target_risk:
+        while clopper_pearson_upper(wrong, size, 1 - self.spent(number)) > self.target_risk:
             size += max(1, size // 200)
-        while size > wrong + 1 and (exact_upper(wrong, size - 1, 1 - self.spent(number)) <= self.target_risk):
+        while size > wrong + 1 and (
+            clopper_pearson_upper(wrong, size - 1, 1 - self.spent(number)) <= self.target_risk
+        ):
             size -= 1
         return size
-
-
-def exact_upper(wrong: int, size: int, confidence: float) -> float:
-    """One-sided upper bound of a share from ``wrong`` out of ``size``, never too low (Clopper and Pearson).
-
-    The p at which seeing ``wrong`` or fewer has probability 1 - confidence.
-    """
-    size = _check.count(size, "size")
-    wrong = _check.count(wrong, "wrong", 0)
-    if wrong > size:
-        raise ValueError(f"wrong = {wrong} of size = {size}.")
-    confidence = _check.number(confidence, "confidence", above=0.0, below=1.0)
-    return 1.0 if wrong == size else float(betaincinv(wrong + 1, size - wrong, confidence))

@@ -15,8 +15,12 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
+from datetime import time as clock_time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import UUID
 
 import numpy as np
 
@@ -33,6 +37,25 @@ Question = Mapping[str, Any]
 KINDS = ("probabilities", "log_probabilities", "logits")
 
 
+def encoded(question: Question) -> bytes:
+    """The line a program reads. Dates, times and decimals go as text, since JSON has none of them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If something in it cannot be sent: NaN, bytes, half a character.
+    """
+    return (json.dumps(question, ensure_ascii=False, allow_nan=False, default=_as_text) + "\n").encode()
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, (date, clock_time)):
+        return value.isoformat()
+    if isinstance(value, (timedelta, Decimal, UUID)):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
+
+
 class Session(Protocol):
     """A teacher at work, whose replies appear as lines of a file."""
 
@@ -46,7 +69,7 @@ class Session(Protocol):
         ...
 
     def close(self, patience: float) -> None:
-        """No more questions: let it finish within ``patience`` seconds, then end it."""
+        """No more questions: let it finish within ``patience`` seconds, then end it with all it started."""
         ...
 
     def last_words(self) -> str:
@@ -99,7 +122,7 @@ class _Calls:
         try:
             said = self._teacher.function(x)
         except Exception as error:  # whatever a teacher raises is a failure to answer, to be tried again
-            return {"error": f"{type(error).__name__}: {error}"}
+            return {"error": f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()}
         values = None if said is None else np.asarray(said)
         if values is None or values.dtype.kind not in "fiu" or np.isnan(values).any():
             return {"refusal": "no number" if values is not None else "None"}
@@ -144,11 +167,15 @@ class ProgramTeacher:
         UserError
             If it cannot be started, or one left over from a killed run does not finish.
         """
-        lock = replies.with_name("teacher.lock").open("a")
+        lock = replies.with_name("teacher.lock").open("a+")
         try:
             _await(lock, patience)
             _finish_line(replies)
-            return _Program(self.arguments, replies, lock)
+            program = _Program(self.arguments, replies, lock)
+            with contextlib.suppress(OSError):  # a full disk: it is only for a message
+                os.ftruncate(lock.fileno(), 0)
+                os.write(lock.fileno(), f"{program.pid}\n".encode())
+            return program
         finally:
             lock.close()  # the program holds its own copy, so the lock lasts as long as the program
 
@@ -162,12 +189,30 @@ def _await(lock: Any, patience: float) -> None:
         except OSError:
             if time.monotonic() > deadline:
                 raise UserError(
-                    f"The teacher of an earlier run is still at work ({lock.name} is locked) after {patience:.0f} s. "
-                    "What it answers is kept; end it, or wait and run the same command again."
+                    f"{_holder(lock)} ({lock.name} is locked) after {patience:.0f} s. What it answers is kept; end it, "
+                    "or wait and run the same command again."
                 ) from None
             time.sleep(0.02)
         else:
             return
+
+
+def _holder(lock: Any) -> str:
+    """Who still holds it: the program whose number it notes, or what that started."""
+    lock.seek(0)
+    noted = lock.read().split()
+    if len(noted) != 1 or not noted[0].isdecimal():
+        return "The teacher of an earlier run is still at work"
+    try:
+        os.kill(int(noted[0]), 0)
+    except ProcessLookupError:
+        return (
+            f"The teacher (process {noted[0]}) has ended, but a process that it started and left behind is still at "
+            "work and could answer in its place"
+        )
+    except OSError:
+        pass
+    return f"The teacher of an earlier run (process {noted[0]}) is still at work"
 
 
 def _finish_line(replies: Path) -> None:
@@ -200,21 +245,27 @@ class _Program:
                 ) from error
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         return self._process.poll() is None
 
     def send(self, question: Question) -> None:
         pipe = self._process.stdin
         assert pipe is not None
-        pipe.write((json.dumps(question, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        pipe.write(encoded(question))
         pipe.flush()
 
     def close(self, patience: float) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
+        if not patience:
+            self._kill()
         try:
-            self._process.wait(patience)
+            self._process.wait(patience or None)
         except subprocess.TimeoutExpired:
             self._kill()
             self._process.wait()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from limbeck import __version__
+from limbeck.cli import _provenance as provenance
 from limbeck.cli import audit, distill, explore, label, plan, predict, reproduce, select
 from limbeck.cli._console import fail
 from limbeck.cli._options import HELD
@@ -67,11 +68,17 @@ app.command("explore", short_help="A local page: move a number, see the theory."
 
 def main() -> None:
     """Run the command; errors the user can put right exit with 2."""
+    provenance.READ.clear()
     try:
         with HELD:
             app()
     except UserError as error:
-        fail(str(error), 2)
+        fail(provenance.changed() or str(error), 2)
+    except (ValueError, LookupError, ArithmeticError):  # of rows that do not fit together any more
+        said = provenance.changed()
+        if said is None:
+            raise
+        fail(said, 2)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise

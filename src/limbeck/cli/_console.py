@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import sys
@@ -14,6 +15,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from limbeck.records import UserError
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What a terminal would obey rather than show: control characters, turns of writing, halves of characters."""
@@ -52,10 +55,42 @@ Line = tuple[str | None, str | Path]
 
 
 def tell(lines: Iterable[Line | Table], facts: Mapping[str, Any], as_json: bool) -> None:
-    """What a command found: names with what is said of them, and tables, for people; or one JSON object for scripts."""
-    if as_json:
-        sys.stdout.write(json.dumps(_plain(facts), ensure_ascii=False, allow_nan=False) + "\n")
+    """What a command found: names with what is said of them, and tables, for people; or one JSON object for scripts.
+
+    Raises
+    ------
+    UserError
+        If standard output cannot take it: what the command wrote elsewhere is whole by then.
+    """
+    try:
+        if as_json:
+            _write_json(facts)
+        else:
+            _write_lines(lines)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # nobody listens any more
+            raise
+        raise UserError(
+            f"Standard output could not be written: {error.strerror}. Only what the command says of its results "
+            "is lost; the files it was to write are whole."
+        ) from error
+
+
+def _write_json(facts: Mapping[str, Any]) -> None:
+    """One object on one line; escaped where the stream's encoding does not hold it."""
+    if sys.stdout is None:  # closed by whoever started the command
         return
+    text = json.dumps(_plain(facts), ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(_plain(facts), allow_nan=False)
+    sys.stdout.write(text + "\n")
+
+
+def _write_lines(lines: Iterable[Line | Table]) -> None:
     console = results()
     for line in lines:
         if isinstance(line, Table):

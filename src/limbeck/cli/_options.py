@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from limbeck.cli import _provenance as provenance
 from limbeck.records import UserError, locked
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def open_points(path: Path) -> Table:
     _need_pyarrow()
     from limbeck.data.tables import open_table
 
+    provenance.note(path)
     return open_table(path)
 
 
@@ -110,7 +112,10 @@ def open_head(path: Path) -> Table:
     _need_pyarrow()
     from limbeck.data.sources import files_of
 
-    return open_points(files_of(path)[0])
+    files = files_of(path)
+    for file in files:
+        provenance.note(file)
+    return open_points(files[0])
 
 
 def features_of(
@@ -198,6 +203,10 @@ def check_output(path: Path | None, overwrite: bool, endings: Sequence[str] = ()
         return
     if endings and path.suffix.lower() not in endings:
         raise UserError(f"{path}: the output must end in {' or '.join(endings)}.")
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(f"{path}: the name holds bytes that are no UTF-8. Choose another one.") from error
     folder = path.parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"{path} cannot be written: its folder does not exist or is read-only.")

@@ -11,10 +11,47 @@ from importlib.metadata import version
 from pathlib import Path
 
 from limbeck import __version__
+from limbeck.records import UserError
+
+READ: dict[Path, list[str | int]] = {}
+"""Tables the command has opened, each with its state at that moment."""
+
+
+def state_of(path: Path) -> list[str | int]:
+    """What tells a file from its changed self; a time of modification alone can be set back."""
+    at = path.stat()
+    return [str(path.absolute()), at.st_size, at.st_mtime_ns, at.st_ctime_ns, at.st_ino]
+
+
+def note(path: Path) -> None:
+    """Remember the state of a table that is being opened."""
+    if path.is_file():
+        READ.setdefault(path.absolute(), state_of(path))
+
+
+def changed() -> str | None:
+    """What to say of a table that is another one than when the command opened it; None if there is none."""
+    for path, before in READ.items():
+        if not path.is_file() or state_of(path) != before:
+            return (
+                f"{path} changed while it was read, so that its rows and answers may not belong together. Nothing was "
+                "learned from it: run the command again on a file that is at rest."
+            )
+    return None
+
+
+def check_unchanged() -> None:
+    """Raise a `UserError` if a table changed since the command opened it."""
+    said = changed()
+    if said is not None:
+        raise UserError(said)
 
 
 def sources(files: Mapping[str, Path | None], **facts: str) -> dict[str, str]:
-    """Command, digests of the files read, facts, and versions."""
+    """Command, digests of the files read, facts, and versions; a `UserError` if a table changed meanwhile.
+
+    To be called once all tables are read: what becomes of them later is nobody's business.
+    """
     found = {
         "command": "limbeck " + shlex.join(sys.argv[1:]),
         **{
@@ -27,6 +64,8 @@ def sources(files: Mapping[str, Path | None], **facts: str) -> dict[str, str]:
         "versions": f"Python {platform.python_version()}, NumPy {version('numpy')}, SciPy {version('scipy')}, "
         f"scikit-learn {version('scikit-learn')}",
     }
+    check_unchanged()
+    READ.clear()
     # The name of a file may hold bytes that are no text.
     return {name: text.encode("utf-8", "backslashreplace").decode() for name, text in found.items()}
 

@@ -88,7 +88,7 @@ def in_blocks(
     blocks = Blocks(TableSource(table.absolute(), chosen, identifier, teacher))
     chosen = replace(chosen, width=0 if chosen.embedding is None else blocks.d - len(chosen.columns))
     origin = {
-        "tables": [state_of(path) for path in files_of(table)],
+        "tables": [provenance.state_of(path) for path in files_of(table)],
         "features": chosen.to_json(),
         "teacher": [teacher.kind, *teacher.columns],
         "classes": list(teacher.classes or ()),
@@ -121,11 +121,6 @@ def in_blocks(
     )
     kept.remove()
     tell(*_found(found, out), as_json)
-
-
-def state_of(path: Path) -> list[str | int]:
-    """What tells a file from its changed self."""
-    return [str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns]
 
 
 def _told(say, groups: int | None):

@@ -16,6 +16,7 @@ from limbeck.records import UserError
 
 if TYPE_CHECKING:
     from limbeck.data.answers import Answers
+    from limbeck.data.pool import Pool
     from limbeck.students.study import Distilled, Recipe
 
 EPILOG = """Examples:
@@ -80,7 +81,7 @@ def distill(
     """Distil a table of a teacher's answers into a linear student, and say how often it agrees."""
     import numpy as np
 
-    from limbeck.data.pool import answers_in, joined, read_pool
+    from limbeck.data.pool import answers_in, joined, read_ids, read_pool
     from limbeck.students.evidence import Evidence
     from limbeck.students.saving import save
     from limbeck.students.study import distil
@@ -115,23 +116,21 @@ def distill(
             scheduler=scheduler, jobs=options.threads(jobs), resume=resume, overwrite=overwrite, as_json=as_json,
         )  # fmt: skip
         return
+    pool: Pool | None = None
     if answers is None or identifier is None:
-        pool = read_pool(points, chosen, identifier, most_terms=vocabulary)
-        rows, replies = np.arange(len(pool.ids)), answers_in(said, teacher)
+        replies = answers_in(said, teacher)
+        rows = np.arange(len(replies))
     else:
-        pool = (
-            streamed.answered_only(table, chosen, identifier, answers)
-            if in_blocks
-            else read_pool(points, chosen, identifier, most_terms=vocabulary)
-        )
-        answered = joined(pool, points, said, teacher, identifier)
+        pool = streamed.answered_only(table, chosen, identifier, answers) if in_blocks else None
+        answered = joined(pool or read_ids(points, identifier), points, said, teacher, identifier)
         rows, replies = answered.rows, answered.answers
     learn, rate = _split(len(rows), held_out, seed)
-    X = pool.X[rows]
-    # The scaling may see points without answers, but none of those held out.
-    unlabelled = np.setdiff1d(np.arange(len(pool.ids)), rows[rate])
+    # Words and scaling may see points without answers, but none of those held out.
+    if pool is None:
+        pool = read_pool(points, chosen, identifier, most_terms=vocabulary, apart=rows[rate].tolist())
+    X, seen = pool.X[rows], pool.X[np.setdiff1d(np.arange(len(pool.ids)), rows[rate])]
     try:
-        made = distil(X[learn], replies[learn], recipe, pool=None if answers is None else pool.X[unlabelled])
+        made = distil(X[learn], replies[learn], recipe, pool=seen)
     except (ValueError, ArithmeticError) as error:
         raise UserError(str(error)) from error
     sources = provenance.sources(
@@ -144,7 +143,7 @@ def distill(
         described["evidence"] = Evidence.of(made).to_json()
     page = None
     if report is not None:
-        page = _page(pool, X, rows, replies, learn, rate, made, recipe, repeats, seed, sources)
+        page = _page(pool, seen, X, rows, replies, learn, rate, made, recipe, repeats, seed, sources)
     save(made.student(), out, provenance=sources, features=described)
     if report is not None and page is not None:
         from limbeck.report import write
@@ -184,11 +183,14 @@ def _split(n: int, held_out: float, seed: int) -> tuple[Any, Any]:
     return np.sort(order[size:]), np.sort(order[:size])
 
 
-def _page(pool, X, rows, replies: Answers, learn, rate, made: Distilled, recipe, repeats, seed, sources):
+def _page(
+    pool, seen, X, rows, replies: Answers, learn, rate, made: Distilled, recipe, repeats, seed, sources
+):
     import numpy as np
     from scipy.sparse import issparse
 
     from limbeck.pages.distill import Job, page
+    from limbeck.students.linearity import rank_of
     from limbeck.students.study import curve_count, study
 
     with Bar(messages(), "students") as bar:
@@ -200,6 +202,7 @@ def _page(pool, X, rows, replies: Answers, learn, rate, made: Distilled, recipe,
             replies[rate],
             made,
             recipe,
+            pool=seen,
             repeats=repeats,
             rng=np.random.default_rng([seed, 1]),
             advance=bar.step,
@@ -214,6 +217,9 @@ def _page(pool, X, rows, replies: Answers, learn, rate, made: Distilled, recipe,
             recipe=recipe,
             says=made.inner.predict_proba(made.scaled(X[rate])),
             features=X.shape[1],
+            points=len(pool.ids),
+            rank=rank_of(made.scaled(pool.X), intercept=recipe.fit_intercept),
+            idle=made.idle,
             sources=sources,
         )
     )
@@ -223,12 +229,13 @@ def _found(
     made: Distilled, truth: Answers, T: Any, out: Path, report: Path | None
 ) -> tuple[list[Line], dict[str, Any]]:
     """What to say of a student, in lines and as facts."""
-    from limbeck.students.study import share
+    from limbeck.students.study import IDLE, share
 
     student, agreement = made.inner, None
     lines: list[Line] = [
         ("teacher", f"{student.linearity_.verdict} here: {student.linearity_.reason}"),
         ("ridge", f"alpha = {student.alpha_:.3g}"),
+        *([("scale", IDLE)] if made.idle else []),
     ]
     if len(truth):
         right = int((made.predict_codes(T) == truth.decisions).sum())

@@ -38,8 +38,12 @@ The program reads one question a line and writes one answer a line, flushed, in 
 log_probabilities and logits likewise. {"id": "r7", "refusal": "why"} is an answer that will not come, {"id": "r7",
 "error": "why"} one to ask for again later.
 
-The same command goes on after a kill. In the folder: asked.jsonl and replies.jsonl (what was paid for), answers.csv
-(for limbeck distill, and limbeck plan --audit audit), student.json, report.html."""
+The same command goes on after a kill; with a larger --budget it extends a finished run, with an audit sample of its
+own. In the folder: asked.jsonl and replies.jsonl (what was paid for), answers.csv (for limbeck distill, and limbeck
+plan --audit audit), student.json, report.html."""
+
+
+OUTPUTS = ("answers.csv", "student.json", "report.html")
 
 
 def label(
@@ -47,7 +51,9 @@ def label(
     teacher_command: Annotated[
         str, typer.Option(metavar="CMD", help="Program that answers; split like a shell would, run without one.")
     ],
-    budget: Annotated[int, typer.Option(min=2, metavar="N", help="Questions to send at most, retries included.")],
+    budget: Annotated[
+        int, typer.Option(min=2, metavar="N", help="Questions to send at most, retries and earlier runs included.")
+    ],
     target_risk: TargetRisk,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where everything bought is kept.")],
     confidence: Confidence = 0.95,
@@ -80,6 +86,9 @@ def label(
         bool,
         typer.Option("--ask-again", help="Send again what was in flight when a run was killed; it may be paid twice."),
     ] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Buy although the audit sample cannot show the target.")
+    ] = False,
     alpha: Ridge = "loo",
     intercept: Annotated[bool, typer.Option(help="Whether to learn an intercept.")] = True,
     seed: options.Seed = 0,
@@ -100,7 +109,9 @@ def label(
     taken = [identifier] if identifier else []
     chosen = options.features_of(points, features, embedding, text, taken=taken)
     columns = None if not send else _columns(points, send)
+    _check_outputs(out)
     pool = read_pool(points, chosen, identifier, most_terms=vocabulary)
+    facts = provenance.sources({"points": table}, teacher=teacher_command, seed=str(seed))
     try:
         buy = BudgetedDistillation(
             ProgramTeacher(teacher_command),
@@ -118,26 +129,53 @@ def label(
             ask_again=ask_again,
             seed=seed,
         )
-        if buy.least_shown > target_risk:
-            messages().print(
-                f"An audit sample of {buy.sizes[0]} shows at best {buy.least_shown:.2%}: buying will not stop before "
-                "the budget is spent. Raise --audit and --budget, or --target-risk."
-            )
+        _check_shows(buy, out, anyway)
         out.mkdir(parents=True, exist_ok=True)
         bought = buy.run(pool.X, folder=out, ids=list(pool.ids), columns=columns, watch=_watch)
+        _keep(bought, buy, pool, out, facts)
     except (ValueError, ArithmeticError) as error:
-        raise UserError(f"{error} What was bought is kept in {out}.") from error
+        raise UserError(f"{error}{_kept(out)}") from error
     except OSError as error:
         raise UserError(
-            f"{error.filename or out}: {error.strerror or error}. What was bought is kept in {out}; once that is put "
-            "right, the same command goes on."
+            f"{error.filename or out}: {error.strerror or error}.{_kept(out)} Once that is put right, the same command "
+            "goes on."
         ) from error
     except KeyboardInterrupt:
-        fail(f"Interrupted. What was bought is kept in {out}; the same command goes on.", 130)
-    facts = provenance.sources({"points": table}, teacher=teacher_command, seed=str(seed))
-    _keep(bought, buy, pool, out, facts)
+        fail(f"Interrupted.{_kept(out)} The same command goes on.", 130)
     saved = None if bought.student is None else out / "student.json"
-    tell(_lines(bought, out), {**vars(bought), "student": saved, "out": out}, as_json)
+    tell(_lines(bought, target_risk, out), {**vars(bought), "student": saved, "out": out}, as_json)
+
+
+def _kept(out: Path) -> str:
+    """That nothing is lost, where there is something to lose."""
+    asked = out / "asked.jsonl"
+    return f" What was bought is kept in {out}." if asked.is_file() and asked.stat().st_size else ""
+
+
+def _check_outputs(out: Path) -> None:
+    for name in OUTPUTS:
+        if (out / name).is_dir():
+            raise UserError(
+                f"{out / name} is a folder, where a file is to be written: move it, or choose another --out."
+            )
+
+
+def _check_shows(buy: BudgetedDistillation, out: Path, anyway: bool) -> None:
+    """Refuse to spend all on a target that cannot be shown."""
+    *earlier, stage = buy.stages(out)
+    least = buy.least_shown_by(stage)
+    if least <= buy.target_risk:
+        return
+    before = earlier[-1].budget if earlier else 0
+    audit, questions = buy.enough(stage.budget - before)
+    own = f" of its own (the run in {out} is extended)" if earlier else ""
+    said = f"An audit sample of {stage.audit}{own} shows at best {least:.2%}, not {buy.target_risk:.2%}: "
+    if not anyway:
+        raise UserError(
+            f"{said}the whole budget would be spent, and the target not shown. It takes --audit {audit} and "
+            f"--budget {before + questions}, or more; or --anyway, to buy all the same."
+        )
+    messages().print(f"{said}buying will not stop before the budget is spent.")
 
 
 def _watch(step: str, shown: Any) -> None:
@@ -148,7 +186,8 @@ def _watch(step: str, shown: Any) -> None:
             if "money spent" in shown
             else ""
         )
-        likely = "" if shown["likely"] is None else f"; as likely as not enough: {shown['likely']}"
+        more = shown["likely"] is not None and shown["likely"] > shown["learned"]
+        likely = f"; half likely at {shown['likely']} answers" if more else ""
         messages().print(
             f"look {look['number']}: {shown['learned']} learned from, {look['wrong']} of {look['size']} wrong, risk at "
             f"most {look['upper']:.2%}{likely}; {shown['spent']} questions sent{money}"
@@ -212,10 +251,14 @@ def _named(bought: Bought) -> SoftLabelClassifier:
     return student
 
 
-def _lines(bought: Bought, out: Path) -> Iterator[Line]:
+def _lines(bought: Bought, target: float, out: Path) -> Iterator[Line]:
+    from limbeck.pages.label import shortfall
+
     if bought.shown is not None:
         look = bought.shown
         yield "student", f"wrong on {look.wrong} of {look.size} audit points, risk at most {look.upper:.2%}"
+        if not look.stop:
+            yield "target", shortfall(bought, target)
     if bought.linearity is not None:
         yield "teacher", f"{bought.linearity.verdict} here: {bought.linearity.reason}"
     if bought.noise is not None:

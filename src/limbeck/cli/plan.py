@@ -123,6 +123,7 @@ def plan(
             )
     except (ValueError, ArithmeticError) as error:
         raise UserError(str(error)) from error
+    provenance.check_unchanged()
     if report is not None:
         from limbeck.pages.plan import page
         from limbeck.report import write
@@ -186,12 +187,17 @@ def _random_rows(table: Table, name: str, identifier: str, pool: Named) -> np.nd
 def _lines(made: BudgetPlan, report: Path | None) -> Iterator[Line]:
     seen = made.coverage
     yield "rank", f"{seen.rank} of {seen.features} features, effective rank {seen.effective_rank:.3g}"
-    yield "", f"{seen.rank} answers are exact if the teacher is linear on these features"
+    only = "" if made.settings["alpha"] in (0, "loo") else " and the student's alpha is 0"
+    yield "", f"{seen.rank} answers are exact if the teacher is linear on these features{only}"
     if made.pilot is not None:
         yield "teacher", f"{made.pilot.linearity.verdict} here: {made.pilot.linearity.reason}"
         last = made.pilot.curve
-        risk, error = last.disagreement[-1], 1.96 * last.stderr[-1]
-        yield "measured", f"a student of {last.sizes[-1]} answers disagrees on {risk:.2%} (± {error:.2%})"
+        low, high = last.interval()
+        yield (
+            "measured",
+            f"a student of {last.sizes[-1]} answers disagrees on {last.disagreement[-1]:.2%} "
+            f"(95 % interval {low[-1]:.2%} to {high[-1]:.2%})",
+        )
     yield "decision", made.verdict + (f", for at most {made.cost:,.2f}" if made.cost else "")
     yield "", made.reason
     if report is not None:

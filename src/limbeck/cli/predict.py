@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from limbeck.cli import _options as options
+from limbeck.cli import _provenance as provenance
 from limbeck.cli._console import Line, messages, tell
 from limbeck.cli._progress import Bar
-from limbeck.cli._streamed import state_of
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def predict(
     from limbeck.data.results import ENDINGS
     from limbeck.data.sources import TableSource, files_of
     from limbeck.data.unfinished import Unfinished, UnfinishedFolder
-    from limbeck.engine import engine
+    from limbeck.engine import engine, versions
     from limbeck.students.answering import Answering
     from limbeck.students.saving import read
 
@@ -80,14 +80,21 @@ def predict(
     proof = None if teacher_norm is None else _proof(student, saved, teacher_norm)
     identifier = options.identifier_of(options.open_head(table), identifier)
     blocks = Blocks(TableSource(table.absolute(), features, identifier))
-    tables = [state_of(path) for path in files_of(table)]
-    origin = {"student": saved.digest, "id": identifier, "tables": tables, "teacher_norm": teacher_norm}
+    tables = [provenance.state_of(path) for path in files_of(table)]
+    origin = {
+        "student": saved.digest,
+        "id": identifier,
+        "tables": tables,
+        "teacher_norm": teacher_norm,
+        "made by": versions(),
+    }
     with engine(scheduler, options.threads(jobs)) as at, Bar(messages(), "parts") as bar:
         kind = Unfinished if out.suffix else UnfinishedFolder
         parts = kind(out, origin, resume=resume, overwrite=overwrite)
         bar.begin(blocks.group_count, "predicting")
         for _ in parts.written(at, Answering(saved.student, proof), blocks.groups()):
             bar.step()
+        provenance.check_unchanged()
         count = parts.assemble()
     assumptions = () if proof is None else proof.assumptions
     tell(_lines(count, out, assumptions), {"rows": count, "answers": out, "proved_if": assumptions}, as_json)

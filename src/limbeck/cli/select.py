@@ -95,9 +95,11 @@ def select(
             if report is not None:
                 status.update("measuring the geometry")
                 sources = provenance.sources({"points": table, "given": given}, seed=str(seed))
-                page = _page(ids, X, ranking, known, logits, seed, sources, at)
+                features = _metric(pool.X, scale, False, at)
+                page = _page(ids, X, features, intercept, ranking, known, logits, seed, sources, at)
         except (ValueError, TypeError) as error:
             raise UserError(str(error)) from error
+    provenance.check_unchanged()
     _write(out, ids, ranking)
     if page is not None and report is not None:
         from limbeck.report import write
@@ -155,19 +157,16 @@ def _metric(X: Any, scale: str, intercept: bool, at: Engine) -> Any:
 
 
 def _ranked(X: Any, budget: int, known: Any, logits: Any, at: Engine) -> Ranking:
-    from dataclasses import replace
-
     from limbeck.budget import AnswerSelection, SpanSelection
 
-    ranking = SpanSelection().rank(X, budget, known, at=at)
     if logits is None:
-        return ranking
-    return replace(ranking, indices=AnswerSelection().query(X, budget, known, logits, at=at))
+        return SpanSelection().rank(X, budget, known, at=at)
+    return AnswerSelection().rank(X, budget, known, logits, at=at)
 
 
 def _page(
-    ids: np.ndarray, X: Any, ranking: Ranking, known: Any, logits: Any, seed: int, sources: dict[str, str],
-    at: Engine,
+    ids: np.ndarray, X: Any, features: Any, intercept: bool, ranking: Ranking, known: Any, logits: Any, seed: int,
+    sources: dict[str, str], at: Engine,
 ) -> Any:  # fmt: skip
     import numpy as np
 
@@ -177,7 +176,7 @@ def _page(
 
     student = None if logits is None else Span(X[known]).weights(logits)
     direction = student if student is not None and student.any() else None
-    seen = geometry(X, direction=direction, rng=np.random.default_rng(seed))
+    seen = geometry(features, intercept=intercept, direction=direction, rng=np.random.default_rng(seed))
     proved = None if logits is None else _proved(X, known, logits, seed, at)
     count = 0 if known is None else len(known)
     return page(Job(ranking, seen, ids, count, logits is not None, proved, sources))

@@ -63,8 +63,12 @@ class Answers:
             return {"y": np.array(self.classes, dtype=object)[self.values]}
         if self.kind == "probability":
             return {"teacher_proba": self.values}
-        # Log-probabilities are logits, up to a constant a row that softmax does not see.
-        return {"teacher_logits": self.values if self.values.ndim == 2 else self.labels.logits}
+        if self.kind == "logit" or self.values.ndim == 2:
+            # Log-probabilities are logits, up to a constant a row that softmax does not see.
+            return {"teacher_logits": self.values}
+        with np.errstate(divide="ignore"):
+            other = np.log(-np.expm1(np.minimum(self.values.astype(np.float64), 0.0)))
+        return {"teacher_logits": np.column_stack([other.astype(self.values.dtype), self.values])}
 
 
 def soft_labels(teacher: Teacher, values: np.ndarray, first: int = 0) -> SoftLabels:

@@ -138,10 +138,11 @@ def _parsed(column: Column, name: str, first: int) -> np.ndarray:
 
 
 def _refuse_missing(column: Column, name: str, first: int) -> None:
-    if column.null_count == 0 and not pa.types.is_string(column.type):
+    text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    if column.null_count == 0 and not text:
         return
     gaps = column.is_null()
-    if pa.types.is_string(column.type):
+    if text:
         gaps = pc.or_(gaps, pc.equal(pc.fill_null(column, ""), ""))
     gaps = gaps.to_numpy(zero_copy_only=False)
     if gaps.any():

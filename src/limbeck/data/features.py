@@ -58,13 +58,22 @@ class Features:
         counter.idf_ = np.array(self.weights)
         return counter
 
-    def learned(self, chunks: Iterable[Chunk], most_terms: int) -> Features:
-        """These features with the words of the text column, the ``most_terms`` most frequent ones."""
+    def learned(self, chunks: Iterable[Chunk], most_terms: int, apart: Iterable[int] = ()) -> Features:
+        """These features with the words of the text column, the ``most_terms`` most frequent ones.
+
+        Neither words nor their weights are learned from rows set ``apart``: those shall be as new as any other.
+        """
         if self.text is None:
             return self
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        rows = [text for chunk in chunks for text in texts(chunk.columns[self.text], self.text, chunk.first)]
+        unseen = set(apart)
+        rows = [
+            text
+            for chunk in chunks
+            for row, text in enumerate(texts(chunk.columns[self.text], self.text, chunk.first), chunk.first)
+            if row not in unseen
+        ]
         counter = TfidfVectorizer(max_features=most_terms)
         try:
             counter.fit(rows)

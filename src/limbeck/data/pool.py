@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,15 +17,11 @@ from limbeck.records import UserError
 
 
 @dataclass(frozen=True)
-class Pool:
-    """Points of a table."""
+class Ids:
+    """Names of a table's rows."""
 
     ids: np.ndarray
     """Ids as text, (n,); the rows' numbers from 1 where the table has none."""
-    X: Matrix
-    """Features, (n, d); sparse where a text is among them."""
-    features: Features
-    """How they were made."""
 
     def names(self, rows: np.ndarray) -> np.ndarray:
         """Ids of these rows."""
@@ -35,6 +31,16 @@ class Pool:
         """Rows of those ids that there are."""
         row_of = {name: row for row, name in enumerate(self.ids)}
         return {name: row_of[name] for name in names if name in row_of}
+
+
+@dataclass(frozen=True)
+class Pool(Ids):
+    """Points of a table."""
+
+    X: Matrix
+    """Features, (n, d); sparse where a text is among them."""
+    features: Features
+    """How they were made."""
 
 
 class Named(Protocol):
@@ -49,7 +55,21 @@ class Named(Protocol):
         ...
 
 
-def read_pool(table: Table, features: Features, identifier: str | None, *, most_terms: int = 4000) -> Pool:
+def read_ids(table: Table, identifier: str) -> Ids:
+    """Names of all rows, without their features."""
+    ids = [name for chunk in read(table, [identifier]) for name in ids_of(chunk, identifier)]
+    unique_ids(ids, table, identifier)
+    return Ids(np.array(ids, dtype=object))
+
+
+def read_pool(
+    table: Table,
+    features: Features,
+    identifier: str | None,
+    *,
+    most_terms: int = 4000,
+    apart: Iterable[int] = (),
+) -> Pool:
     """Read all points of a table.
 
     Parameters
@@ -61,9 +81,11 @@ def read_pool(table: Table, features: Features, identifier: str | None, *, most_
         Column of ids.
     most_terms : int
         Words of a text column that become features.
+    apart : iterable of int, optional
+        Rows, from 0, that its words are not learned from.
     """
     if features.text is not None and not features.terms:
-        features = features.learned(read(table, [features.text]), most_terms)
+        features = features.learned(read(table, [features.text]), most_terms, apart)
     blocks, ids = [], []
     for chunk in read(table, [*features.needed, *_listed(identifier)]):
         blocks.append(features.matrix(chunk))

@@ -266,6 +266,12 @@ def _typed(values: Sequence[Any], name: str, first: int) -> Column:
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+        for at, value in enumerate(values):
+            if type(value) is int and not -(2**63) <= value < 2**63:
+                raise UserError(
+                    f"Row {first + at + 1}, column {name!r} holds a whole number beyond 64 bits: write it in quotes if "
+                    "it is an id, or as 1e20 if it is a number."
+                ) from None
         kinds = [float if type(v) is int else type(v) for v in values]
         odd = next((at for at, kind in enumerate(kinds) if kind not in (kinds[0], type(None))), 0)
         raise UserError(

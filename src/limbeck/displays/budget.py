@@ -13,7 +13,7 @@ from limbeck.theory.angles import RIGHT, Tail
 
 
 def forecast(
-    measured: tuple[np.ndarray, np.ndarray, np.ndarray],
+    measured: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     carried_on: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     target: float,
     marks: Mapping[str, int],
@@ -22,13 +22,13 @@ def forecast(
 
     Parameters
     ----------
-    measured : sizes, disagreement, half-width of its bars
+    measured : sizes, disagreement, low, high
     carried_on : sizes, median, low, high
     target : float
     marks : mapping
         Named numbers of answers.
     """
-    n, mean, half = measured
+    n, mean, least, most = measured
     sizes, median, low, high = carried_on
     with house_style():
         figure, (ax,) = new_figure(width=6.0, height=3.6)
@@ -37,12 +37,12 @@ def forecast(
             sizes, np.maximum(low, floor), high, color=BLUE, alpha=0.2, lw=0, label="90 % of fits"
         )
         ax.plot(sizes, median, color=BLUE, label="median fit")
-        bars = np.array([np.minimum(half, mean - floor), half]).clip(0)
+        bars = np.array([mean - np.maximum(least, floor), most - mean]).clip(0)
         seen = mean > 0
         ax.errorbar(
             n[seen], mean[seen], bars[:, seen], color=BLACK, marker="o", ls="none", label="measured", lw=1.2
         )
-        ax.plot(n[~seen], np.full((~seen).sum(), floor), color=BLACK, marker="v", ls="none")
+        ax.plot(n[~seen], most[~seen], color=BLACK, marker="v", ls="none")
         ax.axhline(target, color=ORANGE, ls="--", lw=1.2, label="target")
         for (name, at), colour in zip(marks.items(), (GREEN, BLACK), strict=False):
             ax.axvline(at, color=colour, ls=":", lw=1.2, label=name)

@@ -15,9 +15,9 @@ from limbeck.theory import (
     PolynomialTail,
     Span,
     asymptotic_risk,
+    bounded_mean_interval,
     deep_limit_details,
     expected_risk,
-    expected_risk_interval,
     margin_bound,
     path_from_one_point,
     polynomial_bound,
@@ -112,9 +112,9 @@ class RiskPanel:
     stderr: np.ndarray
     """Its standard error, (k,)."""
     low: np.ndarray
-    """Lower end of a 95 % interval for the expected risk, (k,)."""
+    """Lower end of a 95 % interval for the expected risk, valid for every law of the risks, (k,)."""
     high: np.ndarray
-    """Upper end, (k,)."""
+    """Upper end, at most Theorem 3's as its proof ends, (k,)."""
     biased: np.ndarray
     """The same mean for w_delta, (k,)."""
     biased_stderr: np.ndarray
@@ -274,12 +274,13 @@ def _risk(
     acute = np.minimum(biased, np.pi - biased)
     with np.errstate(divide="ignore"):
         risks = symmetric_risk_at_cotangent(np.stack([cot, 1.0 / np.tan(acute)]), tail, view.d)
+    tight = bounds(transfer_risk_bound_tight)
     return RiskPanel(
         sizes,
-        *_means(risks[0]),
-        *_means(np.where(biased <= RIGHT, risks[1], 1.0 - risks[1])),
+        *_means(risks[0], 0.5, tight),  # a projection of the teacher errs on half of the points at most
+        *_means(np.where(biased <= RIGHT, risks[1], 1.0 - risks[1]), 1.0, np.where(sizes < view.d, 1.0, 0.0)),
         bounds(transfer_risk_bound),
-        bounds(transfer_risk_bound_tight),
+        tight,
         np.array([asymptotic(int(m)) for m in sizes]),
         np.array([corollary(int(m)) for m in sizes]),
         at,
@@ -287,15 +288,17 @@ def _risk(
     )
 
 
-def _means(risks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, standard error and interval of each row."""
+def _means(
+    risks: np.ndarray, most: float, proved: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, standard error and interval of each row, of risks up to ``most`` whose mean is proved to be no larger."""
     scale = np.where(risks.any(axis=1), risks.max(axis=1), 1.0)[:, None]  # squares of 1e-170 would vanish
-    intervals = [expected_risk_interval(row) for row in risks]
+    intervals = [bounded_mean_interval(row, most=most) for row in risks]
     return (
         risks.mean(axis=1),
         scale[:, 0] * (risks / scale).std(axis=1, ddof=1) / np.sqrt(risks.shape[1]),
         np.array([interval.low for interval in intervals]),
-        np.array([interval.high for interval in intervals]),
+        np.minimum([interval.high for interval in intervals], proved),
     )
 
 

@@ -38,7 +38,8 @@ def sentence(panel: str, view: View, panels: Panels) -> str:
     if panel == "risk":
         return (
             "Solid: mean over simulated transfer sets of the exact risk at the angle reached, with a 95 % interval for "
-            "that mean; broken: what Theorem 3 promises, as stated (19) and as its proof ends. "
+            "its expectation that holds for every law, and so allows for sets too rare to be among these; broken: what "
+            "Theorem 3 promises, as stated (19) and as its proof ends. "
             f"w_δ learns the same answers without distillation's bias (5.2). {SYMMETRIC}"
         )
     return (
@@ -61,7 +62,11 @@ def numbers(view: View, panels: Panels) -> list[tuple[str, str, str]]:
     else:
         rows = [
             (f"Expected risk, n = {view.n}", _estimate(risk.risk[at], risk.stderr[at]), sampled),
-            ("its 95 % interval", f"{_number(risk.low[at])} to {_number(risk.high[at])}", "for the mean"),
+            (
+                "its 95 % interval",
+                f"{_number(risk.low[at])} to {_number(risk.high[at])}",
+                "for every law of the risks",
+            ),
             (f"w_δ, δ = {view.delta:g}", _estimate(risk.biased[at], risk.biased_stderr[at]), sampled),
         ]
     if np.isfinite(risk.asymptotic[at]) and view.n < view.d:

@@ -11,6 +11,13 @@ from limbeck.theory import Interval
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
+METRICS = {
+    "none": "features as given",
+    "standard": "every feature at mean 0 and variance 1",
+    "sharpen": "X S^(1/4), the pool's spectrum sharpened",
+    "whiten": "whitened",
+}
+
 
 def share(value: float) -> str:
     """A share as a percentage with three significant digits."""

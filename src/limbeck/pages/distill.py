@@ -10,18 +10,12 @@ import numpy as np
 from limbeck.data.answers import Answers
 from limbeck.displays import study as drawings
 from limbeck.displays.tail import TailDisplay
-from limbeck.pages._words import between, picture, share
+from limbeck.pages._words import METRICS, between, picture, share
 from limbeck.report import Facts, Grid, Page, Section
 from limbeck.students.soft_label import SoftLabelClassifier
-from limbeck.students.study import Curve, Recipe, Study
+from limbeck.students.study import IDLE, Curve, Recipe, Study
 from limbeck.theory import transfer_risk_bound_tight
 
-METRICS = {
-    "none": "features as given",
-    "standard": "every feature at mean 0 and variance 1",
-    "sharpen": "X S^(1/4), the pool's spectrum sharpened",
-    "whiten": "whitened",
-}
 WRONG = 25
 
 
@@ -30,7 +24,7 @@ class Job:
     """What was distilled."""
 
     student: SoftLabelClassifier
-    """The student, on the features as given."""
+    """The student as it was learned: on features scaled as the recipe says."""
     answers: Answers
     """Answers learned from."""
     truth: Answers
@@ -45,6 +39,12 @@ class Job:
     """The student's probabilities on the rows held out, (m, K)."""
     features: int
     """Number of features."""
+    points: int
+    """Rows of the table, answered or not."""
+    rank: int | None
+    """Their rank as the student sees them, intercept included; None where it is not known."""
+    idle: bool
+    """Whether its scaling is proved to change nothing."""
     sources: Mapping[str, str]
     """How it was run: files, options, versions."""
 
@@ -88,8 +88,8 @@ def _agreement(job: Job) -> Section:
         )
         text.append(
             f"The same student learned from the teacher's decisions alone agrees on {between(found.baseline)}. "
-            f"Difference on the same rows: {100 * found.gain.estimate:+.2g} points (95 % interval {low:+.2g} to "
-            f"{high:+.2g}): {verdict}."
+            f"Difference on the same rows: {100 * found.gain.estimate:+.2g} points (Tango's 95 % interval "
+            f"{low:+.2g} to {high:+.2g}): {verdict}."
         )
     return Section(
         "How often does the student decide as the teacher does?", share(found.student.estimate), text=text
@@ -99,17 +99,39 @@ def _agreement(job: Job) -> Section:
 def _linearity(job: Job) -> Section:
     seen = job.student.linearity_
     text = [f"{seen.reason[0].upper()}{seen.reason[1:]}."]
-    if seen.verdict == "linear":
-        text.append(
-            f"With {seen.n} answers at rank {seen.rank} the student is the teacher, up to the precision of the answers."
-            if seen.n >= seen.rank and np.isfinite(seen.residual)
-            else "The theory's guarantees apply."
-        )
-    else:
+    missing = _missing(job)
+    if seen.verdict != "linear":
         text.append(
             "The theory's guarantees are for linear teachers and are withheld; everything below was measured."
         )
+    elif missing:
+        text.append(
+            f"Still, the student is not shown to be the teacher: {missing}. What it agrees on was measured."
+        )
+    else:
+        text.append(
+            f"With {seen.surplus} different points beyond a rank of {seen.rank}, that of all {job.points} rows, the "
+            "student is the teacher on them, up to the precision of the answers."
+        )
     return Section("Is the teacher linear on these features?", seen.verdict, seen.verdict == "linear", text)
+
+
+def _missing(job: Job) -> str:
+    """What keeps the student from being shown to be the teacher, in words; empty if nothing does."""
+    seen, student = job.student.linearity_, job.student
+    if seen.verdict != "linear":
+        return f"the verdict on the teacher is: {seen.verdict}"
+    if student.stop_time is not None:
+        return f"it was stopped at time {student.stop_time:g}"
+    if student.alpha_ != 0:
+        return f"its ridge is {student.alpha_:.3g}, not 0"
+    if student.n_saturated_:
+        return f"{student.n_saturated_} answers are saturated and hold no logit"
+    if job.rank is None:
+        return "the rank of the table's rows is not known"
+    if seen.rank < job.rank:
+        return f"the answers span {seen.rank} of the {job.rank} directions of the table's rows"
+    return ""
 
 
 def _curve(job: Job) -> Section:
@@ -129,13 +151,15 @@ def _curve(job: Job) -> Section:
 def _last_step(curve: Curve) -> str:
     if len(curve.n) < 2:
         return "There are too few answers for a curve."
-    paired = curve.risks[-2] - curve.risks[-1]
-    stderr = float(np.std(paired, ddof=1) / np.sqrt(len(paired)))
-    fall = float(paired.mean())
-    more = "is still falling: more answers would help" if fall > 2 * stderr else "has flattened"
+    fall, stderr = curve.last_fall()
+    more = (
+        "is still falling: more answers would help"
+        if fall > 2 * stderr
+        else "shows no fall beyond chance there"
+    )
     return (
         f"From {curve.n[-2]} to {curve.n[-1]} answers the disagreement fell by {100 * fall:.2g} points "
-        f"(standard error {100 * stderr:.2g}): the curve {more}."
+        f"(standard error {100 * stderr:.2g}, over held-out rows and rows learned from): the curve {more}."
     )
 
 
@@ -154,15 +178,23 @@ def _scaling(job: Job) -> Section | None:
         return None
     soft, used = job.study.curves["soft"], METRICS[job.recipe.scale]
     curves = {used: soft, **{METRICS[k]: c for k, c in others.items()}}
-    better = [name for name, c in others.items() if _clearly_lower(c, soft)]
+    better, sooner = preferred(soft, others)
     text = [
         "The student is the smallest one in the metric of its features, so their scaling decides what few answers "
-        f"teach. Used here: {used}.",
-        f"With fewer answers than all, {' and '.join(METRICS[b] for b in better)} would have done better: consider "
-        f"--scale {better[0]}."
+        f"teach. Used here: {used}. Every scaling was learned once, without answers, from no row held out, and is the "
+        "same for all numbers of answers.",
+        f"With these answers {' and '.join(METRICS[b] for b in better)} would have done better (by more than two "
+        f"paired standard errors on held-out rows): consider --scale {better[0]}."
         if better
-        else "No other scaling tried does clearly better (two paired standard errors at some number of answers).",
+        else "With these answers no other scaling tried does better by more than two paired standard errors.",
     ]
+    if sooner:
+        text.append(
+            f"With fewer of them, {' and '.join(METRICS[b] for b in sooner)} would have: that matters only if you "
+            "mean to buy fewer."
+        )
+    if job.idle:
+        text.append(f"For all answers, {IDLE}")
     caption = f"As above, for each scaling; {job.study.repeats} random orders, the same for all."
     return Section(
         "What did the scaling of the features do?",
@@ -173,12 +205,22 @@ def _scaling(job: Job) -> Section | None:
     )
 
 
-def _clearly_lower(curve: Curve, than: Curve) -> bool:
-    """By more than two paired standard errors at two sizes in a row, so that one lucky size is not enough."""
-    gap = than.risks - curve.risks
-    spread = np.std(gap, axis=1, ddof=1) / np.sqrt(gap.shape[1])
-    clear = gap.mean(axis=1) > np.maximum(2 * spread, 1e-3)
-    return bool(np.any(clear[1:] & clear[:-1]))
+def preferred(used: Curve, others: Mapping[str, Curve]) -> tuple[list[str], list[str]]:
+    """Which others do better with all the answers, best first; and which would with fewer, but do not with all.
+
+    Better is lower by more than two paired standard errors (`Curve.below`), with fewer answers at two sizes in a row,
+    so that one lucky size is not enough. Of two curves at most one is better with all answers: the advice does not
+    turn round once it is followed.
+    """
+    better, sooner = {}, []
+    for name, other in others.items():
+        gap, stderr = other.below(used)
+        clear = gap > np.maximum(2 * stderr, 1e-3)
+        if clear[-1]:
+            better[name] = gap[-1]
+        elif np.any(clear[1:] & clear[:-1]):
+            sooner.append(name)
+    return sorted(better, key=better.__getitem__, reverse=True), sooner
 
 
 def _tail(job: Job) -> Section | None:
@@ -190,7 +232,7 @@ def _tail(job: Job) -> Section | None:
         f"fewer answers a linear teacher needs. Here p(π/4) = {float(tail(np.pi / 4)):.3f} and "
         f"p(3π/8) = {float(tail(3 * np.pi / 8)):.3f}, each ± {tail.band(0.975):.3f} for all θ at once (95 %)."
     ]
-    if job.student.linearity_.verdict == "linear":
+    if not _missing(job):
         bound = transfer_risk_bound_tight(tail.upper(0.95), 20)
         text.append(
             "The teacher being linear here, Theorem 3 promises an expected disagreement of at most "

@@ -8,6 +8,7 @@ import numpy as np
 
 from limbeck.budget.loop import BudgetedDistillation
 from limbeck.budget.purchase import Bought
+from limbeck.budget.stages import MOST_AUDIT
 from limbeck.displays import budget as drawings
 from limbeck.pages._words import between, picture, share
 from limbeck.report import Facts, Grid, Page, Section
@@ -45,14 +46,33 @@ def _shown(bought: Bought, asked: BudgetedDistillation) -> Section:
         "is.",
         f"Buying ended: {bought.reason}.",
     ]
-    if asked.least_shown > asked.target_risk:
+    if not look.stop:
+        text.append(f"{shortfall(bought, asked.target_risk)}.")
+    if len(bought.stages) > 1:
         text.append(
-            f"An audit sample of {look.size} cannot show less than {share(asked.least_shown)}, even without "
-            "an error: a "
-            "larger one was needed for the target."
+            "The run was extended: this audit sample was drawn uniformly from the rows not asked before (all but "
+            f"{bought.stages[-1].asked}); the bound is for points like those, and the confidence is given all that "
+            "went before. Every earlier answer was learned from."
         )
     return Section(
         "Is the student good enough?", "shown to be" if look.stop else "not shown to be", look.stop, text
+    )
+
+
+def shortfall(bought: Bought, target: float) -> str:
+    """What stands between the student of the last look and the target it did not show."""
+    look = bought.looks[-1].look
+    share = look.wrong / look.size
+    seen = f"{look.wrong} of {look.size} wrong is {share:.2%}"
+    if share >= target:
+        return f"{seen}, not below the target of {target:.2%}: the student must get better, not the audit sample larger"
+    if bought.audit_needed is None:
+        return (
+            f"{seen}, so near the target of {target:.2%} that no audit sample of {MOST_AUDIT:,} would show it"
+        )
+    return (
+        f"{seen}, below the target of {target:.2%}, but the audit sample is too small to show it: at this share it "
+        f"takes {bought.audit_needed} audit answers"
     )
 
 
@@ -91,11 +111,11 @@ def _looks(bought: Bought, asked: BudgetedDistillation) -> Section | None:
             str(b.spent),
             f"{b.look.wrong} of {b.look.size}",
             f"{b.look.upper:.4f}",
-            "-" if b.likely is None else str(b.likely),
+            "-" if b.likely is None or b.likely <= b.learned else str(b.likely),
         )
         for b in bought.looks
     ]
-    columns = ("look", "learned from", "questions sent", "wrong", "bound", "forecast: as likely as not")
+    columns = ("look", "learned from", "questions sent", "wrong", "bound", "half likely at")
     return Section(
         "What did each batch bring?",
         parts=[

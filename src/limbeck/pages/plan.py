@@ -85,11 +85,14 @@ def _linearity(pilot: Reading) -> Section:
     text = [f"{seen.reason[0].upper()}{seen.reason[1:]}. Judged from the {pilot.audit} random answers."]
     if seen.verdict != "linear":
         text.append("The theory's promises are withheld: the forecast is carried on from what was measured.")
-    elif pilot.exact is not None:
+    elif pilot.exact is None:
+        text.append(f"Still, nothing is promised of this student: {pilot.inexact}.")
+    else:
         text.append(
-            f"{pilot.exact.surplus} answers more than the rank would each have shown a teacher that is not. "
-            "Assuming "
-            f"nothing, at most {share(pilot.exact.otherwise)} of points can be otherwise."
+            f"{pilot.exact.surplus} different points beyond the rank would each have shown a teacher that is not, and "
+            f"the answers span the pool. {pilot.exact.held_out} random answers came after those that span it, and the "
+            f"student of those alone decides them all alike: assuming nothing, it errs on at most "
+            f"{share(pilot.exact.otherwise)} of points."
         )
         if pilot.exact.enough is not None:
             text.append(
@@ -103,17 +106,18 @@ def _linearity(pilot: Reading) -> Section:
 def _curve(plan: BudgetPlan, pilot: Reading) -> Section:
     curve, seen = pilot.curve, pilot.forecast
     marks = {name: n for name, n in (("promised", seen.n), ("as likely as not", seen.likely)) if n}
+    ends = curve.interval()
     drawing = drawings.forecast(
-        (curve.sizes, curve.disagreement, 1.96 * curve.stderr),
+        (curve.sizes, curve.disagreement, *ends),
         (seen.sizes, seen.median, seen.low, seen.high),
         plan.target_risk,
         marks,
     )
     how = "one factorisation an order" if curve.factorised else "the student refitted at each size"
     rows = [
-        (str(n), f"{m:.4f}", f"{1.96 * e:.4f}", f"{low:.4f}", f"{high:.4f}")
-        for n, m, e, low, high in zip(
-            curve.sizes, curve.disagreement, curve.stderr, curve.low, curve.high, strict=True
+        (str(n), f"{mean:.4f}", f"{below:.4f} to {above:.4f}", f"{low:.4f}", f"{high:.4f}")
+        for n, mean, below, above, low, high in zip(
+            curve.sizes, curve.disagreement, *ends, curve.low, curve.high, strict=True
         )
     ]
     return Section(
@@ -129,12 +133,12 @@ def _curve(plan: BudgetPlan, pilot: Reading) -> Section:
         parts=[
             picture(
                 drawing,
-                "Measured disagreement (bars: 1.96 standard errors, audit points and learning sets; "
-                "triangles: no error "
-                "seen) and what power laws with a floor, weighted by how well they fit, make of it.",
+                "Measured disagreement (bars: 95 % intervals of Clopper and Pearson from as many independent "
+                "audit points as these are worth, learning sets included; triangles: their upper ends, where no "
+                "error was seen) and what power laws with a floor, weighted by how well they fit, make of it.",
             ),
             Grid(
-                ("answers", "disagreement", "± 95 %", "5 % of orders", "95 % of orders"),
+                ("answers", "disagreement", "95 % interval", "5 % of orders", "95 % of orders"),
                 rows,
                 "The numbers",
                 True,
@@ -173,7 +177,7 @@ def _tails(plan: BudgetPlan, pilot: Reading) -> Section | None:
         for t in pilot.tails
     ]
     promise = (
-        "The teacher was found linear, so Theorem 3 applies"
+        "The teacher was found linear, so Theorem 3 applies to its exact student (alpha = 0)"
         if pilot.linearity.verdict == "linear"
         else "If the teacher is linear (which is not shown), Theorem 3 would apply"
     )

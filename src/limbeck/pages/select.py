@@ -10,7 +10,7 @@ import numpy as np
 from limbeck.budget import Geometry, Ranking
 from limbeck.displays import selection as drawings
 from limbeck.displays.tail import TailDisplay
-from limbeck.pages._words import picture, share
+from limbeck.pages._words import METRICS, picture, share
 from limbeck.report import Facts, Grid, Page, Section
 from limbeck.theory import CertifiedShares
 
@@ -63,7 +63,7 @@ def _ranking(job: Job) -> Section:
     how = (
         "Chosen by the answers bought so far: each next point is the one after which the expected disagreement with a "
         "linear teacher is least, if what the answers leave open is alike in all directions. Gains and energy in the "
-        "table are those of the choice by geometry alone."
+        "table are those points' own: a choice by geometry alone would leave less energy."
         if job.by_answers
         else "Each next point is the one whose residual, outside the span of those before it, explains most of all "
         "points' residuals, rows taken at unit length. Every prefix is the choice for that budget."
@@ -136,7 +136,7 @@ def _scalings(job: Job) -> Section:
     seen = job.geometry
     at = [int(np.argmin(np.abs(seen.budgets - k))) for k in (10, 50)]
     rows = [
-        (c.name, f"{c.effective_rank:.3g}", *(_energy(c.energy_selected[i]) for i in at))
+        (METRICS[c.name], f"{c.effective_rank:.3g}", *(_energy(c.energy_selected[i]) for i in at))
         for c in seen.scalings
     ]
     columns = ("features", "effective rank", *(f"energy left after {seen.budgets[i]}" for i in at))

@@ -12,9 +12,9 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._design import CONSISTENT
 from limbeck.students._objective import Minimum, Objective, cholesky
 from limbeck.theory import Span
+from limbeck.theory._readings import ROUNDING
 
 MOST_STEPS = 100
 
@@ -27,7 +27,7 @@ def bounded(A: Array, labels: SoftLabels, weight: Array) -> tuple[Array, bool, M
     span = Span(E)
     solved = span.solve(labels.logits[~held])
     theta = solved.weights
-    if solved.inconsistency <= CONSISTENT:
+    if solved.inconsistency <= ROUNDING:
         free = np.eye(span.d)[:, :0]  # directions that leave the other answers as they are
         if span.rank < span.d:
             free = np.linalg.qr(span.basis.T, mode="complete")[0][:, span.rank :]

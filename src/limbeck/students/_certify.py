@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.linalg import qr
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._design import Points, with_ones
-from limbeck.theory import certify, certify_classes
+from limbeck.theory import Span, certify, certify_classes
+from limbeck.theory._readings import ROUNDING, Readings
 
-ROUNDING = 1e-9  # errors below this share of the largest logit are covered by the span's own tolerance
+ROWS_AN_UNKNOWN = (
+    10  # kept as they came; beyond, folded: then a certificate's size does not depend on how many came
+)
 
 
 @dataclass(frozen=True)
@@ -38,15 +42,33 @@ class ProvedAnswers:
 
 @dataclass(frozen=True)
 class Asked:
-    """The points a student learned from, as far as a certificate needs them."""
+    """What a student learned from, as far as a certificate or another batch of rows needs it."""
 
     points: Array | None
-    """(n, d), or (n, d + 1) with the intercept's column; None where they span the space and their answers are
-    exact: then the weights say all."""
-    logits: Array | None = None
-    """(n, m), m = 1 for two classes."""
-    error: Array | None = None
+    """(k, d), or (k, d + 1) with the intercept's column; None where they span the space and their answers are
+    exact: then ``logits`` are those of the unit vectors."""
+    logits: Array
+    """(k, m), m = 1 for two classes."""
+    error: Array | None
     """Largest error of each, where it is more than rounding."""
+    n: int
+    """Rows that came."""
+
+    @property
+    def rows(self) -> tuple[Array, Array, Array | None]:
+        """Points, logits and errors."""
+        points = np.eye(len(self.logits)) if self.points is None else self.points
+        return points, self.logits, self.error
+
+    def times(self, factor: float) -> Asked:
+        """The same of a student whose logits are ``factor`` > 0 times these."""
+        error = None if self.error is None else factor * self.error
+        return replace(self, logits=factor * self.logits, error=error)
+
+
+def nothing(width: int, columns: int) -> Asked:
+    """Before the first row, of ``width`` unknowns for each of ``columns`` logits."""
+    return Asked(np.empty((0, width)), np.empty((0, columns)), None, 0)
 
 
 def asked(points: Points, labels: SoftLabels) -> Asked | None:
@@ -59,10 +81,45 @@ def asked(points: Points, labels: SoftLabels) -> Asked | None:
     full = len(kept) == len(labels)
     points, labels = (points, labels) if full else (points[kept], labels[kept])
     logits, error = labels.logits.reshape(len(labels), -1), labels.error.reshape(len(labels), -1)
-    exact = float(error.max()) <= ROUNDING * float(np.abs(logits).max())
-    if exact and points.span.rank == points.span.d:
-        return Asked(None)
-    return Asked(np.array(points.affine), logits, None if exact else error)
+    return remember(points.span, logits, error, points.least_squares(labels).weights, len(labels))
+
+
+def remember(span: Span, logits: Array, error: Array, weights: Array, n: int) -> Asked:
+    """Of a span's points, with their logits and errors (k, m) and least-squares ``weights`` (d, m), what is needed.
+
+    Many rows X = U R Q, Q the span's basis, are folded into the points R Q with the logits U^T z, each off by no more
+    than |U|^T e: the same student and the same span from no more rows than the rank. What is proved from them is true,
+    and of rounded answers less than all rows would prove.
+    """
+    kept = error_beyond_rounding(logits, error)
+    if kept is None and span.rank == span.d:
+        return Asked(None, weights, None, n)
+    if span.n <= ROWS_AN_UNKNOWN * span.d:
+        return Asked(span.X.copy(), logits, kept, n)
+    U, R = qr(span.own_coordinates(), mode="economic", check_finite=False)
+    return Asked(R @ span.basis, U.T @ logits, None if kept is None else np.abs(U).T @ kept, n)
+
+
+def error_beyond_rounding(logits: Array, error: Array) -> Array | None:
+    """Largest errors of logits, both (n, m); None where they are no more than the span's own tolerance covers."""
+    return None if float(error.max()) <= ROUNDING * float(np.abs(logits).max()) else error
+
+
+def proved_sides(X: Array, Z: Array, T: Array, *, error: Array | None) -> np.ndarray | None:
+    """Class codes (m,) that every linear teacher with these answers has at T, -1 where they differ.
+
+    None where no linear teacher gives the answers within their errors.
+    """
+    try:
+        if Z.ndim == 1:
+            one = certify(X, Z, T, error=error)
+            codes, bound = (one.logits >= 0).astype(int), one.largest_bound
+        else:
+            found = certify_classes(X, Z, T, error=error)
+            codes, bound = found.classes, found.largest_bound
+    except ValueError:
+        return None
+    return np.where(np.isinf(bound), codes, -1)
 
 
 def prove(student: Any, X: Array, teacher_norm: float) -> ProvedAnswers:
@@ -79,16 +136,11 @@ def remembered(student: Any) -> tuple[Array, Array, Array | None]:
     Where they span the space and are exact, that is as good as being told the weights.
     """
     _refuse(student)
-    known = student._asked
-    if known.points is not None:
-        return known.points, known.logits, known.error
-    parts = [student.coef_, student.intercept_] if student.fit_intercept else [student.coef_]
-    logits = np.column_stack(parts).T
-    return np.eye(len(logits)), logits, None
+    return student._asked.rows
 
 
 def prove_from(
-    points: Array,
+    points: Array | Readings,
     logits: Array,
     error: Array | None,
     T: Array,
@@ -97,7 +149,10 @@ def prove_from(
     intercept: bool,
     verdict: str,
 ) -> ProvedAnswers:
-    """The same from points (n, d'), logits (n, m) and their errors, a column of ones among them for an intercept."""
+    """The same from points (n, d'), logits (n, m) and their errors, a column of ones among them for an intercept.
+
+    The points may be a span's already, of a kernel's features for one.
+    """
     if logits.shape[1] == 1:
         found = certify(points, logits[:, 0], T, error=None if error is None else error[:, 0])
     else:
@@ -138,5 +193,5 @@ def _refuse(student: Any) -> None:
 
 
 def verdict(student: Any) -> str:
-    """Of a student updated row by row, which checks its answers to be a linear teacher's as they come, unknown."""
+    """Of a student loaded from a file that holds none, unknown."""
     return student.linearity_.verdict if hasattr(student, "linearity_") else "cannot tell yet"

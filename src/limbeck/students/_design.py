@@ -12,11 +12,12 @@ from scipy.sparse import issparse
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.theory import MinimumNorm, Span
+from limbeck.theory._readings import ROUNDING
 from limbeck.theory.scaling import Scaling
 
 LARGEST_GRAM = 8000
 SWALLOWED = 1e-11
-CONSISTENT = 1e-9  # what is left of the logits, relative to their norm, where a linear teacher gave them
+KEYED = 2**12  # entries whose keys are made at once
 
 Matrix = Any
 """Points: a dense array or a SciPy sparse matrix, (n, d)."""
@@ -125,6 +126,21 @@ class AsSeen:
         return np.hstack([X, np.ones((len(X), 1), dtype=X.dtype)]) if self.intercept else X
 
 
+def could_be_linear(inconsistency: float, precision: float) -> bool:
+    """Whether some linear teacher gave answers that least squares misses by ``inconsistency`` of their norm.
+
+    What the answers' ``precision`` hides may be that much; answers without errors are met to `ROUNDING` of theirs.
+    """
+    return inconsistency <= ROUNDING + precision
+
+
+def precision(labels: SoftLabels) -> float:
+    """Norm of the errors that the stored precision leaves in the logits known, over that of the logits; 0 of none."""
+    known = ~labels.saturated
+    size = float(np.linalg.norm(labels.logits[known]))
+    return float(np.linalg.norm(labels.error[known])) / size if size > 0 else 0.0
+
+
 def with_ones(X: Matrix) -> Matrix:
     """X with a last column of ones, sparse if X is."""
     ones = np.ones((X.shape[0], 1))
@@ -133,6 +149,35 @@ def with_ones(X: Matrix) -> Matrix:
 
         return hstack([X, csr_array(ones)], format="csr")
     return np.hstack([X, ones])
+
+
+def row_keys(X: Matrix) -> np.ndarray:
+    """A number (n,) for each row, the same for rows that agree to 24 bits in every entry.
+
+    Different rows share one with a probability near 2^-64, over a fixed draw of multipliers: sums of whole numbers,
+    so that neither the order of the rows nor how they are read changes a key. Sparse rows have those of dense ones.
+    """
+    multipliers = np.random.default_rng(0).integers(2**64, size=X.shape[1], dtype=np.uint64) | np.uint64(1)
+    if issparse(X):
+        from scipy.sparse import csr_array
+
+        rows = csr_array(X)
+        mixed = _mixed(np.asarray(rows.data)) * multipliers[rows.indices]
+        return csr_array((mixed, rows.indices, rows.indptr), shape=rows.shape) @ np.ones(
+            X.shape[1], np.uint64
+        )
+    keys = np.empty(len(X), dtype=np.uint64)
+    step = max(1, KEYED // max(X.shape[1], 1))
+    for at in range(0, len(X), step):
+        keys[at : at + step] = (_mixed(X[at : at + step]) * multipliers).sum(axis=1, dtype=np.uint64)
+    return keys
+
+
+def _mixed(values: Array) -> np.ndarray:
+    """The leading 24 bits of each float, stirred; 0 for 0."""
+    bits = np.ascontiguousarray(values + 0.0, dtype=np.float64).view(np.uint64)  # -0 is 0
+    bits = ((bits + np.uint64(1 << 28)) >> np.uint64(29)) * np.uint64(0x9E3779B97F4A7C15)
+    return bits ^ (bits >> np.uint64(32))
 
 
 def _sparse_coordinates(X: Matrix) -> tuple[Array, _Basis]:

@@ -13,12 +13,14 @@ from scipy.sparse.linalg import lsmr
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._bound import bounded
-from limbeck.students._design import CONSISTENT, SWALLOWED, Matrix, Points
+from limbeck.students._design import SWALLOWED, Matrix, Points, could_be_linear, precision
 from limbeck.students._objective import Minimum, Objective, minimise
 from limbeck.theory import Span
+from limbeck.theory._readings import ROUNDING
 
 NEARLY = 1e-2
 FARTHEST = 300.0
+ITERATED = 1e-8  # what LSMR leaves of logits that a factorisation would meet to ROUNDING
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Exact:
     intercepts: Array
     """(m,)."""
     realisable: bool
-    """Whether some linear teacher gave all the answers: the logits are met to 1e-9."""
+    """Whether some linear teacher gave all the answers, to the precision they were stored in."""
     gradient: float
     """Largest gradient entry, relative to the points' size; 0 where the logits are met."""
     iterations: int
@@ -73,15 +75,16 @@ def fit_exact(
         theta, realisable, found = bounded(A, labels, weight) if bound else _newton(A, labels, weight)
         return _split(_lift(theta, back), intercept, realisable, found, None)
     solved = points.least_squares(labels)
-    realisable = solved.inconsistency <= CONSISTENT
+    met = solved.inconsistency <= ROUNDING  # then least squares minimises the cross-entropy
     found = None
     theta = span.coordinates(solved.weights.T).T if back is not None else solved.weights
-    if not realisable:
+    if not met:
         # Logits far from a linear teacher's lead least squares astray; zero never does.
         near = solved.inconsistency < NEARLY
         theta, _, found = _newton(A, labels, weight, theta if near else None)
-    left_out = None if mass is None else _left_out(span, A, theta, labels, weight, mass, realisable)
-    full = solved.weights if realisable else _lift(theta, back)
+    left_out = None if mass is None else _left_out(span, A, theta, labels, weight, mass, met)
+    full = solved.weights if met else _lift(theta, back)
+    realisable = could_be_linear(solved.inconsistency, precision(labels))
     return _split(full, intercept, realisable, found, left_out)
 
 
@@ -156,10 +159,11 @@ def _sparse(X1: Matrix, labels: SoftLabels, weight: Array) -> tuple[Array, bool,
         return _sparse_newton(X1, labels, weight, None)
     Z = labels.logits.reshape(len(labels), -1)
     theta = np.column_stack([lsmr(X1, z, atol=1e-14, btol=1e-14, conlim=0, maxiter=50_000)[0] for z in Z.T])
-    rest = np.linalg.norm(Z - X1 @ theta)
-    if rest <= 1e-8 * max(np.linalg.norm(Z), 1e-300):
+    left = float(np.linalg.norm(Z - X1 @ theta) / max(np.linalg.norm(Z), 1e-300))
+    if left <= ITERATED:
         return theta, True, None
-    return _sparse_newton(X1, labels, weight, theta)
+    theta, _, found = _sparse_newton(X1, labels, weight, theta)
+    return theta, could_be_linear(left, precision(labels)), found
 
 
 def _sparse_newton(
@@ -178,7 +182,7 @@ def _sparse_newton(
 
 
 def _left_out(
-    span: Span, A: Array, theta: Array, labels: SoftLabels, weight: Array, mass: Array, realisable: bool
+    span: Span, A: Array, theta: Array, labels: SoftLabels, weight: Array, mass: Array, met: bool
 ) -> Array:
     """Leave-one-out logits (n, m) at alpha = 0.
 
@@ -189,7 +193,7 @@ def _left_out(
     F = A @ theta
     leverage = span.leverages
     alone = leverage > 1 - 1e-8
-    if realisable:
+    if met:
         out = (
             F
             + (F - labels.logits.reshape(F.shape)) * (leverage / np.where(alone, 1.0, 1 - leverage))[:, None]

@@ -106,7 +106,7 @@ def _by_leave_one_out(points: Points, labels: SoftLabels, counts: Array, setting
             "give alpha a number (GridSearchCV can choose it)."
         )
     exact, why = _left_out_at_zero(points, labels, weight, mass, settings)
-    path, found = follow(design, labels, weight, mass, counts, exact, why, settings.near)
+    path, found = follow(design, labels, weight, mass, exact, why, settings.near)
     if found is not None:
         return _of_minimum(design, found, path.chosen, path)
     assert exact is not None

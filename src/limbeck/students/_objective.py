@@ -7,7 +7,7 @@ K >= 3). Coordinates without penalty (the intercept; all of them at alpha = 0) a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -37,10 +37,6 @@ class Objective:
     """1 for coordinates that the ridge reaches, 0 for the others, (r,)."""
     alpha: float
     """The ridge."""
-
-    def with_alpha(self, alpha: float) -> Objective:
-        """The same with another ridge."""
-        return replace(self, alpha=alpha)
 
     @property
     def columns(self) -> int:

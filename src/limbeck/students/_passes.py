@@ -21,10 +21,13 @@ from limbeck.data.blocks import Block, Group
 from limbeck.engine import Engine
 from limbeck.labels import Array, SoftLabels
 from limbeck.records import UserError
-from limbeck.students._design import Matrix, with_ones
+from limbeck.students._design import Matrix, row_keys, with_ones
 from limbeck.students._objective import Objective
 from limbeck.students.study import Distilled, angles
 from limbeck.theory.scaling import Scaling
+
+FEWEST_SLOTS = 13
+"""Bits of the keys by which different rows are counted, at least."""
 
 Sums = tuple
 Value = TypeVar("Value")
@@ -209,7 +212,10 @@ class Logits:
 
 @dataclass(frozen=True)
 class Normal:
-    """Sums of the normal equations: A'A, A'Z, and of n, the saturated rows, Z, Z^2 and error^2."""
+    """Sums of the normal equations: A'A, A'Z, and of n, the saturated rows, Z, Z^2, error^2, error^4 and row keys.
+
+    The last counts keys by their leading bits: as many slots are taken as there are different rows, or fewer.
+    """
 
     logits: Logits
 
@@ -218,7 +224,13 @@ class Normal:
         A, Z, error, saturated = self.logits(block)
         gram = A.T @ A
         gram = gram.toarray() if issparse(gram) else gram
-        return gram, A.T @ Z, len(Z), saturated, Z.sum(axis=0), np.square(Z).sum(), np.square(error).sum()
+        squares = np.square(error)
+        bits = max(FEWEST_SLOTS, int(A.shape[1]).bit_length() + 4)
+        slots = np.bincount((row_keys(A) >> np.uint64(64 - bits)).astype(np.int64), minlength=1 << bits)
+        return (
+            gram, A.T @ Z, len(Z), saturated, Z.sum(axis=0), np.square(Z).sum(),
+            squares.sum(axis=0), np.square(squares).sum(axis=0), slots,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from limbeck.students._objective import Minimum, Objective, minimise
 
 DECADES, PER_DECADE = 8, 2
 FURTHER = 6  # decades below, where the loss still falls: then the Hessian has no digits left
+USUAL = FURTHER * PER_DECADE  # the lowest of the alphas that are tried without that
 STANDARD_ERRORS = 2.0
 ENOUGH = 1e-8  # of the gradient, to compare alphas by; the one chosen is then followed to the end
 RISES = 2  # ridges in a row at which the loss is higher, and the search ends
@@ -32,7 +33,7 @@ class AlphaPath:
     losses: Array
     """Mean leave-one-out soft cross-entropy of each, nats, (k,)."""
     stderrs: Array
-    """Standard error of each mean over rows, (k,)."""
+    """Standard error of each mean over rows, of which unequal weights leave (sum w)^2 / sum w^2, (k,)."""
     chosen: float
     """The alpha taken: 0 unless the best beats it by two paired standard errors."""
     reason: str
@@ -61,7 +62,6 @@ def follow(
     labels: SoftLabels,
     weight: Array,
     mass: Array,
-    counts: Array,
     exact: Exact | None,
     why: str,
     near: float | None = None,
@@ -72,22 +72,27 @@ def follow(
     ----------
     design : Design
     labels : SoftLabels
-    weight, mass, counts : ndarray, shape (n,)
-        Weights summing to 1, what leaving a row out removes of it, and the weights as given.
+    weight, mass : ndarray, shape (n,)
+        Weights summing to 1, and what leaving a row out removes of it.
     exact : Exact or None
         The student at alpha = 0 with its leave-one-out logits, where it was possible.
     why : str
         Why it was not, otherwise.
     near : float, optional
         Try alphas on either side of this one until the loss rises, instead of all: the nearest dip, for a third of
-        the work.
+        the work. All are tried where that dip is no better than alpha = 0.
     """
     alphas = grid(design, weight)
     kept, rows = {}, {}
 
     def loss(alpha: float, start: Array | None) -> float:
         objective = Objective(design.A, labels, weight, design.penalised, alpha)
-        kept[alpha] = minimise(objective, objective.zero() if start is None else start, tol=ENOUGH)
+        further = alpha < alphas[USUAL] * (1 - 1e-9)
+        kept[alpha] = minimise(
+            objective, objective.zero() if start is None else start, tol=1e-10 if further else ENOUGH
+        )
+        if further and not kept[alpha].converged:
+            return np.inf
         F = objective.leave_one_out(kept[alpha].theta, mass)
         rows[alpha] = cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F)
         return float(weight @ rows[alpha])
@@ -99,7 +104,7 @@ def follow(
     note = _walk(alphas, loss, kept, at_zero, near)
     tried = np.array(sorted(rows))
     losses = np.array([weight @ rows[a] for a in tried])
-    stderrs = np.array([_stderr(rows[a], weight, counts) for a in tried])
+    stderrs = np.array([_stderr(rows[a], weight) for a in tried])
     best = float(tried[np.argmin(losses)])
 
     def student(alpha: float) -> Minimum:
@@ -112,7 +117,7 @@ def follow(
     # with the mean: the extreme twentieth at either end is pulled in before the two are compared.
     lead = rows[0.0] - rows[best]
     lead = np.clip(lead, *np.quantile(lead, [0.05, 0.95]))
-    margin = _stderr(lead, weight, counts)
+    margin = _stderr(lead, weight)
     # A lead within rounding of the loss itself is none: a linear teacher's exact student stays.
     beaten = weight @ lead > max(STANDARD_ERRORS * margin, 1e-12)
     ahead = float(weight @ lead)
@@ -135,33 +140,42 @@ def _walk(
 ) -> str:
     """Try alphas until their least loss lies inside, or at alpha = 0; what to say if it does not."""
     losses = {}
-    first = len(alphas) - 1 if near is None else int(np.argmin(np.abs(np.log(alphas / near))))
-    last = FURTHER * PER_DECADE if near is None else first
+    top = len(alphas) - 1
 
     def go(i: int, start: int | None) -> None:
         losses[i] = loss(float(alphas[i]), None if start is None else kept[float(alphas[start])].theta)
 
-    for i in range(first, last - 1, -1):
-        go(i, i + 1 if i < first else None)
-    # Up, where the search began inside, and down, until the loss has risen: from its least, RISES in a row.
-    for way, end in ((1, len(alphas) - 1), (-1, 0)):
-        i = max(losses) if way > 0 else min(losses)
-        needed = RISES if near is not None else 1
-        while i != end and way * (i - min(losses, key=losses.__getitem__)) < needed:
-            if way < 0 and at_zero <= min(losses.values()):
-                return ""
-            go(i + way, i)
-            i += way
-    best = min(losses, key=losses.__getitem__)
-    falls = best == 0 and at_zero > losses[0]
+    def least() -> int:
+        return min(losses, key=losses.__getitem__)
+
+    if near is not None:
+        i = max(int(np.argmin(np.abs(np.log(alphas / near)))), USUAL)
+        go(i, None)
+        while i < top and i - least() < RISES:
+            go(i + 1, i)
+            i += 1
+        i = min(losses)
+        while i > 0 and least() - i < RISES and at_zero > losses[least()] and np.isfinite(losses[i]):
+            go(i - 1, i)
+            i -= 1
+    if near is None or at_zero <= losses[least()]:  # a dip no better than alpha = 0 may not be the one
+        for i in range(top, USUAL - 1, -1):
+            if i not in losses:
+                go(i, i + 1 if i < top else None)
+        i = min(losses)
+        while i > 0 and least() == i and at_zero > losses[i]:
+            go(i - 1, i)
+            i -= 1
+    best = least()
+    falls = (best == 0 or np.isinf(losses.get(best - 1, 0.0))) and at_zero > losses[best]
     return "; the loss still falls at the smallest alpha that double precision allows" if falls else ""
 
 
-def _stderr(values: Array, weight: Array, counts: Array) -> float:
-    """Standard error of the weighted mean; a row of weight 2 is two rows."""
-    total = float(counts.sum())
+def _stderr(values: Array, weight: Array) -> float:
+    """Standard error of the weighted mean over Kish's number of rows, (sum w)^2 / sum w^2, which knows no scale."""
+    rows = 1.0 / float(weight @ weight)
     spread = float(weight @ np.square(values - weight @ values))
-    return float(np.sqrt(spread / max(total - 1, 1e-300))) if total > 1 else float("inf")
+    return float(np.sqrt(spread / (rows - 1))) if rows > 1 else float("inf")
 
 
 def stopped_flow(design: Design, labels: SoftLabels, weight: Array, time: float) -> Minimum:

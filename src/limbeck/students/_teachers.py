@@ -28,9 +28,14 @@ PROBED = 100
 SAME = 1e-9
 
 
-def ready(teacher: Any, X: Any, y: Any) -> Any:
-    """The teacher as it is if it is fitted or a function; else a clone of it fitted on (X, y)."""
-    if not hasattr(teacher, "fit") or _is_fitted(teacher):
+def is_ready(teacher: Any) -> bool:
+    """Whether it is fitted, or a function."""
+    return not hasattr(teacher, "fit") or _is_fitted(teacher)
+
+
+def ready(teacher: Any, X: Any, y: Any, **params: Any) -> Any:
+    """The teacher as it is if it is fitted or a function; else a clone of it fitted on (X, y) with ``params``."""
+    if is_ready(teacher):
         return teacher
     if y is None:
         raise ValueError(
@@ -38,7 +43,7 @@ def ready(teacher: Any, X: Any, y: Any) -> Any:
             "target y is None. (Cloning, as cross-validation does, forgets a fit: wrap a fitted teacher in sklearn's "
             "FrozenEstimator.)"
         )
-    return clone(teacher).fit(X, y)
+    return clone(teacher).fit(X, y, **params)
 
 
 def _is_fitted(teacher: Any) -> bool:

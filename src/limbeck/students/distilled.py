@@ -8,24 +8,26 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import log_softmax
+from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.utils import Tags, _safe_indexing, check_random_state, get_tags, indexable
+from sklearn.utils import Bunch, Tags, _safe_indexing, check_random_state, get_tags, indexable
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted, has_fit_parameter
 
 from limbeck.labels import Array
 from limbeck.students import _teachers
-from limbeck.students._arrays import Rows
+from limbeck.students._arrays import Rows, validated, weights_of
 from limbeck.students.linearity import Linearity
 from limbeck.students.metrics import agreement_interval
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.theory import _check
 from limbeck.theory.risk import Interval
 
-ONLY = "teacher"
+ONLY, STUDENT = "teacher", "student"
 
 
 class DistilledClassifier(ClassifierMixin, _BaseComposition):
@@ -87,6 +89,10 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
 
     Notes
     -----
+    Weights of rows, and other metadata, reach teachers that are fitted here and the student as scikit-learn routes them
+    (``enable_metadata_routing``); a student left to the default then asks for ``sample_weight``. Without routing,
+    ``sample_weight`` goes to all of them. It is of the rows of X: a student of a `transfer_set` gets none.
+
     The teacher is asked about every row once, those of `hold_out` included. If it was fitted on the same rows, its
     answers there are surer than elsewhere: other rows in `transfer_set` are the better ones.
 
@@ -151,7 +157,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
 
     # -- fitting ---------------------------------------------------------------------------------
 
-    def fit(self, X: Rows, y: ArrayLike | None = None) -> Self:
+    def fit(self, X: Rows, y: ArrayLike | None = None, **fit_params: Any) -> Self:
         """Fit the teacher where it is not, ask it about the rows, and learn its answers.
 
         Parameters
@@ -160,6 +166,8 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
             Rows as the teacher takes them.
         y : array-like, shape (n,), optional
             Labels for a teacher that is not fitted; not looked at otherwise.
+        **fit_params : dict
+            ``sample_weight``, array-like of shape (n,); with metadata routing, whatever teachers and student ask for.
 
         Returns
         -------
@@ -168,21 +176,32 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         Raises
         ------
         ValueError
-            If the teacher is not fitted and y is missing, gives answers that are none, or gives none that are soft.
+            If the teacher is not fitted and y is missing, gives answers that are none, or gives none that are soft;
+            or, before the teacher sees any, if the rows are none that the student can learn from.
         """
         self._check_parameters()
-        self.teachers_ = {name: _teachers.ready(teacher, X, y) for name, teacher in self._named_teachers()}
+        if y is not None:
+            check_consistent_length(X, y)
+        (rows,) = indexable(X if self.transfer_set is None else self.transfer_set)
+        kept, held = self._split(_num_samples(rows))
+        student, routed = self._new_student(), self._routed(X, fit_params)
+        points = self._seen(_safe_indexing(rows, kept) if len(held) else rows)
+        self.teachers_ = {
+            name: _teachers.ready(teacher, X, y, **routed[name].fit)
+            for name, teacher in self._named_teachers()
+        }
         if len(self.teachers_) == 1:
             (self.teacher_,) = self.teachers_.values()
         elif hasattr(self, "teacher_"):
             del self.teacher_
-        (rows,) = indexable(X if self.transfer_set is None else self.transfer_set)
         self._kinds = {name: _teachers.kind_of(t, self.answers, rows) for name, t in self.teachers_.items()}
         said = self._ask(rows)
         logs, self.classes_ = self._combined(said)
-        kept, held = self._split(_num_samples(rows))
-        learned = _safe_indexing(rows, kept) if len(held) else rows
-        self._learn(learned, self._for_fit(said, logs, kept))
+        params = {
+            name: _safe_indexing(value, kept) if hasattr(value, "__len__") else value
+            for name, value in routed[STUDENT].fit.items()
+        }
+        self._learn(student, points, self._for_fit(said, logs, kept), params)
         self.agreement_ = None
         if len(held):
             student = self.predict_proba(_safe_indexing(rows, held))
@@ -264,15 +283,81 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         order = check_random_state(self.random_state).permutation(n)
         return np.sort(order[size:]), np.sort(order[:size])
 
-    def _learn(self, rows: Rows, answers: dict[str, np.ndarray]) -> None:
-        self.features_ = self._new_features()
-        points = rows if self.features_ is None else self.features_.fit_transform(rows)
-        student = SoftLabelClassifier() if self.student is None else clone(self.student)
+    # -- metadata ------------------------------------------------------------------------------
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """What of the metadata given to `fit` teachers and student ask for."""
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        # What is fitted already is not fitted again, and asks for nothing.
+        asking = {name: t for name, t in self._named_teachers() if not _teachers.is_ready(t)}
+        router = MetadataRouter(owner=self)
+        for name, member in {**asking, STUDENT: self._new_student()}.items():
+            router.add(method_mapping=mapping, **{name: member})
+        return router
+
+    def _routed(self, X: Rows, given: dict[str, Any]) -> Bunch:
+        """Of what `fit` was given, the part of each teacher and of the student."""
+        names = [name for name, _ in self._named_teachers()]
+        if get_config()["enable_metadata_routing"]:
+            routed = process_routing(self, "fit", **given) if given else Bunch()
+        else:
+            routed = self._shared(X, given)
+        for name in (*names, STUDENT):
+            routed.setdefault(name, Bunch(fit={}))
+        if self.transfer_set is not None and "sample_weight" in routed[STUDENT].fit:
+            raise ValueError(
+                "The student asks for sample_weight, which is of the rows of X, and it learns from transfer_set: "
+                "student.set_fit_request(sample_weight=False)."
+            )
+        return routed
+
+    def _shared(self, X: Rows, given: dict[str, Any]) -> Bunch:
+        """Weights for everybody that is fitted here, where nothing is routed."""
+        if unknown := sorted(set(given) - {"sample_weight"}):
+            raise TypeError(
+                f"fit got {unknown}: metadata other than sample_weight is passed on where "
+                "sklearn.set_config(enable_metadata_routing=True) is set and teachers or student ask for it."
+            )
+        if given.get("sample_weight") is None:
+            return Bunch()
+        weight = weights_of(given["sample_weight"], X)
+        takers = {name: t for name, t in self._named_teachers() if not _teachers.is_ready(t)}
+        if self.transfer_set is None:
+            takers[STUDENT] = self._new_student()
+        for name, member in takers.items():
+            if not has_fit_parameter(member, "sample_weight"):
+                raise ValueError(
+                    f"{name}, {type(member).__name__}, does not take sample_weight: leave it out, fit that teacher "
+                    "first, or route the weights to the others (enable_metadata_routing)."
+                )
+        return Bunch(**{name: Bunch(fit={"sample_weight": weight}) for name in takers})
+
+    def _new_student(self) -> Any:
+        if self.student is not None:
+            student = clone(self.student)
+        elif get_config()["enable_metadata_routing"]:
+            student = SoftLabelClassifier().set_fit_request(sample_weight=self.transfer_set is None)
+        else:
+            student = SoftLabelClassifier()
         if not has_fit_parameter(student, "teacher_logits") or "classes" not in student.get_params():
             raise ValueError(
                 f"The student, {type(student).__name__}, does not learn from teacher_logits=: use SoftLabelClassifier."
             )
-        self.student_ = student.set_params(classes=self.classes_).fit(points, **answers)
+        return student
+
+    # -- the student ---------------------------------------------------------------------------
+
+    def _seen(self, rows: Rows) -> Any:
+        """Rows as the student sees them, looked at before any teacher is asked about one."""
+        self.features_ = self._new_features()
+        points = rows if self.features_ is None else self.features_.fit_transform(rows)
+        validated(SoftLabelClassifier(), points, accept_sparse="csr")
+        return points
+
+    def _learn(
+        self, student: Any, points: Any, answers: dict[str, np.ndarray], params: dict[str, Any]
+    ) -> None:
+        self.student_ = student.set_params(classes=self.classes_).fit(points, **answers, **params)
         if self.temperature != 1:
             self._cool()
         self.linearity_ = self.student_.linearity_
@@ -281,6 +366,8 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         """The student learned u / T: its own logits are T times that."""
         T = self.student_.coef_.dtype.type(self.temperature)
         self.student_.coef_, self.student_.intercept_ = self.student_.coef_ * T, self.student_.intercept_ * T
+        if (known := getattr(self.student_, "_asked", None)) is not None:
+            self.student_._asked = known.times(float(self.temperature))
 
     def _new_features(self) -> Any:
         wanted = self.student_features

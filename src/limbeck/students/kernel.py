@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal, Self
 
@@ -11,12 +12,34 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from limbeck.labels import Array
-from limbeck.students._arrays import Rows, validated, weights_of
+from limbeck.labels import Array, SoftLabels
+from limbeck.students._arrays import Rows, to_numpy, validated, weights_of
+from limbeck.students._certify import (
+    Asked,
+    ProvedAnswers,
+    error_beyond_rounding,
+    prove_from,
+    remembered,
+    verdict,
+)
 from limbeck.students._path import AlphaPath
+from limbeck.students._targets import read_answers
+from limbeck.students.linearity import Linearity
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.theory import KernelSpan, _check
 from limbeck.theory.kernels import NTK, Kernel
+
+FORWARDED = (
+    "classes_",
+    "alpha_",
+    "alpha_path_",
+    "realisable_",
+    "linearity_",
+    "n_saturated_",
+    "n_iter_",
+    "gradient_",
+)
+"""Fitted attributes of the linear student that mean the same of this one."""
 
 
 class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
@@ -36,13 +59,13 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
         Ridge; as in `SoftLabelClassifier`.
     fit_intercept : bool, default=True
         Whether to learn an intercept. At ``alpha=0`` it takes part in the norm, as if 1 were added to the kernel.
+    saturated, stop_time, classes, decimals, tol, max_iter
+        As in `SoftLabelClassifier`; ``stop_time`` on the coordinates.
     landmarks : int, optional
         Seek the student in the span of this many rows drawn at random, (n, landmarks) numbers in memory instead of
         (n, n): the Nystroem approximation. Default: all rows.
     random_state : int, RandomState or None, default=None
         For the choice of landmarks.
-    saturated, classes, decimals, tol, max_iter
-        As in `SoftLabelClassifier`.
 
     Attributes
     ----------
@@ -57,9 +80,15 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
     alpha_path_ : AlphaPath or None
         Leave-one-out losses of every alpha, if ``alpha="loo"``.
     realisable_ : bool
-        Whether some student in these features gives all the answers (at ``alpha=0``).
+        Whether some student in these features gives all the answers, to their precision (at ``alpha=0``).
+    linearity_ : Linearity
+        Whether the teacher is linear in the kernel's features: ``cannot tell yet`` where every row adds a direction.
+    n_saturated_ : int
+        Rows with a probability of 0 or 1 as stored.
     n_iter_ : int
         Newton steps of the final fit.
+    gradient_ : float
+        Largest entry of the gradient where the fit ended, relative to the coordinates' mean size.
     n_features_in_ : int
     feature_names_in_ : ndarray, shape (d,)
 
@@ -87,9 +116,13 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
     alpha_: float
     alpha_path_: AlphaPath | None
     realisable_: bool
+    linearity_: Linearity
+    n_saturated_: int
     n_iter_: int
+    gradient_: float
     n_features_in_: int
     feature_names_in_: np.ndarray
+    _asked: Asked | None
 
     __metadata_request__fit = {"teacher_proba": True, "teacher_logits": True}  # noqa: RUF012
 
@@ -99,24 +132,26 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
         alpha: float | Literal["loo"] = "loo",
         *,
         fit_intercept: bool = True,
-        landmarks: int | None = None,
-        random_state: Any = None,
         saturated: Literal["raise", "drop", "bound"] = "raise",
+        stop_time: float | None = None,
         classes: Any = None,
         decimals: int | None = None,
         tol: float = 1e-10,
         max_iter: int = 100,
+        landmarks: int | None = None,
+        random_state: Any = None,
     ) -> None:
         self.kernel = kernel
         self.alpha = alpha
         self.fit_intercept = fit_intercept
-        self.landmarks = landmarks
-        self.random_state = random_state
         self.saturated = saturated
+        self.stop_time = stop_time
         self.classes = classes
         self.decimals = decimals
         self.tol = tol
         self.max_iter = max_iter
+        self.landmarks = landmarks
+        self.random_state = random_state
 
     def fit(
         self,
@@ -146,8 +181,8 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
         )
         if not self.span_.rank:
             raise ValueError("Every row has a feature of length zero: the kernel has nothing to learn from.")
-        names = ("alpha", "fit_intercept", "saturated", "classes", "decimals", "tol", "max_iter")
-        student = SoftLabelClassifier(**{name: getattr(self, name) for name in names})
+        student = SoftLabelClassifier()
+        student.set_params(**{name: getattr(self, name) for name in student.get_params(deep=False)})
         self.student_ = student.fit(
             self.span_.coordinates(X),
             y,
@@ -155,9 +190,20 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
             teacher_proba=teacher_proba,
             teacher_logits=teacher_logits,
         )
-        self.classes_, self.n_iter_, self.realisable_ = student.classes_, student.n_iter_, student.realisable_
-        self.alpha_, self.alpha_path_ = student.alpha_, student.alpha_path_
+        for name in FORWARDED:
+            setattr(self, name, getattr(student, name))
+        answers = map(to_numpy, (y, teacher_proba, teacher_logits))
+        labels, _ = read_answers(X, *answers, classes=self.classes, decimals=self.decimals)
+        self._asked = self._remembered(X, labels, weight)
         return self
+
+    def _remembered(self, X: np.ndarray, labels: SoftLabels, weight: np.ndarray) -> Asked | None:
+        """Rows and logits for a certificate; None where not every row is in the span that the student lives in."""
+        kept = np.flatnonzero((weight > 0) & ~labels.saturated)
+        if self.alpha_ != 0 or not len(kept) or self.span_.n < np.count_nonzero(weight):
+            return None
+        logits, error = (a[kept].reshape(len(kept), -1) for a in (labels.logits, labels.error))
+        return Asked(X[kept].astype(np.float64), logits, error_beyond_rounding(logits, error), len(kept))
 
     def _landmarks(self, rows: np.ndarray) -> np.ndarray:
         if self.landmarks is None:
@@ -195,6 +241,44 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
     def score(self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy for hard y; for soft y, agreement with the teacher's decisions (1 - transfer risk)."""
         return self._fitted().score(self._coordinates(X), y, sample_weight)
+
+    def certify(self, X: Rows, *, teacher_norm: float) -> ProvedAnswers:
+        """Say which answers at X are proved to be the teacher's, as `SoftLabelClassifier.certify` does.
+
+        Assumes a teacher that is linear in the kernel's features, with an intercept if the student has one, of norm
+        at most ``teacher_norm`` in the kernel's space: sqrt(|f|^2 + b^2) of the function f + b.
+
+        Raises
+        ------
+        ValueError
+            As there; and if the student lives in the span of landmarks, which tells nothing of the other rows.
+        """
+        check_is_fitted(self)
+        T = np.asarray(validated(self, X, reset=False), dtype=np.float64)
+        if self.landmarks is not None and self._asked is None and self.alpha_ == 0:
+            raise ValueError(
+                f"The student lives in the span of landmarks={self.landmarks} rows, where it is not the exact one of "
+                "all answers: nothing is proved. Fit with landmarks=None."
+            )
+        points, logits, error = remembered(self)
+        kernel = _Lifted(self.kernel) if self.fit_intercept else self.kernel
+        span = KernelSpan(points, kernel, semidefinite=True)
+        return prove_from(
+            span, logits, error, T, teacher_norm, intercept=self.fit_intercept, verdict=verdict(self)
+        )
+
+
+@dataclass(frozen=True)
+class _Lifted:
+    """k + 1, whose students are those of k with an intercept that takes part in the norm."""
+
+    kernel: Kernel
+
+    def __call__(self, X: Array, Y: Array) -> Array:
+        return self.kernel(X, Y) + 1.0
+
+    def diagonal(self, X: Array) -> Array:
+        return self.kernel.diagonal(X) + 1.0
 
 
 __all__ = ["KernelSoftLabelClassifier"]

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import qr
-from scipy.stats import t
+from scipy.stats import chi2, t
 
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._design import Matrix, Points
+from limbeck.students._certify import error_beyond_rounding, proved_sides
+from limbeck.students._design import Matrix, Points, row_keys
+from limbeck.theory import Span
+
+MOST_SPARSE = 4000
 
 NEGLIGIBLE = 1e-6
 CONFIDENCE = 0.95
+LEVEL = 1e-3
+"""Probability, at most, with which a linear teacher's rounded answers are called not linear."""
+SEEN = 2.0, 0.95
+"""So many times what rounding explains, left by a teacher that is not linear, is refused with this probability."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +44,24 @@ class Linearity:
     """What the precision of the stored answers explains of it, in the same unit."""
     n: int
     """Rows with a finite logit."""
+    distinct: int
+    """Different points among them, at least: a teacher's answer at a point it was asked before tests nothing."""
     rank: int
     """Their rank, intercept included."""
+
+    @property
+    def surplus(self) -> int:
+        """Different points beyond the rank: only these can show that a teacher is not linear."""
+        return max(self.distinct - self.rank, 0)
 
 
 def linearity(X: Matrix, labels: SoftLabels, *, intercept: bool) -> Linearity:
     """Judge from the residuals of least squares on the logits.
 
-    With n <= rank any logits fit some linear teacher: ``cannot tell yet``. Otherwise residuals beyond what
-    the answers' stored precision explains refute linearity, and residuals within it support it.
+    With no more different points than the rank any logits fit some linear teacher: ``cannot tell yet``. Otherwise
+    residuals beyond what the answers' stored precision explains refute linearity, and residuals within it support
+    it. Two more things refute it for certain: a point asked twice and answered differently, and a saturated
+    answer on the other side of where the rest of the answers prove a linear teacher to be (`limbeck.theory.certify`).
 
     Parameters
     ----------
@@ -52,74 +69,232 @@ def linearity(X: Matrix, labels: SoftLabels, *, intercept: bool) -> Linearity:
         Points drawn at random (points chosen by geometry are no random sample).
     labels : SoftLabels
     intercept : bool
+
+    Notes
+    -----
+    Each logit is off by an unknown amount within a bound e_i. Taken as independent and even within +- e_i, with
+    variance v_i = e_i^2 / 3 and a kurtosis below the normal one, they leave squared residuals of mean
+    sum (1 - h_i) v_i, h the leverages, and of a variance below 2 sum (1 - h_i) v_i^2. Rows are weighed by 1 / e_i,
+    and their sum is refused beyond the 1 - 10^-3 quantile of the chi-square of that mean and variance, which has
+    as many degrees of freedom as there are different points beyond the rank. Where these are so few (below 22)
+    that residuals of twice what rounding explains would be missed in more than one of twenty samples, agreement
+    says little: ``cannot tell yet``. Exact answers need no such number: 1e-6 of the logits' spread is seen.
     """
     return judge(Points(X, intercept), labels)
 
 
 def judge(points: Points, labels: SoftLabels) -> Linearity:
     """`linearity` of points whose factor may be at hand already."""
+    every, said = points, labels
     known = ~labels.saturated
     n = int(known.sum())
     if n == 0:
-        return unknown("the answers are hard labels: they hold no logits", 0, 0)
-    if points.sparse and min(points.X.shape) > 4000:
-        return unknown(f"sparse points of shape {points.X.shape} are too large to factorise", n, 0)
+        return unknown("the answers are hard labels: they hold no logits", 0, 0, 0)
+    keys = row_keys(points.X)[known]
+    _, first, same = np.unique(keys, return_index=True, return_inverse=True)
+    if points.sparse and min(points.X.shape) > MOST_SPARSE:
+        return unknown(
+            f"sparse points of shape {points.X.shape} are too large to factorise", n, len(first), 0
+        )
     kept = np.flatnonzero(known)
     if n < len(known):
         points, labels = points[kept], labels[kept]
-    Z, error = labels.logits.reshape(n, -1), labels.error.reshape(n, -1)
+    Z = labels.logits.reshape(n, -1)
     spread = float(np.sqrt(np.mean(np.square(Z - Z.mean(axis=0))))) or 1.0
-    # A rounding error is spread evenly over its interval: its variance is the square of its half width over 3.
-    finite = np.where(np.isfinite(error), error, 0.0)
-    explained = float(np.sqrt(np.mean(np.square(finite)) / 3)) / spread
+    error = labels.error.reshape(n, -1) / spread
+    error = np.where(np.isfinite(error), error, 0.0)
     rest, leverage, rank = _least_squares(points.unit(), labels, Z)
-    if n <= rank:
-        return unknown(f"{n} answers at rank {rank}: any logits fit some linear teacher", n, rank, explained)
-    noise = float(np.sqrt(np.sum(np.square(rest)) / (n - rank) / Z.shape[1])) / spread
     free = leverage < 1 - 1e-8
     squares = np.mean(np.square(rest[free] / spread / (1 - leverage[free])[:, None]), axis=1)
-    mean, deviation = (float(squares.mean()), float(squares.std())) if squares.size else (np.nan, np.nan)
-    return judged(n, rank, mean, deviation, noise, explained)
+    off = (float(squares.mean()), float(squares.std())) if squares.size else (np.nan, np.nan)
+    noise = float(np.sqrt(np.sum(np.square(rest)) / max(n - rank, 1) / Z.shape[1])) / spread
+    once, again = np.sort(first), first[same]
+    differ = np.abs(Z - Z[again]) / spread > error + error[again] + NEGLIGIBLE
+    left = None
+    if n == len(once) > rank and error.max() <= NEGLIGIBLE:
+        left = Left.of(rest / spread, error, leverage)
+    elif len(once) > rank:
+        size = np.maximum(error[once].max(axis=1, keepdims=True), NEGLIGIBLE)
+        rest, leverage, _ = _least_squares(points[once].unit(), labels[once], Z[once], 1 / size)
+        left = Left.of(rest / spread, error[once] / size, leverage, NEGLIGIBLE / size)
+    found = judged(
+        Counts(n, len(once), rank),
+        off,
+        noise,
+        float(np.sqrt(np.mean(np.square(error)) / 3)),
+        left,
+        "a point asked more than once got different answers" if differ.any() else "",
+    )
+    return _with_sides(found, every, said) if found.verdict == "linear" and n < len(said) else found
 
 
-def judged(n: int, rank: int, mean: float, deviation: float, noise: float, explained: float) -> Linearity:
-    """The verdict on n rows of a lower rank.
+@dataclass(frozen=True)
+class Counts:
+    """How many answers there are to judge from."""
+
+    n: int
+    """Rows with a finite logit."""
+    distinct: int
+    """Different points among them."""
+    rank: int
+    """Their rank."""
+    counted: bool = True
+    """Whether ``distinct`` is their number; otherwise there may be more."""
+
+    @property
+    def said(self) -> str:
+        """In words."""
+        known = self.distinct if self.counted or self.distinct <= self.rank else self.n
+        among = "" if known == self.n else f", at {known} different points,"
+        return f"{self.n} answers{among} at rank {self.rank}"
+
+
+@dataclass(frozen=True)
+class Left:
+    """What least squares leaves of the answers, beside what it leaves of a linear teacher's, stored as these are."""
+
+    square: float
+    """Mean square of the residuals, per degree of freedom."""
+    expected: float
+    """The same of a linear teacher's answers, in the mean."""
+    freedom: float
+    """Of the chi-square that has their sum's mean and the most its variance can be."""
+    rounded: bool
+    """Whether rounding can be told from none at all."""
+
+    @classmethod
+    def of(cls, rest: Array, error: Array, leverage: Array, negligible: Array | float = NEGLIGIBLE) -> Left:
+        """From residuals (n, m), the bounds (n, m) of the logits' errors, and leverages (n,), in one unit."""
+        free = np.maximum(1 - leverage, 0.0)
+        # A rounding error is spread evenly over its interval: its variance is the square of its half width over 3.
+        variance = np.square(error) / 3 + np.square(negligible)
+        sums = free @ variance, free @ np.square(variance)
+        return cls.summed(
+            float(np.square(rest).sum()), *sums, float(free.sum()), bool(np.any(error > negligible))
+        )
+
+    @classmethod
+    def summed(cls, squares: float, first: Array, second: Array, free: float, rounded: bool) -> Left:
+        """From sums over rows: of squared residuals, of (1 - h) v and (1 - h) v^2, (m,) each, and of 1 - h.
+
+        Columns may depend on one another (logits of classes are centred): their deviations add up.
+        """
+        total, deviation, cells = float(first.sum()), float(np.sqrt(2 * second).sum()), free * len(first)
+        return cls(squares / cells, total / cells, 2 * (total / deviation) ** 2, rounded)
+
+    @property
+    def refutes(self) -> bool:
+        """Whether a linear teacher would leave so much with a probability of `LEVEL` at most."""
+        return self.square * self.freedom > self.expected * float(chi2.isf(LEVEL, self.freedom))
+
+    @property
+    def blind(self) -> bool:
+        """Whether `SEEN` times what rounding leaves would too often not refute."""
+        times, probability = SEEN
+        seen = times**2 * float(chi2.isf(probability, self.freedom))
+        return self.rounded and seen < float(chi2.isf(LEVEL, self.freedom))
+
+
+def judged(
+    counts: Counts,
+    off: tuple[float, float],
+    noise: float,
+    explained: float,
+    left: Left | None,
+    against: str = "",
+) -> Linearity:
+    """The verdict.
 
     The mean of squared leave-one-out residuals over rows is near log-normal; its relative standard error is taken
     from their spread, and not below sqrt(2 / (n - rank)), that of normal errors.
 
     Parameters
     ----------
-    n, rank : int
-    mean, deviation : float
+    counts : Counts
+    off : (float, float)
         Mean and standard deviation of the rows' squared leave-one-out residuals; NaN if unknown.
     noise : float
         Root mean square of the residuals per degree of freedom.
     explained : float
         What the answers' stored precision explains of it. All over the logits' own spread.
+    left : Left, optional
+        The residuals at different points, each over what its answer may be off by; None at too few of them.
+    against : str
+        What refutes linearity for certain, in words.
     """
-    verdict = "linear" if noise <= NEGLIGIBLE + 3 * explained else "not linear"
-    reason = (
-        f"{n} answers at rank {rank} leave residual logits of {noise:.2g} of their spread; "
-        f"rounding explains {explained:.2g}"
-    )
-    freedom = n - rank
+    n, rank = counts.n, counts.rank
+    if left is None and not against:
+        reason = f"{counts.said}: any logits fit some linear teacher"
+        return unknown(reason, n, counts.distinct, rank, explained)
+    reason = f"{counts.said} leave residual logits of {noise:.2g} of their spread; rounding explains {explained:.2g}"
+    if left is None or against:
+        verdict, reason = "not linear", f"{counts.said}: {against}"
+    elif left.refutes:
+        verdict = "not linear"
+    elif left.blind:
+        verdict, reason = "cannot tell yet", f"{reason}, and among so few twice as much could pass for it"
+    else:
+        verdict = "linear"
+    freedom, (mean, deviation) = n - rank, off
     relative = max(deviation / max(mean, 1e-300) / np.sqrt(freedom), np.sqrt(2 / freedom))
     width = float(np.exp(t.ppf((1 + CONFIDENCE) / 2, freedom) * relative / 2))
     residual = float(np.sqrt(mean))
-    return Linearity(verdict, reason, residual, residual / width, residual * width, explained, n, rank)
+    return Linearity(
+        verdict, reason, residual, residual / width, residual * width, explained, n, counts.distinct, rank
+    )
 
 
-def unknown(reason: str, n: int, rank: int, explained: float = np.nan) -> Linearity:
+def _with_sides(found: Linearity, points: Points, labels: SoftLabels) -> Linearity:
+    """The verdict on all rows: a saturated answer has no logit, but it has a side."""
+    held = labels.saturated
+    A = coordinates(points)
+    known, Z = np.flatnonzero(~held), labels.logits[~held]
+    error = error_beyond_rounding(Z, labels.error[known])
+    proved = proved_sides(A[known], Z, A[held], error=error)
+    sides = labels.decisions[held]
+    wrong = sides != sides if proved is None else (proved >= 0) & (proved != sides)
+    if proved is not None and not wrong.any():
+        return replace(
+            found, reason=f"{found.reason}; {len(sides)} more are saturated and contradict nothing"
+        )
+    said = (
+        "no linear teacher gives them"
+        if proved is None
+        else (f"{int(wrong.sum())} of {len(sides)} saturated ones are on the other side of what these prove")
+    )
+    return replace(found, verdict="not linear", reason=f"{found.n} answers at rank {found.rank}: {said}")
+
+
+def unknown(reason: str, n: int, distinct: int, rank: int, explained: float = np.nan) -> Linearity:
     """The verdict where there is none yet, and why."""
-    return Linearity("cannot tell yet", reason, np.nan, np.nan, np.nan, explained, n, rank)
+    return Linearity("cannot tell yet", reason, np.nan, np.nan, np.nan, explained, n, distinct, rank)
 
 
-def _least_squares(points: Points, labels: SoftLabels, Z: Array) -> tuple[Array, Array, int]:
-    """Residuals (n, m), leverages (n,) and the rank."""
+def coordinates(points: Points) -> Array:
+    """The rows, dense: as they are, or (n, r) in coordinates that keep every linear relation among sparse ones."""
+    return _sparse_coordinates(points.affine) if points.sparse else points.affine
+
+
+def rank_of(X: Matrix, *, intercept: bool) -> int | None:
+    """Rank of points (n, d), intercept included, as verdicts count it; None for sparse ones too large to factorise."""
+    points = Points(X, intercept)
     if not points.sparse:
-        return points.least_squares(labels).residual, points.span.leverages, points.span.rank
+        return points.unit().span.rank
+    return None if min(X.shape) > MOST_SPARSE else _sparse_coordinates(points.affine).shape[1]
+
+
+def _least_squares(
+    points: Points, labels: SoftLabels, Z: Array, weight: Array | None = None
+) -> tuple[Array, Array, int]:
+    """Residuals (n, m), leverages (n,) and the rank, each row times its weight (n, 1)."""
+    if not points.sparse:
+        if weight is None:
+            return points.least_squares(labels).residual, points.span.leverages, points.span.rank
+        span = Span(weight * points.affine)
+        return span.solve(weight * Z).residual, span.leverages, span.rank
     A = _sparse_coordinates(points.affine)
+    if weight is not None:
+        A, Z = weight * A, weight * Z
     Q = qr(A, mode="economic", check_finite=False)[0]
     return Z - Q @ (Q.T @ Z), np.einsum("ij,ij->i", Q, Q), A.shape[1]
 

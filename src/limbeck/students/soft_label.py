@@ -7,7 +7,6 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import qr
 from scipy.sparse import issparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -17,15 +16,16 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from limbeck.labels import Array
+from limbeck.labels import Array, SoftLabels
 from limbeck.students._arrays import Rows, like, to_numpy, validated, weights_of
-from limbeck.students._certify import Asked, ProvedAnswers, asked, prove
+from limbeck.students._batches import BATCHES, learned_so_far, with_more
+from limbeck.students._certify import Asked, ProvedAnswers, asked, nothing, prove
 from limbeck.students._design import Points
 from limbeck.students._learn import Settings, learn
 from limbeck.students._path import AlphaPath
 from limbeck.students._targets import decisions, read_answers
-from limbeck.students.linearity import Linearity, judge
-from limbeck.theory import Span, _check
+from limbeck.students.linearity import Linearity, judge, unknown
+from limbeck.theory import _check
 
 
 def _is_number(value: object, *, above: float | None = 0.0, least: float | None = None) -> bool:
@@ -47,7 +47,6 @@ def _is_exact(student: SoftLabelClassifier) -> bool:
     return True
 
 
-CONSISTENT = 1e-8
 LONGEST = 10**9
 
 
@@ -98,10 +97,11 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     alpha_path_ : AlphaPath or None
         Leave-one-out losses of every alpha, if ``alpha="loo"``.
     realisable_ : bool
-        Whether some linear teacher gave all the answers, as far as these rows can tell (at ``alpha=0``).
+        Whether some linear teacher gave all the answers, to the precision they were stored in and as far as these
+        rows can tell (at ``alpha=0``).
     linearity_ : Linearity
         Verdict ``linear``, ``not linear`` or ``cannot tell yet``, with the residual logits behind it. Judged from
-        the rows given, which must be a random sample.
+        the rows given to `fit`, which must be a random sample; after `partial_fit`, ``cannot tell yet``.
     n_saturated_ : int
         Rows with a probability of 0 or 1 as stored.
     n_iter_ : int
@@ -155,6 +155,9 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     gradient_: float
     n_features_in_: int
     feature_names_in_: np.ndarray
+    _asked: Asked | None
+    _near: float | None = None
+    """Where many students of one kind are made, the ridge of the one before; see `limbeck.students.study`."""
 
     # Metadata that routing hands to fit without being asked for.
     __metadata_request__fit = {"teacher_proba": True, "teacher_logits": True}  # noqa: RUF012
@@ -201,7 +204,9 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             Class labels, P[class 1], or probabilities of each class. With ``teacher_proba`` or
             ``teacher_logits``, hard labels that only name the classes, or nothing.
         sample_weight : array-like, shape (n,), optional
-            Weights; a row of weight 2 counts as two rows, one of weight 0 as none.
+            Weights; a row of weight 2 counts as two rows, one of weight 0 as none. With ``alpha="loo"`` one of the
+            two is left out, as of rows repeated; weights that say how much a row matters, not how often it came,
+            belong below 1, where their scale means nothing.
         teacher_proba, teacher_logits : array-like, shape (n,) or (n, K), optional
             The teacher's answers: at most one of the two.
 
@@ -248,10 +253,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _settings(self) -> Settings:
-        near = getattr(
-            self, "_near", None
-        )  # set where many students of one kind are made: `limbeck.students.study`
-        return Settings(self.alpha, self.saturated, self.stop_time, self.tol, self.max_iter, near)
+        return Settings(self.alpha, self.saturated, self.stop_time, self.tol, self.max_iter, self._near)
 
     def _check_parameters(self) -> None:
         if not ((isinstance(self.alpha, str) and self.alpha == "loo") or _is_number(self.alpha, least=0.0)):
@@ -278,7 +280,8 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         """Add rows to an exact student: least squares on all logits so far, in any order and batch size.
 
         Only for ``alpha=0`` and answers that some linear teacher gave; then the result is that of `fit` on
-        all rows. What is kept is a triangular factor of at most (d + 1 + K) rows, not the points.
+        all rows. It goes on from what `fit` or `partial_fit` learned; `fit` starts anew. What is kept are at most
+        10 (d + 1) rows: more are folded into d + 1.
 
         Parameters
         ----------
@@ -296,56 +299,47 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         AttributeError
             If ``alpha`` is not 0.
         ValueError
-            If an answer is saturated (unless ``saturated="drop"``), or the answers so far
-            are no linear teacher's: then there is no exact update; collect the rows and call `fit`.
+            If an answer is saturated (unless ``saturated="drop"``); if the answers so far are no linear teacher's,
+            or so coarsely rounded that least squares is not the student: then there is no exact update; collect the
+            rows and call `fit`; or if the student was fitted in a way that leaves nothing to go on from.
         """
         self._check_parameters()
-        y, teacher_proba, teacher_logits = map(to_numpy, (y, teacher_proba, teacher_logits))
-        first = not hasattr(self, "_triangle")
-        X = validated(self, X, reset=first)
+        before = learned_so_far(self)
+        first = before is None
+        X, labels, named, dropped = self._read_batch(
+            X, *map(to_numpy, (y, teacher_proba, teacher_logits)), classes=classes, first=first
+        )
         dtype = X.dtype if first else self.coef_.dtype
-        named = next(
-            (
-                names
-                for names in (self.classes, classes, getattr(self, "classes_", None))
-                if names is not None
-            ),
-            None,
-        )
-        labels, named = read_answers(
-            X, y, teacher_proba, teacher_logits, classes=named, decimals=self.decimals
-        )
-        if labels.saturated.any():
-            if self.saturated != "drop" or labels.saturated.all():
-                row = int(np.argmax(labels.saturated))
-                raise ValueError(
-                    f"Row {row} holds a probability of 0 or 1, which has no finite logit: partial_fit needs logits. "
-                    "Use saturated='drop', or collect the rows and call fit with alpha > 0."
-                )
-            kept = np.flatnonzero(~labels.saturated)
-            X, labels = X[kept], labels[kept]
-        if not first and named.tolist() != self.classes_.tolist():
-            raise ValueError(
-                f"The classes are {self.classes_.tolist()}, and these rows name {named.tolist()}."
-            )
-        rows = np.hstack([X, np.ones((len(X), int(self.fit_intercept))), labels.logits.reshape(len(X), -1)])
-        before = np.empty((0, rows.shape[1])) if first else self._triangle
-        triangle = qr(np.vstack([before, rows]), mode="r", check_finite=False)[0][: rows.shape[1]]
-        width = X.shape[1] + int(self.fit_intercept)
-        solved = Span(triangle[:, :width]).solve(triangle[:, width:])
-        if solved.inconsistency > CONSISTENT:
-            raise ValueError(
-                f"No linear teacher gave these answers (residual {solved.inconsistency:.1e} of the logits): the exact "
-                "student cannot be updated row by row. Collect the rows and call fit. These rows were not added."
-            )
-        self._triangle, self.classes_ = triangle, named
-        self._asked = Asked(triangle[:, :width], triangle[:, width:])
-        self.n_saturated_ = getattr(self, "n_saturated_", 0)
-        theta = solved.weights
-        self.coef_ = theta[: X.shape[1]].T.astype(dtype)
-        self.intercept_ = (theta[-1] if self.fit_intercept else np.zeros(theta.shape[1])).astype(dtype)
-        self.alpha_, self.realisable_, self.n_iter_, self.gradient_ = 0.0, True, 0, 0.0
+        points = Points(X.astype(np.float64, copy=False), self.fit_intercept)
+        before = before or nothing(points.affine.shape[1], labels.columns)
+        self._asked, weights, rank = with_more(before, points, labels)
+        self.classes_, self.alpha_, self.alpha_path_ = named, 0.0, None
+        self.n_saturated_ = dropped + (0 if first else self.n_saturated_)
+        d = X.shape[1]
+        self.coef_ = weights[:d].T.astype(dtype)
+        self.intercept_ = (weights[-1] if self.fit_intercept else np.zeros(weights.shape[1])).astype(dtype)
+        self.realisable_, self.n_iter_, self.gradient_ = True, 0, 0.0
+        # Of different points no more than the rank are known to be: rows come and go.
+        self.linearity_ = unknown(BATCHES, self._asked.n, rank, rank)
         return self
+
+    def _read_batch(
+        self, X: Rows, y: Any, proba: Any, logits: Any, *, classes: Any, first: bool
+    ) -> tuple[np.ndarray, SoftLabels, np.ndarray, int]:
+        """Points and answers that have logits, the classes, and how many rows without were dropped."""
+        X = validated(self, X, reset=first)
+        known = None if first else self.classes_
+        named = next((names for names in (self.classes, classes, known) if names is not None), None)
+        labels, named = read_answers(X, y, proba, logits, classes=named, decimals=self.decimals)
+        if known is not None and named.tolist() != known.tolist():
+            raise ValueError(f"The classes are {known.tolist()}, and these rows name {named.tolist()}.")
+        held = labels.saturated
+        if held.any() and (self.saturated != "drop" or held.all()):
+            raise ValueError(
+                f"Row {int(np.argmax(held))} holds a probability of 0 or 1, which has no finite logit: partial_fit "
+                "needs logits. Use saturated='drop', or collect the rows and call fit with alpha > 0."
+            )
+        return X[~held], labels[~held], named, int(held.sum())
 
     # -- answering ---------------------------------------------------------------------------------
 
@@ -388,7 +382,10 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
 
         Assumes a linear teacher in these features, with an intercept if the student has one, whose weights (w, b)
         have norm at most ``teacher_norm``, and answers that are off by no more than the precision they were stored
-        in. Points learned from are kept for this only where they do not span the space, or the answers were rounded.
+        in. For this a student of dense points carries rows it learned from, where they do not span the space or the
+        answers were rounded: at most 10 an unknown, and a pickle holds them (`limbeck.save` and `to_sklearn` do not).
+        More are folded into one an unknown: what is then proved of rounded answers is true, and less than
+        `limbeck.theory.certify` proves from all rows.
 
         Parameters
         ----------

@@ -28,12 +28,14 @@ from limbeck.engine import Engine, engine
 from limbeck.labels import Array
 from limbeck.records import UserError
 from limbeck.students import _passes as passes
-from limbeck.students._exact import CONSISTENT, NEARLY
+from limbeck.students._design import could_be_linear
+from limbeck.students._exact import NEARLY
 from limbeck.students._objective import Minimum, minimise, newton_step
-from limbeck.students.linearity import Linearity, judged, unknown
+from limbeck.students.linearity import NEGLIGIBLE, Counts, Left, Linearity, judged, unknown
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.students.study import Distilled, Recipe, distil, share
 from limbeck.theory._factor import REFINEMENTS, ColumnGram
+from limbeck.theory._readings import ROUNDING
 from limbeck.theory.angles import EmpiricalTail
 from limbeck.theory.risk import Interval
 from limbeck.theory.scaling import Scaling
@@ -275,17 +277,16 @@ def _chosen_alpha(work: _Work, recipe: Recipe) -> tuple[float, int]:
 
 def _learned(work: _Work, recipe: Recipe) -> tuple[SoftLabelClassifier, int, Solved | None]:
     alpha, teacher = float(recipe.alpha), work.reading.teacher
-    solved, facts = None, _Facts(0, 0, unknown("the answers are hard labels: they hold no logits", 0, 0))
+    solved, facts = None, _Facts(0, 0, unknown("the answers are hard labels: they hold no logits", 0, 0, 0))
     if teacher.kind != "label":
         solved, facts = _least_squares(work, recipe)
-    realisable = solved is not None and solved.inconsistency <= CONSISTENT
-    if alpha == 0 and realisable:
-        assert solved is not None
+    if alpha == 0 and solved is not None and solved.inconsistency <= ROUNDING:
         found = Minimum(solved.theta, 0.0, 0, True)
     else:
         found, n = _newton(work, alpha, solved, drop=alpha == 0)
         facts = replace(facts, n=n)
-    return _student(work, recipe, found, facts, alpha == 0 and realisable), facts.n, solved
+    realisable = alpha == 0 and solved is not None and could_be_linear(solved.inconsistency, facts.precision)
+    return _student(work, recipe, found, facts, realisable), facts.n, solved
 
 
 @dataclass(frozen=True)
@@ -293,20 +294,25 @@ class _Facts:
     n: int
     saturated: int
     linearity: Linearity
+    precision: float = 0.0
 
 
 def _least_squares(work: _Work, recipe: Recipe) -> tuple[Solved | None, _Facts]:
     logits = passes.Logits(
         work.reading, "raise" if (recipe.alpha, recipe.saturated) == (0, "raise") else "drop"
     )
-    gram, product, n, saturated, first, second, errors = work.total("Gram matrix", passes.Normal(logits))
+    gram, product, n, saturated, first, second, errors, fourths, slots = work.total(
+        "Gram matrix", passes.Normal(logits)
+    )
+    distinct = int(np.count_nonzero(slots))
     r, K = product.shape
     if recipe.alpha == 0 and n <= r:
         raise UserError(
             f"{n} rows to learn from and {r} unknowns: so few rows fit memory, read them at once."
         )
     if n <= r:
-        return None, _Facts(n, saturated, unknown(f"{n} answers with logits, {r} unknowns", n, min(n, r)))
+        few = unknown(f"{n} answers with logits, {r} unknowns", n, distinct, min(n, r))
+        return None, _Facts(n, saturated, few)
     factor = ColumnGram.of_gram(gram)
     size = float(np.sqrt(second))
     if factor is not None:
@@ -318,14 +324,33 @@ def _least_squares(work: _Work, recipe: Recipe) -> tuple[Solved | None, _Facts]:
     else:
         solved = _by_triangle(work, logits, r, size)
     spread = float(np.sqrt(max(second / (n * K) - np.mean(np.square(first / n)), 0.0))) or 1.0
-    explained = float(np.sqrt(errors / (n * K) / 3)) / spread
     rest, fourth = solved.squares
     noise = float(np.sqrt(rest / ((n - solved.rank) * K))) / spread
     # Leverages are taken at their mean, rank / n: with so many rows none is far from it in effect.
-    unit = (1 - solved.rank / n) ** 2 * spread**2 * K
+    free = 1 - solved.rank / n
+    unit = free**2 * spread**2 * K
     mean = rest / n / unit
     deviation = float(np.sqrt(max(fourth / n / unit**2 - mean**2, 0.0)))
-    return solved, _Facts(n, saturated, judged(n, solved.rank, mean, deviation, noise, explained))
+    # Of error^2 / 3 + NEGLIGIBLE^2, over the logits' spread, and of its square.
+    precision = float(np.sqrt(np.sum(errors))) / (size or 1.0)
+    unit, slight = 3 * spread**2, NEGLIGIBLE**2
+    variances = errors / unit + n * slight
+    squares = fourths / unit**2 + 2 * slight * errors / unit + n * slight**2
+    explained = float(np.sqrt(np.sum(errors) / unit / (n * K)))
+    left = None
+    if distinct > solved.rank:
+        left = Left.summed(
+            rest / spread**2, free * variances, free * squares, n - solved.rank, explained > NEGLIGIBLE
+        )
+        # Repeated rows repeat their rounding: it spreads as that of the different rows alone.
+        left = replace(left, freedom=left.freedom * (distinct - solved.rank) / (n - solved.rank))
+    found = judged(Counts(n, distinct, solved.rank, counted=False), (mean, deviation), noise, explained, left)
+    if found.verdict == "linear" and saturated:
+        reason = (
+            f"{found.reason}; {saturated} more are saturated, and blocks are not searched for contradictions"
+        )
+        found = replace(found, verdict="cannot tell yet", reason=reason)
+    return solved, _Facts(n, saturated, found, precision)
 
 
 def _refined(work: _Work, logits: passes.Logits, factor: ColumnGram, product: Array, size: float) -> Solved:

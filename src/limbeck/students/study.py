@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,15 @@ from scipy.sparse import issparse
 from limbeck.data.answers import Answers
 from limbeck.labels import Array, from_hard
 from limbeck.students.soft_label import SoftLabelClassifier, decided
+from limbeck.theory import Span
 from limbeck.theory.angles import EmpiricalTail, unsigned_angle
-from limbeck.theory.risk import Interval, mean_interval, wilson
+from limbeck.theory.risk import Interval, mean_interval, paired_difference, wilson
 from limbeck.theory.scaling import Scaling
 
+IDLE = (
+    "sharpen changed nothing: learned from no other points than the independent ones that have answers, it leaves the "
+    "student of alpha = 0 without intercept as it is. Give points without answers (--answers), a ridge, or none."
+)
 SMALLEST = 5
 SIZES = 8
 Matrix = Any
@@ -59,6 +64,8 @@ class Distilled:
     """The student on scaled features."""
     scaling: Scaling | None
     """Their scaling; None for sparse features, which are taken as given."""
+    idle: bool = False
+    """Whether the scaling is proved to change nothing; see `distil`."""
 
     def scaled(self, X: Matrix) -> Matrix:
         """Features as the student learned them."""
@@ -77,9 +84,12 @@ class Distilled:
         return student
 
 
-def distil(
-    X: Matrix, answers: Answers, recipe: Recipe, *, pool: Matrix | None = None, near: float | None = None
-) -> Distilled:
+def metric(X: Matrix, kind: str) -> Scaling | None:
+    """A scaling learned from points, labelled or not; None for sparse ones, which are taken as given."""
+    return None if issparse(X) else Scaling.of(X, kind)
+
+
+def distil(X: Matrix, answers: Answers, recipe: Recipe, *, pool: Matrix | None = None) -> Distilled:
     """Learn a student from points (n, d) and the teacher's answers.
 
     Parameters
@@ -89,13 +99,30 @@ def distil(
         Of those points.
     recipe : Recipe
     pool : array, shape (m, d), optional
-        Points the scaling is learned from; labels are not needed. Default: ``X``.
-    near : float, optional
-        A ridge to look for the best one around, of a student like this one: faster than trying all.
+        Points the scaling is learned from, ``X`` among them; labels are not needed. Default: ``X``.
+
+    Notes
+    -----
+    X S^(1/4) with S from the n rows learned from alone changes nothing where these are independent, alpha = 0 and there
+    is no intercept: with X = U s V^T the student is V s^2 U^T (U s^3 U^T)^-1 z = V s^-1 U^T z, whatever the power.
     """
-    scaling = None if issparse(X) else Scaling.of(X if pool is None else pool, recipe.scale)
+    seen = X if pool is None else pool
+    made = taught(X, answers, recipe, metric(seen, recipe.scale))
+    blind = recipe.scale == "sharpen" and made.inner.alpha_ == 0 and not recipe.fit_intercept
+    alone = made.scaling is not None and seen.shape[0] == X.shape[0]
+    return replace(made, idle=blind and alone and Span(X).rank == X.shape[0])
+
+
+def taught(
+    X: Matrix, answers: Answers, recipe: Recipe, scaling: Scaling | None, *, near: float | None = None
+) -> Distilled:
+    """The student of these points in a metric that was learned before.
+
+    With ``near``, the ridge of a student like this one, its own is looked for around that: faster than trying all.
+    """
     inner = recipe.student(classes=np.array(answers.classes, dtype=object))
-    inner._near = near
+    if near is not None:
+        inner._near = near
     inner.fit(X if scaling is None else scaling.apply(X), **answers.for_fit)
     return Distilled(inner, scaling)
 
@@ -115,7 +142,7 @@ class Agreement:
     baseline: Interval | None
     """Of the same student learned from hard labels; None where these hold one class."""
     gain: Interval | None
-    """Student less baseline on the same rows, with a normal interval for the difference."""
+    """Student less baseline on the same rows, with Tango's score interval for the difference."""
     wrong: np.ndarray
     """Held-out rows (k,), as positions among them, that the student gets wrong, the surest answers first."""
 
@@ -136,6 +163,30 @@ class Curve:
     """Upper end, (k,)."""
     risks: Array = field(repr=False)
     """Each order's, (k, repeats), for paired comparison."""
+    wrong: Array = field(repr=False)
+    """Share of orders that decide each held-out row otherwise than the teacher, (k, m)."""
+
+    def last_fall(self) -> tuple[float, float]:
+        """By how much the disagreement fell over the last step, and the standard error of that.
+
+        The student of all rows is a single one. How much another would differ is not seen on the curve, but at most
+        what students of the size before do: that counts whole, beside the sampling of the held-out rows.
+        """
+        fall, sampling = _mean_over_rows(self.wrong[-2] - self.wrong[-1])
+        between = _between_orders(self.risks[-2], self.wrong[-2])
+        return fall, float(np.sqrt(sampling + between * (1 + 1 / self.risks.shape[1])))
+
+    def below(self, other: Curve) -> tuple[Array, Array]:
+        """By how much this curve lies below another of the same orders, (k,), and the standard errors, (k,).
+
+        Of held-out rows, of the orders drawn, and of the rows that all orders share: the larger a part of them an
+        order learns from, the less it says of other rows. At all rows, where orders agree, as at the size before.
+        """
+        gaps, sampling = np.array([_mean_over_rows(row) for row in other.wrong - self.wrong]).T
+        between = np.array([_variance(row) for row in other.risks - self.risks])
+        between[-1:] = between[-2:-1] if len(between) > 1 else between
+        shared = self.n / self.n[-1]
+        return gaps, np.sqrt(sampling + between * (shared + (1 - shared) / self.risks.shape[1]))
 
 
 @dataclass(frozen=True)
@@ -167,6 +218,7 @@ def study(
     made: Distilled,
     recipe: Recipe,
     *,
+    pool: Matrix | None = None,
     repeats: int = 10,
     rng: np.random.Generator,
     advance: Callable[[], None] = lambda: None,
@@ -183,6 +235,8 @@ def study(
         The student of all of ``X``.
     recipe : Recipe
         How it was made.
+    pool : array, shape (m, d), optional
+        Points that other scalings are learned from, once, as that of ``made`` was. Default: ``X``.
     repeats : int
         Random orders of the training rows.
     rng : numpy.random.Generator
@@ -192,7 +246,8 @@ def study(
     Notes
     -----
     The ridge of a curve's student is looked for around that of the student before, of fewer rows in the same order:
-    where the leave-one-out loss has several dips, the nearest is taken.
+    where the leave-one-out loss has several dips below that of alpha = 0, the nearest is taken. Near as many rows as
+    features, where it often has, all ridges are tried; and for the student of all rows, which no order changes.
     """
     sizes = curve_sizes(len(answers))
     orders = [rng.permutation(len(answers)) for _ in range(repeats)]
@@ -200,21 +255,26 @@ def study(
     # Many small fits: threads would wait for each other longer than they compute.
     with threadpoolctl.threadpool_limits(1):
         for name, (said, how) in _variants(answers, recipe, issparse(X)).items():
-            risks = []
+            same = how.scale == recipe.scale
+            scaling = made.scaling if same else metric(X if pool is None else pool, how.scale)
+            whole, _ = _wrong(X, said, np.arange(len(answers)), T, truth, how, scaling)
+            advance()
+            wrong = []
             for order in orders:
-                risks.append([])
+                wrong.append([])
                 near = None
-                for n in sizes:
-                    risk, near = _risk(X, said, order[:n], T, truth, how, near)
-                    risks[-1].append(risk)
+                for n in sizes[:-1]:
+                    missed, near = _wrong(X, said, order[:n], T, truth, how, scaling, near)
+                    wrong[-1].append(missed)
                     advance()
-            curves[name] = _curve(name, sizes, np.transpose(risks))
+                wrong[-1].append(whole)
+            curves[name] = _curve(name, sizes, np.swapaxes(wrong, 0, 1))
     return Study(_agreement(X, answers, T, truth, made, recipe), curves, _tail(T, made, answers), repeats)
 
 
 def curve_count(answers: Answers, recipe: Recipe, sparse: bool, repeats: int) -> int:
     """How often `study` calls ``advance``."""
-    return repeats * len(curve_sizes(len(answers))) * len(_variants(answers, recipe, sparse))
+    return (repeats * (len(curve_sizes(len(answers))) - 1) + 1) * len(_variants(answers, recipe, sparse))
 
 
 def _variants(answers: Answers, recipe: Recipe, sparse: bool) -> dict[str, tuple[Answers, Recipe]]:
@@ -228,36 +288,65 @@ def _variants(answers: Answers, recipe: Recipe, sparse: bool) -> dict[str, tuple
     return variants
 
 
-def _risk(
+def _wrong(
     X: Matrix,
     answers: Answers,
     rows: np.ndarray,
     T: Matrix,
     truth: Answers,
     recipe: Recipe,
+    scaling: Scaling | None,
     near: float | None = None,
-) -> tuple[float, float | None]:
-    """Held-out disagreement of the student of these rows, NaN where there is none, and its best ridge > 0.
+) -> tuple[Array, float | None]:
+    """1 where the student of these rows decides a held-out one otherwise than the teacher; NaN if there is none.
 
-    Where hard labels hold one class only, that class is all they can teach.
+    And the ridge that left out least, None where that is 0 or none was looked for. Where hard labels hold one class
+    only, that class is all they can teach.
     """
     seen = answers[rows]
     if answers.kind == "label" and len(np.unique(seen.values)) < 2:
-        return float(np.mean(truth.decisions != seen.values[0])), None
+        return (truth.decisions != seen.values[0]).astype(float), None
     try:
-        made = distil(X[rows], seen, recipe, near=near)
+        made = taught(X[rows], seen, recipe, scaling, near=None if _rugged(*X[rows].shape) else near)
     except (ArithmeticError, ValueError):  # saturated answers alone, no minimiser
-        return float("nan"), None
+        return np.full(len(truth), np.nan), None
     path = made.inner.alpha_path_
-    ridge = (
-        None if path is None else float(path.alphas[path.alphas > 0][path.losses[path.alphas > 0].argmin()])
-    )
-    return float(np.mean(made.predict_codes(T) != truth.decisions)), ridge
+    best = None if path is None else float(path.alphas[path.losses.argmin()]) or None
+    return (made.predict_codes(T) != truth.decisions).astype(float), best
 
 
-def _curve(name: str, sizes: np.ndarray, risks: Array) -> Curve:
+def _rugged(n: int, d: int) -> bool:
+    """Whether n points of d features are near enough to rank that leave-one-out has dips of its own along the ridge."""
+    return 2 * d < 3 * n < 6 * d
+
+
+def _curve(name: str, sizes: np.ndarray, wrong: Array) -> Curve:
+    """From what each order gets wrong at each size, (k, repeats, m)."""
+    risks = wrong.mean(axis=2)
     low, risk, high = np.array([_spread(row[np.isfinite(row)]) for row in risks]).T
-    return Curve(name, sizes, risk, low, high, risks)
+    made = np.isfinite(risks)[:, :, None]
+    share = np.where(made, wrong, 0.0).sum(axis=1) / np.where(made.any(axis=1), made.sum(axis=1), np.nan)
+    return Curve(name, sizes, risk, low, high, risks, share)
+
+
+def _mean_over_rows(values: Array) -> tuple[float, float]:
+    """Mean over held-out rows, and the variance of that as an estimate of the mean over all rows like these."""
+    return float(values.mean()), _variance(values) / len(values)
+
+
+def _between_orders(risks: Array, wrong: Array) -> float:
+    """Variance of a student's risk between orders, without what the few held-out rows add to each one's count."""
+    orders, rows = np.isfinite(risks).sum(), len(wrong)
+    if orders < 2:
+        return np.nan
+    one_row = float(np.mean(wrong * (1 - wrong))) * orders / (orders - 1)
+    return max(_variance(risks) - one_row / rows, 0.0)
+
+
+def _variance(values: Array) -> float:
+    """Sample variance of those that are finite; NaN of fewer than two, from which nothing is concluded."""
+    kept = values[np.isfinite(values)]
+    return float(np.var(kept, ddof=1)) if len(kept) > 1 else np.nan
 
 
 def _spread(risks: Array) -> tuple[float, float, float]:
@@ -275,9 +364,9 @@ def _agreement(
     baseline = gain = None
     if len(np.unique(hard.values)) > 1:
         other = Recipe("loo", recipe.fit_intercept, recipe.saturated, recipe.scale)
-        theirs = distil(X, hard, other).predict_codes(T) == truth.decisions
+        theirs = taught(X, hard, other, made.scaling).predict_codes(T) == truth.decisions
         baseline = share(int(theirs.sum()), len(theirs))
-        gain = mean_interval(right.astype(float) - theirs)
+        gain = paired_difference(int(np.sum(right & ~theirs)), int(np.sum(theirs & ~right)), len(right))
     p = truth.labels.probabilities
     sure = np.maximum(p, 1 - p) if p.ndim == 1 else p.max(axis=1)
     wrong = np.flatnonzero(~right)

@@ -87,6 +87,12 @@ class RowGram:
         safe = rcond**2 * WORST_CONDITION > 1.0
         return RowGram(L, np.concatenate([self.scale, scale])) if safe else None
 
+    def keeps_all(self, X: Array, tol: float) -> bool:
+        """Whether every point adds a direction under ``tol``: |rest| > tol sqrt(1 + |a|^2), as `Ordered` has it."""
+        del X
+        inverse, _ = lapack.dtrtri(self.L, lower=1)  # its rows are (-a, 1) / |rest|
+        return bool(tol * row_norms(inverse).max() < 1.0)
+
     def solve(self, X: Array, z: Array) -> Array:
         """X^T K^-1 z for z (n, K)."""
         s = self.scale[:, None]
@@ -132,6 +138,10 @@ class ColumnGram:
         del X
         with np.errstate(over="ignore"):
             return self.of_gram(self.gram + more.T @ more)
+
+    def keeps_all(self, X: Array, tol: float) -> bool:
+        """Whether the points span R^d under ``tol``: a rule about rows, that the Gram matrix of columns cannot tell."""
+        return len(self.ordered(X, tol).independent) == X.shape[1]
 
     def solve(self, X: Array, z: Array) -> Array:
         """(X^T X)^-1 X^T z by its Cholesky factor, for z (n, K)."""

@@ -18,6 +18,12 @@ from limbeck.theory import _check
 from limbeck.theory._check import Array
 from limbeck.theory._factor import Triangle
 
+ROUNDING = 1e-9
+"""What least squares leaves of a linear teacher's logits, relative to them: rounding in the points, at the worst
+condition of the fast route. Below it the logits are met, and least squares minimises the cross-entropy too."""
+INCONSISTENT = 1e-6
+"""Beyond this share of the largest, logits of a precision nobody stated are no linear teacher's: float32 passes."""
+
 
 @dataclass(frozen=True)
 class Student:
@@ -70,6 +76,10 @@ class Readings(ABC):
     @abstractmethod
     def distances(self, V: Array) -> Array:
         """|(I - P) x| of points V (m, d), (m,): what a new point would teach."""
+
+    @abstractmethod
+    def farthest(self, V: Array) -> Array:
+        """|(I - P) x| at most, whatever rounding hides of it, of points V (m, d), (m,); 0 only inside the span."""
 
     @abstractmethod
     def logits(self, V: Array, c: Array) -> Array:

@@ -23,10 +23,9 @@ from scipy.optimize import lsq_linear
 from limbeck.theory import _check
 from limbeck.theory._check import Array
 from limbeck.theory._factor import row_norms
-from limbeck.theory._readings import Readings
+from limbeck.theory._readings import INCONSISTENT, Readings
 from limbeck.theory.span import Span
 
-INCONSISTENT = 1e-6
 LINEAR = "the teacher is linear in the features as given, without intercept (a column of ones would be one)"
 EXACT = "its answers are exact"
 WITHIN = "each of its answers is off by no more than the error stated"
@@ -45,7 +44,8 @@ class Certificate:
     norm_inside: float
     """Least norm of the teacher's part inside the span, given the answers: |w_hat| if they are exact."""
     largest_bound: Array
-    """Each answer is proved for every teacher with |w_star| below this, (m,); inf inside the span, 0 if never."""
+    """Each answer is proved for every teacher with |w_star| below this, (m,); inf inside the span (of a kernel's
+    features, at its points alone: no other distance of 0 can be told there), 0 if never."""
     assumptions: tuple[str, ...] = (LINEAR, EXACT)
     """What must hold of the teacher, besides the bound on its norm."""
 
@@ -145,13 +145,12 @@ def certify(
         margins = margins - np.abs(span.coordinates(T) @ pinv) @ e
         inside = _least_norm(pinv, np.asarray(z, dtype=np.float64), e)
     margins = np.maximum(margins, 0.0)
-    residuals = span.distances(T)
-    outside = residuals > span.resolution * lengths
-    with np.errstate(divide="ignore", over="ignore"):
-        reach = np.where(outside, margins / np.where(outside, residuals, 1.0), np.inf)
+    farthest = span.farthest(T)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        reach = np.where(farthest > 0, margins / farthest, np.inf)
     largest = np.where(margins > 0, np.hypot(inside, reach), 0.0)
     assumptions = (LINEAR, WITHIN if e.any() else EXACT)
-    return Certificate(logits, residuals, margins, inside, largest, assumptions)
+    return Certificate(logits, span.distances(T), margins, inside, largest, assumptions)
 
 
 def certify_classes(

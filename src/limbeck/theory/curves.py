@@ -15,12 +15,11 @@ from numpy.typing import ArrayLike
 
 from limbeck.theory import _check
 from limbeck.theory._check import Array
-from limbeck.theory._readings import Readings
+from limbeck.theory._readings import INCONSISTENT, Readings
 from limbeck.theory.certificate import EXACT, LINEAR
 from limbeck.theory.risk import wilson
 from limbeck.theory.span import Span
 
-INCONSISTENT = 1e-6
 CELLS = 4_000_000
 MULTIPLES = np.array([1.0, 1.5, 2.0])
 
@@ -224,7 +223,7 @@ def _proved(span: Readings, T: Array, C: Array, logits: Array, norms: Array, bou
     """Number of proved answers after 0, 1, ..., r directions."""
     square = np.zeros_like(logits)  # |(I-P_k) x|^2, summed from the small end
     square[:, :-1] = np.cumsum(np.square(C[:, ::-1]), axis=1)[:, ::-1]
-    square += np.square(span.distances(T))[:, None]
+    square += np.square(span.farthest(T))[:, None]
     unknown = np.sqrt(np.maximum((bound - norms) * (bound + norms), 0.0))
     rounding = span.resolution * span.lengths(T)[:, None] * norms
     return np.sum(np.abs(logits) - rounding > unknown * np.sqrt(square), axis=0)

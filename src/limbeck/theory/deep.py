@@ -22,11 +22,11 @@ from limbeck.theory import _check
 from limbeck.theory._check import Array
 from limbeck.theory._end_to_end import Flow, State
 from limbeck.theory._factor import row_norms
+from limbeck.theory._readings import ROUNDING
 from limbeck.theory.flow import increasing, train
 from limbeck.theory.loss import pointwise_loss, soft_label_gap
 from limbeck.theory.span import Span
 
-INCONSISTENT = 1e-9
 VANISHED = 1e-9
 FOLLOWED = 1e12
 
@@ -197,7 +197,7 @@ def path_from_one_point(x: ArrayLike, z: float, w0: ArrayLike, depth: int, point
 def minimiser(span: Span, z: Array) -> Array:
     """w_hat, the limit of gradient descent from zero: least squares on consistent logits, else argmin (1)."""
     answer = span.solve(z)
-    return answer.weights if answer.inconsistency <= INCONSISTENT else train(span.X, z)
+    return answer.weights if answer.inconsistency <= ROUNDING else train(span.X, z)
 
 
 def _refuse_if_it_dies(span: Span, z: Array, w0: Array, depth: int) -> None:

@@ -130,6 +130,21 @@ class KernelSpan(Readings):
         square = self.kernel.diagonal(self._points(V)) - np.square(self.coordinates(V)).sum(axis=1)
         return np.sqrt(np.maximum(square, 0.0))
 
+    def farthest(self, V: Array) -> Array:
+        """|(I - P) x| of points V (m, d) at most, (m,): its square is off by rounding of ``tol (|x|^2 + |a|^2)``.
+
+        x = sum_j a_j x_j + rest, in unit features x_j. 0 for the rows of X alone: a kernel shows no other point to
+        be inside.
+        """
+        V = self._points(V)
+        C = self.coordinates(V)
+        a = solve_triangular(self._triangle.L, C.T, lower=True, trans=1, check_finite=False)
+        length = self.kernel.diagonal(V)
+        square = np.maximum(length - np.square(C).sum(axis=1), 0.0)
+        most = np.sqrt(square + self.tol * (length + np.square(a).sum(axis=0)))
+        own = {row.tobytes() for row in self.X + 0.0}  # -0.0 is 0.0
+        return np.where([row.tobytes() in own for row in V + 0.0], 0.0, most)
+
     def residual_kernel(self, V: ArrayLike) -> Array:
         """k(v, v') less the part inside the span, (m, m), of points V (m, d): inner products of (I - P) V."""
         V = self._points(V)

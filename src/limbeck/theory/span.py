@@ -57,7 +57,8 @@ class Span(Readings):
     -----
     Well-conditioned points (scaled Gram matrix below condition 1e8) are factorised by one Gram
     product and a Cholesky factorisation, refined with residuals of X itself; other points by an
-    ordered, re-orthogonalised Gram-Schmidt process. Both give the same readings.
+    ordered, re-orthogonalised Gram-Schmidt process. Both give the same readings, and the same rank under a
+    ``tol`` that is given.
 
     References
     ----------
@@ -82,7 +83,13 @@ class Span(Readings):
         self._factor = self._gram() or Ordered.of(self.X, self.tol)
 
     def _gram(self) -> RowGram | ColumnGram | None:
-        return RowGram.of(self.X) if self.n <= self.d else ColumnGram.of(self.X)
+        return self._admitted(RowGram.of(self.X) if self.n <= self.d else ColumnGram.of(self.X))
+
+    def _admitted(self, factor: RowGram | ColumnGram | None) -> RowGram | ColumnGram | None:
+        """The factor, unless a ``tol`` that was asked for passes over a point that good conditioning lets through."""
+        if factor is None or self._tol is None or factor.keeps_all(self.X, self._tol):
+            return factor
+        return None
 
     def append(self, more: ArrayLike) -> Span:
         """Return the span of these points followed by ``more``, updating the factorisation.
@@ -110,7 +117,7 @@ class Span(Readings):
         if isinstance(self._factor, Ordered):
             return self._factor.extended(self.X, more, longer.tol)
         same_side = (self.n <= self.d) == (longer.n <= longer.d)
-        factor = self._factor.extended(self.X, more) if same_side else longer._gram()
+        factor = longer._admitted(self._factor.extended(self.X, more)) if same_side else longer._gram()
         return factor or Ordered.of(longer.X, longer.tol)
 
     @property
@@ -126,8 +133,10 @@ class Span(Readings):
     @property
     def tol(self) -> float:
         """Relative size of what counts as rounding in a point."""
-        if self._tol is not None:
-            return self._tol
+        return self._rounding if self._tol is None else self._tol
+
+    @property
+    def _rounding(self) -> float:
         return max(8 * max(self.n, self.d) * float(np.finfo(np.float64).eps), float(np.finfo(self.dtype).eps))
 
     @property
@@ -191,6 +200,16 @@ class Span(Readings):
     def distances(self, V: Array) -> Array:
         """|(I - P) x| of the rows of V (m, d), (m,)."""
         return row_norms(self.residual(V)) if self.rank < self.d else np.zeros(len(V))
+
+    def farthest(self, V: Array) -> Array:
+        """|(I - P) x| of the rows of V (m, d), (m,), and at least ``tol |x|``; 0 within rounding of the span.
+
+        A ``tol`` above rounding passes over directions that are there: what it hides is not called nothing.
+        """
+        distances, lengths = self.distances(V), self.lengths(V)
+        return np.where(
+            distances <= self._rounding * lengths, 0.0, np.maximum(distances, self.resolution * lengths)
+        )
 
     def logits(self, V: Array, c: Array) -> Array:
         """V (Q^T c): logits on the rows of V (m, d) of the student with coordinates c."""

@@ -1,0 +1,305 @@
+"""Teachers that misbehave in every way there is: never one question more than the budget, and a replay is the run."""
+
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from budget.faulty import FAULTS
+from limbeck import BudgetedDistillation, SoftLabelClassifier
+from limbeck.budget import ProgramTeacher
+from limbeck.budget.asking import Manners
+from limbeck.budget.ledger import FLOOD, FloodError, Ledger
+from limbeck.records import UserError
+
+HERE = Path(__file__).parent
+X = np.random.default_rng(0).standard_normal((40, 2))
+
+
+def buying(teacher, **change):
+    manners = Manners(**{"backoff": 0.0, "timeout": 20.0, **change.pop("manners", {})})
+    wishes = {
+        "budget": 12,
+        "target_risk": 0.001,
+        "audit": 4,
+        "batch": 2,
+        "student": SoftLabelClassifier(0.1),
+        **change,
+    }
+    return BudgetedDistillation(teacher, manners=manners, select="random", **wishes)
+
+
+def program(tmp_path, body, **change):
+    """A run whose teacher is this Python text, after ``import json, os, sys, time``."""
+    path = tmp_path / "teacher.py"
+    path.write_text("import json, os, sys, time\n" + NO_FULL_DISK + body)
+    return buying(f"{sys.executable} -S -E '{path}'", **change)
+
+
+NO_FULL_DISK = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28, 1 << 28))\n"
+"""A flood that nobody ends stops at 256 MiB by itself: it must not fill the disk of who runs the tests."""
+
+EACH = """
+def say(**fields):
+    sys.stdout.write(json.dumps(fields) + "\\n")
+    sys.stdout.flush()
+
+for number, line in enumerate(sys.stdin):
+    name = json.loads(line)["id"]
+    with open(sys.argv[0] + ".seen", "a") as file:
+        file.write(name + "\\n")
+"""
+
+
+def seen(tmp_path):
+    return (tmp_path / "teacher.py.seen").read_text().split()
+
+
+def state(folder):
+    """Everything a folder is known to hold."""
+    ledger = Ledger(folder)
+    ledger.close()
+    return (
+        {name: asdict(row) for name, row in ledger.rows.items()},
+        ledger.tally,
+        ledger.classes,
+        ledger.decimals,
+    )
+
+
+def told(bought):
+    """Everything that was bought and shown."""
+    coef = None if bought.student is None else bought.student.coef_.tolist()
+    looks = [asdict(look) for look in bought.looks]
+    said = [bought.audit.tolist(), bought.learned.tolist(), bought.said.tolist(), bought.spent, bought.reason]
+    return json.dumps([coef, looks, *said, dict(bought.counts), bought.classes])
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    faults=st.lists(st.sampled_from(sorted(FAULTS)), min_size=1, max_size=4).map("".join),
+    more=st.sampled_from(["", "a", "aaa"]),
+    seed=st.integers(0, 99),
+    in_flight=st.sampled_from([1, 2, 7]),
+    retries=st.integers(0, 3),
+    repeat=st.sampled_from([0, 2]),
+)
+def test_no_question_beyond_the_budget_and_a_replay_is_the_run(
+    tmp_path_factory, faults, more, seed, in_flight, retries, repeat
+):
+    place = tmp_path_factory.mktemp("faulty")
+    command = f"{sys.executable} -S -E '{HERE / 'faulty.py'}' '{place / 'seen'}' {seed} {faults + more}"
+    manners = {"in_flight": in_flight, "retries": retries, "timeout": 1.0}
+    for _ in range(4):  # runs that a failing teacher ends go on
+        live = None
+        try:
+            live = buying(command, manners=manners, repeat=repeat).run(X, folder=place / "run")
+        except UserError as error:
+            assert "in a row" in str(error)  # noqa: PT017 - nothing else may end a run
+        asked = (place / "seen").read_text().split()
+        assert len(asked) <= 12
+        noted = (place / "run" / "asked.jsonl").read_text().count('"event": "asked"')
+        assert len(asked) <= noted <= 12
+        if live is not None:
+            break
+    if live is not None:
+        again = buying(command, manners=manners, repeat=repeat).run(X, folder=place / "run")
+        assert told(again) == told(live)
+        assert (place / "seen").read_text().split() == asked
+
+
+@pytest.mark.parametrize("in_flight", [1, 5])
+def test_retries_count_against_the_budget(tmp_path, in_flight):
+    body = EACH + "    say(id=name, **({'probabilities': 0.5} if number < 9 else {'error': 'x'}))\n"
+    bought = program(tmp_path, body, manners={"in_flight": in_flight}).run(X, folder=tmp_path / "run")
+    assert len(seen(tmp_path)) == bought.spent == 12
+    assert bought.reason == "the budget is spent"
+
+
+def test_a_question_beyond_the_budget_cannot_even_be_noted(tmp_path):
+    ledger = Ledger(tmp_path, most=1)
+    ledger.ask("a", "audit")
+    with pytest.raises(RuntimeError, match="no more than 1 may be"):
+        ledger.ask("b", "audit")
+    ledger.close()
+    more = Ledger(tmp_path, most=2)
+    more.close()
+    assert (more.left, more.spent) == (1, 1)
+
+
+def test_answers_from_before_the_question_never_become_answers(tmp_path):
+    early = "for row in range(40):\n    print(json.dumps({'id': str(row + 1), 'probabilities': 0.1}), flush=True)\n"
+    buy = program(tmp_path, early + "time.sleep(0.2)\n" + EACH + "    say(id=name, probabilities=0.9)\n")
+    live = buy.run(X, folder=tmp_path / "run")
+    again = buy.run(X, folder=tmp_path / "run")
+    assert told(again) == told(live)
+    assert live.counts["unknown ids"] + live.counts["duplicates"] >= 39
+
+
+def test_a_folder_whose_notes_name_no_position_is_read_as_it_always_was(tmp_path):
+    live = program(tmp_path, EACH + "    say(id=name, probabilities=0.9)\n").run(X, folder=tmp_path / "run")
+    path = tmp_path / "run" / "asked.jsonl"
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    assert all(event.pop("read") >= 0 for event in events)
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert told(buying("true").run(X, folder=tmp_path / "run")) == told(live)
+
+
+def test_questions_that_are_lost_are_not_asked_again(tmp_path):
+    buy = program(tmp_path, EACH + "    say(id=name, probabilities=0.9)\n")
+    buy.run(X, folder=tmp_path / "run")
+    replies, asked = tmp_path / "run" / "replies.jsonl", tmp_path / "run" / "asked.jsonl"
+    whole = replies.read_bytes()
+    replies.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"replies.jsonl has lost its end: .* Answers paid for are missing"):
+        buy.run(X, folder=tmp_path / "run")
+    replies.write_bytes(whole)
+    for lost in (lambda: asked.write_bytes(b""), asked.unlink):
+        lost()
+        with pytest.raises(UserError, match=r"holds answers, and asked.jsonl no question: .* bought again"):
+            buy.run(X, folder=tmp_path / "run")
+    assert len(seen(tmp_path)) == 12
+
+
+def test_a_banner_before_the_first_question_is_no_answer(tmp_path):
+    (tmp_path / "replies.jsonl").write_text("Loading ...\n")
+    Ledger(tmp_path).close()
+
+
+@pytest.mark.parametrize("said", ["{'probabilities': {'a\\ud800': 0.5, 'b': 0.5}}", "{'error': 'a\\udfff'}"])
+def test_half_a_character_is_malformed_and_harms_nothing(tmp_path, said):
+    body = EACH + f"    say(id=name, **({said} if number % 3 == 0 else {{'probabilities': 0.5}}))\n"
+    bought = program(tmp_path, body).run(X, folder=tmp_path / "run")
+    assert bought.counts["malformed"] == 4
+    assert bought.classes == ("0", "1")
+
+
+def test_half_a_character_in_what_a_function_raises_is_kept(tmp_path):
+    def fails(x):
+        raise ConnectionError("a\ud800")
+
+    with pytest.raises(UserError, match=r"a\?\. The 0 answers"):
+        buying(fails).run(X, folder=tmp_path)
+
+
+def test_a_malformed_answer_decides_nothing_of_those_to_come(tmp_path):
+    body = (
+        EACH
+        + "    p, q = (0.5, 1.5) if number == 0 else (0.5, 0.5)\n    names = 'xy' if number == 0 else 'ab'\n"
+    )
+    body += "    say(id=name, probabilities=dict(zip(names, (p, q))))\n"
+    bought = program(tmp_path, body).run(X, folder=tmp_path / "run")
+    assert bought.classes == ("a", "b")
+    assert bought.counts == {"asked": 12, "malformed": 1}
+
+
+def test_malformed_answers_in_a_row_end_the_run(tmp_path):
+    with pytest.raises(
+        UserError, match=r"5 times in a row: a malformed answer: .* 0 answers bought so far are kept"
+    ):
+        program(tmp_path, EACH + "    say(id=name, probabilities=7)\n").run(X, folder=tmp_path / "run")
+    assert len(seen(tmp_path)) == 5
+
+
+# A file-size limit of its own: should it not be ended, it fills no disk.
+FLOODED = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28, 1 << 28))\n"
+FLOODS = {
+    "no line break": "    while True:\n        os.write(1, b'x' * 65536)\n",
+    "no line break, from a child": "    os.fork()\n    while True:\n        os.write(1, b'x' * 65536)\n",
+    "replies nobody asked for": '    while True:\n        os.write(1, b\'{"id": "z"}                 \\n\' * 4096)\n',
+    "no JSON": "    while True:\n        os.write(1, b'thinking\\n' * 4096)\n",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX's")
+@pytest.mark.parametrize("body", FLOODS.values(), ids=FLOODS.keys())
+def test_a_flood_is_ended_at_once_and_not_read_again(tmp_path, body):
+    buy = program(
+        tmp_path,
+        FLOODED
+        + EACH
+        + "    if number < 2:\n        say(id=name, probabilities=0.5)\n        continue\n"
+        + body,
+    )
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"bytes without a line break|answer no question|no JSON objects"):
+        buy.run(X, folder=tmp_path / "run")
+    assert time.monotonic() - began < 15  # its time-out is 20 s
+    replies = tmp_path / "run" / "replies.jsonl"
+    size = replies.stat().st_size
+    assert size < 2 * FLOOD
+    time.sleep(0.1)
+    assert replies.stat().st_size == size  # nobody writes any more
+    good = program(tmp_path, EACH + "    say(id=name, probabilities=0.5)\n")
+    assert len(good.run(X, folder=tmp_path / "run").answers) == 11
+
+
+def test_a_flood_left_by_a_killed_run_is_dropped(tmp_path):
+    Ledger(tmp_path).close()
+    with (tmp_path / "replies.jsonl").open("wb") as file:
+        file.write(b'{"id": "1"}\n')
+        file.truncate(1 << 36)  # 64 GiB of zeros, on a disk that has holes
+    with pytest.raises(UserError, match="no question"):
+        Ledger(tmp_path)
+    assert (tmp_path / "replies.jsonl").stat().st_size == 12
+
+
+def test_a_long_line_with_an_end_is_one_line_of_garbage(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.ask("a", "audit")
+    with ledger.replies_path.open("ab") as file:
+        file.write(b"x" * 3_000_000 + b'\n{"id": "a", "probabilities": 0.5}\n')
+    assert ledger.take() == ["a"]
+    assert ledger.counts["garbage"] == 1
+    with ledger.replies_path.open("ab") as file:
+        file.write(b"x" * 3_000_000)
+    with pytest.raises(FloodError, match="without a line break"):
+        ledger.take()
+    ledger.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks are POSIX's")
+def test_who_holds_the_lock_is_said(tmp_path):
+    left = "if os.fork() == 0:\n    os.setsid()\n    time.sleep(4)\n    os._exit(0)\n"
+    buy = program(tmp_path, left + EACH + "    sys.exit('gone')\n", manners={"timeout": 0.5})
+    with pytest.raises(
+        UserError, match=r"process \d+\) has ended, but a process that it started and left behind"
+    ):
+        buy.run(X, folder=tmp_path / "run")
+    lock = tmp_path / "run" / "teacher.lock"
+    time.sleep(4)
+    lock.write_text(f"{os.getpid()}\n")
+    import fcntl
+
+    with lock.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match=rf"earlier run \(process {os.getpid()}\) is still at work"):
+            ProgramTeacher("true").start(tmp_path / "run" / "replies.jsonl", 0.05)
+
+
+def test_a_folder_from_before_there_were_extensions_goes_on_and_can_be_extended(tmp_path):
+    def buy(**change):
+        return program(tmp_path, EACH + "    say(id=name, probabilities=0.9)\n", **change).run(
+            X, folder=tmp_path / "run"
+        )
+
+    live = buy()
+    path = tmp_path / "run" / "run.json"
+    run = json.loads(path.read_text())
+    (stage,) = run.pop("stages")
+    path.write_text(json.dumps({**run, **{name: stage[name] for name in ("audit", "batch", "looks")}}))
+    assert told(buy()) == told(live)
+    assert len(seen(tmp_path)) == 12
+    with pytest.raises(UserError, match="a run with batch = 2, and 3 was asked for"):
+        buy(batch=3)
+    more = buy(budget=24)
+    assert (len(more.stages), more.spent, len(more.audit)) == (2, 24, 4)
+    assert set(live.audit) | set(live.learned) <= set(more.learned)
+    assert len(set(seen(tmp_path))) == 24
