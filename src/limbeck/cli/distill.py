@@ -194,8 +194,8 @@ def _page(
     from limbeck.students.linearity import rank_of
     from limbeck.students.study import curve_count, study
 
-    with Bar(messages(), "curves") as bar:
-        bar.begin(curve_count(recipe, issparse(X), repeats), "learning curves")
+    with Bar(messages(), "students") as bar:
+        bar.begin(curve_count(replies[learn], recipe, issparse(X), repeats), "learning curves")
         found = study(
             X[learn],
             replies[learn],
