@@ -16,6 +16,7 @@ from limbeck.budget.asking import Manners
 from limbeck.budget.ledger import Ledger
 from limbeck.budget.select import SpanSelection
 from limbeck.records import UserError
+from limbeck.theory.scaling import Scaling
 
 HERE = Path(__file__).parent
 X = np.random.default_rng(0).standard_normal((200, 4))
@@ -137,6 +138,47 @@ def test_a_finished_run_is_read_and_nothing_asked_again(tmp_path):
     assert (tmp_path / "run" / "replies.jsonl").read_bytes() == before
     assert second.looks == first.looks
     np.testing.assert_array_equal(second.student.coef_, first.student.coef_)
+
+
+@pytest.mark.parametrize("scale", ["standard", "sharpen"])
+def test_a_scaled_run_is_that_of_scaled_points_asked_about_the_points_as_given(tmp_path, scale):
+    rough = X * [1.0, 1000.0, 0.01, 20.0] + [0.0, 50.0, 0.0, 0.0]
+    scaling = Scaling.of(rough, scale)
+    seen = []
+
+    def teacher(x):
+        seen.append(x[0])
+        return expit(np.sin(x @ [2.0, 0.003, -100.0, 0.1]))
+
+    def of_scaled(x):
+        row = int(np.argmin(np.abs(scaling.apply(rough) - x).sum(axis=1)))
+        return expit(np.sin(rough[[row]] @ [2.0, 0.003, -100.0, 0.1]))
+
+    settings = {
+        "budget": 60,
+        "target_risk": 0.01,
+        "audit": 20,
+        "batch": 20,
+        "student": SoftLabelClassifier(0.1),
+    }
+    scaled = BudgetedDistillation(teacher, scale=scale, **settings).run(rough, folder=tmp_path / "a")
+    plain = BudgetedDistillation(of_scaled, **settings).run(scaling.apply(rough), folder=tmp_path / "b")
+    np.testing.assert_array_equal(np.array(seen), rough[rows_of(scaled)])
+    np.testing.assert_array_equal(rows_of(scaled), rows_of(plain))
+    assert [look.look for look in scaled.looks] == [look.look for look in plain.looks]
+    np.testing.assert_allclose(
+        scaled.student.decision_function(rough),
+        plain.student.decision_function(scaling.apply(rough)),
+        rtol=1e-7,
+    )
+    for other in ("none", "sharpen" if scale == "standard" else "standard"):
+        with pytest.raises(UserError, match=f"a run with scale = {scale}, and {other} was asked for"):
+            BudgetedDistillation(teacher, scale=other, **settings).run(rough, folder=tmp_path / "a")
+
+
+def test_sparse_points_are_taken_as_given():
+    with pytest.raises(ValueError, match="taken as given"):
+        buying(lambda x: 0.5, scale="standard").run(csr_array(X), folder="never-made")
 
 
 def test_another_run_in_the_same_folder_is_refused(tmp_path):

@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from limbeck import SoftLabelClassifier
 from limbeck.displays import ReliabilityDisplay, TailDisplay, TransferRiskDisplay
+from limbeck.displays.study import alpha_path
 from limbeck.displays.style import new_figure
 from limbeck.theory import EmpiricalTail, data_curve
 from limbeck.theory.risk import wilson
@@ -129,3 +130,28 @@ def test_displays_draw_on_the_axes_given_and_name_what_they_draw():
         assert display.figure_ is ax.get_figure(root=True)
         assert ax.get_xlabel().startswith(label)
         assert ax.get_legend() is not None
+
+
+# -- the ridge path --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at_zero", [0.43, 50.0])
+def test_the_ridge_path_shows_every_point_bar_and_word_inside_its_axes(at_zero):
+    alphas = np.concatenate([[0.0], np.logspace(-6, 2, 17)])
+    losses = np.concatenate([[at_zero], 0.4 + 0.02 * np.linspace(-2, 2, 17) ** 2])
+    figure = alpha_path(alphas, losses, np.full(18, 0.01), 1e-2)
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    low, high = ax.get_ylim()
+    assert low < 0.4 - 0.02
+    drawn = np.concatenate(
+        [np.asarray(line.get_ydata(), dtype=float) for line in ax.lines if len(line.get_ydata()) > 2]
+    )
+    assert np.all((drawn > low) & (drawn < high))
+    marks = [line for line in ax.lines if len(line.get_ydata()) == 1]
+    assert all(low < float(line.get_ydata()[0]) < high for line in marks)
+    (word,) = ax.texts
+    assert ("above the scale" in word.get_text()) == (at_zero > 1)
+    box = word.get_window_extent()
+    assert figure.bbox.y0 < box.y0
+    assert box.y1 < figure.bbox.y1

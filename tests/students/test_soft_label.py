@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd  # comes with statsmodels
 import pytest
@@ -18,6 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from limbeck import DistilledClassifier, SoftLabelClassifier
 from limbeck.labels import cross_entropy, from_logits, from_probabilities
+from limbeck.students._objective import Objective, minimise
 from limbeck.students.linearity import linearity
 from limbeck.theory import Span, gradient_flow
 from limbeck.theory.loss import loss
@@ -304,6 +307,82 @@ def test_leave_one_out_by_a_newton_step_is_what_refits_give(n, d, K):
             student = SoftLabelClassifier(alpha=path.alphas[at] * n / (n - 1)).fit(X[rest], p[rest])
             refits.append(cross_entropy(labels[[i]], student.decision_function(X[[i]]))[0])
         assert path.losses[at] == pytest.approx(np.mean(refits), rel=0.02 if K == 2 else 0.08)
+
+
+def test_a_class_of_probability_0_everywhere_keeps_its_logits_in_leave_one_out():
+    rng = np.random.default_rng(3)
+    A = np.column_stack([rng.standard_normal((20, 30)), np.ones(20)])
+    penalised, even = np.append(np.ones(30), 0.0), np.full(20, 0.05)
+    labels = from_probabilities(np.eye(3)[rng.integers(0, 2, 20)])
+    objective = Objective(A, labels, even, penalised, 1e-3)
+    theta = objective.zero()
+    theta[-1, 2] = -2000.0  # the third class's probability is 0 in every row, to the last bit
+    left = objective.leave_one_out(theta, even)  # warnings are errors
+    np.testing.assert_array_equal(left[:, 2], (A @ theta)[:, 2])
+    assert np.all(np.isfinite(left))
+
+
+def barely_curved():
+    """A large direction, and small ones that the answers depend on: the best ridge is far below the curvature."""
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((300, 4)) * [3000.0, 0.1, 0.1, 0.1]
+    p = expit(X[:, 1:] @ [20.0, 15.0, -18.0] + 0.5 * rng.standard_normal(300))
+    return X, np.where(np.arange(300) < 6, p > 0.5, p)
+
+
+def test_the_ridge_is_followed_until_leave_one_out_has_its_least_inside():
+    X, p = barely_curved()
+    path = SoftLabelClassifier().fit(X, p).alpha_path_
+    assert path.alphas[0] < 1e-8 * 0.99 * path.alphas[-1]
+    assert path.alphas[0] < path.chosen < path.alphas[-1]
+    left = [np.delete(np.arange(300), i) for i in range(0, 300, 20)]
+    better, edge = (
+        sum(
+            cross_entropy(
+                from_probabilities(p[[i * 20]]),
+                SoftLabelClassifier(alpha=a).fit(X[rows], p[rows]).decision_function(X[[i * 20]]),
+            )[0]
+            for i, rows in enumerate(left)
+        )
+        for a in (path.chosen, path.alphas[-1] * 1e-8)
+    )
+    assert better < edge
+
+
+def test_a_ridge_below_the_usual_at_which_newton_does_not_end_is_not_taken(monkeypatch):
+    X, p = barely_curved()
+    usual = SoftLabelClassifier().fit(X, p).alpha_path_.alphas[-1] * 1e-8
+
+    def ending(objective, *args, **options):
+        found = minimise(objective, *args, **options)
+        return replace(found, converged=found.converged and objective.alpha > 0.2 * usual)
+
+    monkeypatch.setattr("limbeck.students._path.minimise", ending)
+    path = SoftLabelClassifier().fit(X, p).alpha_path_
+    assert path.chosen == path.alphas[0] == pytest.approx(usual / np.sqrt(10))
+    assert "still falls" in path.reason
+
+
+@pytest.mark.parametrize("d", [3, 10])
+def test_a_loss_that_falls_until_rounding_is_not_followed_further_or_says_so(d):
+    X, z, _, _ = linear_teacher(80, d)
+    path = SoftLabelClassifier().fit(csr_array(X * ([1e7] + [1.0] * (d - 1))), expit(z)).alpha_path_
+    assert path.losses[0] >= path.losses[1:].min() or "still falls" in path.reason
+
+
+@pytest.mark.parametrize("K", [2, 3])
+def test_the_ridge_near_another_is_the_ridge_of_all(K):
+    X, p, rng = curved_teacher(60, 12, K)
+    p = np.eye(K)[rng.integers(0, K, 60)] * 0.5 + (np.column_stack([1 - p, p]) if K == 2 else p) * 0.5
+    p[0] = np.eye(K)[0]  # so that alpha = 0 is not tried
+    full = SoftLabelClassifier().fit(X, p)
+    for factor in (1e-4, 1.0, 300.0):
+        near = SoftLabelClassifier()
+        near._near = full.alpha_ * factor
+        near.fit(X, p)
+        assert near.alpha_ == full.alpha_
+        np.testing.assert_allclose(near.coef_, full.coef_, rtol=1e-7)
+        assert len(near.alpha_path_.alphas) < len(full.alpha_path_.alphas)
 
 
 @pytest.mark.parametrize(("n", "d"), [(20, 40), (60, 15)])

@@ -25,6 +25,7 @@ from limbeck.records import UserError, locked
 from limbeck.students import SoftLabelClassifier
 
 BATCHES = 10
+SCALES = "none", "standard", "sharpen"
 AUDIT_ERRORS = 1
 
 
@@ -70,6 +71,10 @@ class BudgetedDistillation:
     """Audit rows to ask a second time, to measure a noisy teacher."""
     student: SoftLabelClassifier = field(default_factory=SoftLabelClassifier)
     """How a student is learned."""
+    scale: str = "none"
+    """Metric of the features in which points are chosen and students learned, ``none``, ``standard`` or ``sharpen``
+    (`limbeck.theory.scaling.Scaling`), from the whole pool; the teacher is asked about the features as given, and
+    `Bought.student` takes them. Sparse points are taken as given."""
     classes: tuple[str, ...] | None = None
     """Names of the classes in order. Default: as the first answer that names them, or 0 ... K - 1."""
     manners: Manners = field(default_factory=Manners)
@@ -96,6 +101,8 @@ class BudgetedDistillation:
             )
         if isinstance(self.select, str) and self.select not in ("span", "random"):
             raise ValueError(f'select must be "span", "random" or a function, got {self.select!r}.')
+        if self.scale not in SCALES:
+            raise ValueError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}.")
 
     @property
     def sizes(self) -> tuple[int, int, StoppingRule]:
@@ -198,6 +205,10 @@ class BudgetedDistillation:
             If the folder holds a run with other settings, or the teacher cannot be had. What was bought is kept.
         """
         X = X if issparse(X) else _check.points(X)
+        if issparse(X) and self.scale != "none":
+            raise ValueError(
+                f'Sparse points are taken as given: leave scale = "{self.scale}" out, or make them dense.'
+            )
         names = [str(i + 1) for i in range(X.shape[0])] if ids is None else list(map(str, ids))
         if len(names) != X.shape[0] or len(set(names)) < len(names):
             raise ValueError(f"ids must be {X.shape[0]} different names, one a row of X.")
@@ -238,6 +249,7 @@ class BudgetedDistillation:
             "select": self.select if isinstance(self.select, str) else "a function",
             "student": {k: str(v) for k, v in sorted(self.student.get_params().items())},
             "seed": self.seed,
+            "scale": self.scale,
         }
 
 

@@ -24,8 +24,10 @@ from limbeck.records import UserError, append_json, read_lines
 from limbeck.students import SoftLabelClassifier
 from limbeck.students.design import with_ones
 from limbeck.students.linearity import Linearity, linearity
+from limbeck.students.study import Distilled, metric
 from limbeck.theory import Interval
 from limbeck.theory.risk import wilson
+from limbeck.theory.scaling import Scaling
 
 if TYPE_CHECKING:
     from limbeck.budget.loop import BudgetedDistillation
@@ -140,6 +142,8 @@ class Purchase:
         self.stages: tuple[Stage, ...] = tuple(stages)
         self.stage: Stage = self.stages[-1]
         self.X: Any = X
+        self.scaling: Scaling | None = None if settings.scale == "none" else metric(X, settings.scale)
+        self.points: Any = X if self.scaling is None else self.scaling.apply(X)
         self.columns: Sequence[Mapping[str, Any]] | None = columns
         self.names: list[str] = list(names)
         self.ledger: Ledger = ledger
@@ -222,7 +226,7 @@ class Purchase:
         if select == "random" or not len(rest):
             return np.random.default_rng([self.settings.seed, 1]).permutation(rest)
         n = min(len(rest), self.stage.budget)
-        chosen = np.asarray((self._by_span if isinstance(select, str) else select)(self.X[rest], n))
+        chosen = np.asarray((self._by_span if isinstance(select, str) else select)(self.points[rest], n))
         if len(set(chosen.tolist())) != n or not np.all((chosen >= 0) & (chosen < len(rest))):
             raise ValueError(
                 f"select must return {n} different row numbers from 0 to {len(rest) - 1}, best first."
@@ -241,7 +245,7 @@ class Purchase:
         return self.ledger.labels([self.names[row] for row in rows], decimals=decimals)
 
     def _taught(self, learned: Sequence[int], decimals: int | None = None) -> SoftLabelClassifier:
-        return taught(self.settings.student, self.X[list(learned)], self._labels(learned, decimals))
+        return taught(self.settings.student, self.points[list(learned)], self._labels(learned, decimals))
 
     @cached_property
     def _rule(self):
@@ -256,7 +260,9 @@ class Purchase:
             look = Look(**before["look"])
         else:
             self.student = self._taught(learned)
-            wrong = int(np.sum(self.student.predict(self.X[list(audit)]) != self._labels(audit).decisions))
+            wrong = int(
+                np.sum(self.student.predict(self.points[list(audit)]) != self._labels(audit).decisions)
+            )
             look = self._rule.look(wrong, len(audit), number)
             before = {
                 "stage": len(self.stages),
@@ -279,7 +285,7 @@ class Purchase:
         if len(learned) < 8:
             return {"likely": None, "linearity": verdict}
         rows = [*audit, *learned]
-        pilot = Pilot(self.X[rows], self._labels(rows), np.arange(len(audit)))
+        pilot = Pilot(self.points[rows], self._labels(rows), np.arange(len(audit)))
         rng = np.random.default_rng([self.settings.seed, 2, len(learned)])
         curve = measure(pilot, self.settings.student, orders=FORECAST_ORDERS, rng=rng, sizes=FORECAST_SIZES)
         starts, unbiased = starting_levels(self._labels(audit)), may_be_exact(self.settings.student)
@@ -290,7 +296,7 @@ class Purchase:
 
     def _linearity(self, audit: Sequence[int]) -> Linearity:
         rows = list(audit)
-        return linearity(self.X[rows], self._labels(rows), intercept=self.settings.student.fit_intercept)
+        return linearity(self.points[rows], self._labels(rows), intercept=self.settings.student.fit_intercept)
 
     def _noise(self, audit: Sequence[int]) -> Noise | None:
         twice = [self.names[row] for row in audit if len(self.ledger.rows[self.names[row]].answers) == 2]
@@ -316,7 +322,7 @@ class Purchase:
         rows, ledger = [*audit, *learned], self.ledger
         labels = self._labels(rows) if rows else None
         return Bought(
-            student=self.student,
+            student=None if self.student is None else Distilled(self.student, self.scaling).student(),
             shown=self.looks[-1].look if self.looks else None,
             reason=reason,
             audit=np.array(audit, dtype=int),

@@ -66,7 +66,7 @@ class Run:
         noted = read_json(self.path)
         if not isinstance(noted, dict):
             raise UserError(f"{self.path} does not describe a run: it is damaged. Choose another folder.")
-        self._noted = noted
+        self._noted = {"scale": "none", **noted} if noted else {}  # runs of before knew of no scaling
         try:
             self.stages = [_stage(said) for said in noted.get("stages", [])]
         except (TypeError, ValueError) as error:

@@ -221,8 +221,8 @@ def _page(pool, seen, X, answered: Answered, learn, rate, made: Distilled, recip
     from limbeck.students.study import curve_count, study
 
     replies = answered.answers
-    with Bar(messages(), "curves") as bar:
-        bar.begin(curve_count(recipe, issparse(X), repeats), "learning curves")
+    with Bar(messages(), "students") as bar:
+        bar.begin(curve_count(replies[learn], recipe, issparse(X), repeats), "learning curves")
         found = study(
             X[learn],
             replies[learn],

@@ -53,21 +53,37 @@ def learning_curves(curves: Mapping[str, Curve]) -> Figure:
 
 
 def alpha_path(alphas: np.ndarray, losses: np.ndarray, stderrs: np.ndarray, chosen: float) -> Figure:
-    """Leave-one-out soft cross-entropy along the ridge; alpha = 0 stands apart at the left."""
+    """Leave-one-out soft cross-entropy along the ridge; alpha = 0 stands apart at the left, or above the scale."""
     with house_style():
         figure, (ax,) = new_figure(width=6.0, height=3.2)
-        positive = alphas > 0
+        positive, bars = alphas > 0, 2 * stderrs
         x = np.where(positive, alphas, alphas[positive].min() / 30)
-        ax.errorbar(x[positive], losses[positive], 2 * stderrs[positive], color=BLUE, marker="o", capsize=2)
-        if not positive.all():
-            ax.errorbar(x[~positive], losses[~positive], 2 * stderrs[~positive], color=BLUE, marker="s")
-            ax.annotate("α = 0", (x[~positive][0], losses[~positive][0]), (0, 9), textcoords="offset points")
+        # At alpha = 0 near n = rank the loss may be of any size: the choice is what is to be seen.
+        shown = losses <= max(1.02 * losses.min(), 3 * np.median(losses))
+        ends = np.concatenate(
+            [(losses - bars)[shown & np.isfinite(bars)], (losses + bars)[shown & np.isfinite(bars)]]
+        )
+        low, high = np.min([*ends, *losses[shown]]), np.max([*ends, *losses[shown]])
+        room = 0.06 * (high - low) or 0.02 * high
+        ax.set_ylim(max(low, 0.0) - room, high + 3 * room)
+        inside = positive & shown
+        ax.errorbar(x[inside], losses[inside], bars[inside], color=BLUE, marker="o", capsize=2)
+        for i in np.flatnonzero(~positive):
+            if shown[i]:
+                ax.errorbar(x[i], losses[i], bars[i], color=BLUE, marker="s", capsize=2)
+                ax.annotate("α = 0", (x[i], losses[i]), (6, 6), textcoords="offset points")
+            else:
+                ax.plot(x[i], high + room, color=BLUE, marker="^", ls="")
+                ax.annotate(
+                    f"α = 0: {losses[i]:.3g}, above the scale",
+                    (x[i], high + room),
+                    (7, 0),
+                    textcoords="offset points",
+                    va="center",
+                )
         ax.axvline(
             chosen if chosen > 0 else x[~positive][0], color=BLACK, ls=":", lw=1.2, label="chosen", zorder=0
         )
-        least = losses.min()
-        # At alpha = 0 near n = rank the loss may be of any size: the choice is what is to be seen.
-        ax.set_ylim(0.98 * least, max(1.02 * least, min(losses.max(), 3 * np.median(losses))))
         ax.set(xscale="log", xlabel="ridge α", ylabel="leave-one-out loss, nats")
-        ax.legend()
+        figure.legend(loc="outside upper right")
         return figure

@@ -290,8 +290,11 @@ def _alpha(job: Job) -> Section:
     if path is None:
         return Section("Which ridge?", text=[f"α = {student.alpha_:.3g}, as asked for."])
     caption = (
-        "Leave-one-out soft cross-entropy of every ridge, bars: two standard errors over rows. "
-        "α = 0, where it was tried, is the student of Theorem 1."
+        "Leave-one-out soft cross-entropy of every ridge, bars: two standard errors over rows. α = 0, where it was "
+        "tried, is the student of Theorem 1, and may lie above the scale: near as many answers as features, a few rows "
+        "that nothing else speaks for lose any amount there. The two are therefore compared row by row on leads of "
+        "which the largest and the smallest twentieth are pulled in, so that the lead that is said need not be the "
+        "distance that is drawn."
     )
     return Section(
         "Which ridge?",

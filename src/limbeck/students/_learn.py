@@ -24,6 +24,8 @@ class Settings:
     stop_time: float | None
     tol: float
     max_iter: int
+    near: float | None = None
+    """Where the ridge is looked for; see `limbeck.students._path.follow`."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _by_leave_one_out(points: Points, labels: SoftLabels, counts: Array, setting
             "give alpha a number (GridSearchCV can choose it)."
         )
     exact, why = _left_out_at_zero(points, labels, weight, mass, settings)
-    path, found = follow(design, labels, weight, mass, exact, why)
+    path, found = follow(design, labels, weight, mass, exact, why, settings.near)
     if found is not None:
         return _of_minimum(design, found, path.chosen, path)
     assert exact is not None

@@ -62,7 +62,8 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     alpha : "loo" or float >= 0, default="loo"
         Ridge, in units of the mean loss; the intercept is not penalised. ``"loo"`` chooses by leave-one-out
         soft cross-entropy (one Newton step a row) among 17 values and 0, which is kept unless the best
-        beats it by two paired standard errors (of leads winsorised at 5 %).
+        beats it by two paired standard errors (of leads winsorised at 5 %); where the loss still falls at the
+        smallest value, among up to twelve further ones below.
     fit_intercept : bool, default=True
         Whether to learn an intercept. At ``alpha=0`` it takes part in the norm that is minimised.
     saturated : {"raise", "drop", "bound"}, default="raise"
@@ -155,6 +156,8 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     n_features_in_: int
     feature_names_in_: np.ndarray
     _asked: Asked | None
+    _near: float | None = None
+    """Where many students of one kind are made, the ridge of the one before; see `limbeck.students.study`."""
 
     # Metadata that routing hands to fit without being asked for.
     __metadata_request__fit = {"teacher_proba": True, "teacher_logits": True}  # noqa: RUF012
@@ -250,7 +253,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _settings(self) -> Settings:
-        return Settings(self.alpha, self.saturated, self.stop_time, self.tol, self.max_iter)
+        return Settings(self.alpha, self.saturated, self.stop_time, self.tol, self.max_iter, self._near)
 
     def _check_parameters(self) -> None:
         if not ((isinstance(self.alpha, str) and self.alpha == "loo") or _is_number(self.alpha, least=0.0)):
