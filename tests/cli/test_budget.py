@@ -16,6 +16,7 @@ from scipy.special import expit
 
 import limbeck as package
 from limbeck.students import save
+from limbeck.theory.scaling import Scaling
 
 TELLING = Path(__file__).parents[1] / "budget" / "telling.py"
 ROWS = 150
@@ -147,6 +148,62 @@ def test_label_buys_learns_saves_and_goes_on_without_asking_again(pool, run):
     )  # fmt: skip
     assert code == 0, err
     assert "linear here" in out
+
+
+@pytest.mark.parametrize("how", ["--at-once", "--stream"])
+def test_plan_in_a_metric_is_that_of_the_scaled_table(pool, run, how):
+    with (pool / "pool.csv").open(newline="") as file:
+        names, *rows = list(csv.reader(file))
+    X = np.array([row[1:5] for row in rows], dtype=float)
+    rough = X * [1.0, 100.0, 0.01, 5.0]
+    for name, values in (("rough.csv", rough), ("done.csv", Scaling.of(rough, "standard").apply(rough))):
+        with (pool / name).open("w", newline="") as file:
+            csv.writer(file).writerows(
+                [
+                    names,
+                    *([row[0], *map(repr, map(float, x)), ""] for row, x in zip(rows, values, strict=True)),
+                ]
+            )
+
+    def planned(name, *more):
+        words = (
+            "--features",
+            "x*",
+            "--answers",
+            pool / "pilot.csv",
+            "--teacher-logit",
+            "z",
+            "--audit",
+            "random",
+        )
+        code, said, error = run("plan", pool / name, *words, "--target-risk", "0.1", "--json", how, *more)
+        assert code == 0, error
+        return json.loads(said)
+
+    scaled, plain = planned("rough.csv", "--scale", "standard"), planned("done.csv")
+    assert scaled["decision"] == plain["decision"]
+    np.testing.assert_allclose(scaled["coverage"]["residual"], plain["coverage"]["residual"], rtol=1e-9)
+    np.testing.assert_allclose(
+        scaled["pilot"]["curve"]["disagreement"], plain["pilot"]["curve"]["disagreement"], rtol=1e-9
+    )
+    assert planned("rough.csv")["pilot"]["curve"] != scaled["pilot"]["curve"]
+    code, _, error = run(
+        "plan", pool / "pool.csv", "--text", "said", "--target-risk", "0.1", "--scale", "standard"
+    )
+    assert (code, "taken as given" in " ".join(error.split())) == (2, True)
+
+
+def test_label_asks_about_the_points_as_given_and_saves_a_student_of_them(pool, run):
+    code, _, error = run(*label(pool, "named", "--scale", "standard"))
+    assert code == 0, error
+    assert "standard" in (pool / "bought" / "report.html").read_text()
+    student = package.load(pool / "bought" / "student.json")
+    np.testing.assert_allclose(
+        student.coef_[0], [-1, 1, -1, 1], atol=1e-6
+    )  # as the teacher's on the points as given
+    assert abs(student.intercept_[0]) < 1e-6
+    code, _, error = run(*label(pool, "named"))
+    assert (code, "scale = standard" in " ".join(error.split())) == (2, True)
 
 
 def test_label_sends_other_columns_and_says_when_the_audit_sample_is_too_small(pool, run):

@@ -110,6 +110,18 @@ Jobs = Annotated[
     int | None,
     typer.Option(min=1, help="Threads, where local; the results are the same.", show_default="all cores"),
 ]
+SCALES = "none", "standard", "sharpen"
+Scale = Annotated[
+    str,
+    typer.Option(
+        metavar="none|standard|sharpen",
+        help="Metric of the features, from the points alone: mean 0 and variance 1, or X S^1/4.",
+    ),
+]
+Ridge = Annotated[
+    str,
+    typer.Option("--alpha", help='Ridge: a number, 0 for the paper\'s student, or "loo" to choose.'),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
 Report = Annotated[Path | None, typer.Option(metavar="HTML", help="Write a report, one self-contained page.")]
 Resume = Annotated[
@@ -120,6 +132,23 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output fil
 
 HELD = ExitStack()
 """Output files of the command that runs, which no other run may write: released when it ends."""
+
+
+def check_scale(scale: str) -> None:
+    """Refuse a metric that there is none of."""
+    if scale not in SCALES:
+        raise UserError(f"--scale {scale}: one of {', '.join(SCALES)} is needed.")
+
+
+def ridge_of(alpha: str) -> float | str:
+    """The number that --alpha gives, or ``loo``."""
+    try:
+        ridge: float | str = "loo" if alpha == "loo" else float(alpha)
+    except ValueError:
+        ridge = -1.0
+    if ridge != "loo" and not 0 <= float(ridge) < float("inf"):
+        raise UserError(f'--alpha {alpha}: a number >= 0, or "loo" to choose it by leave-one-out.')
+    return ridge
 
 
 def open_points(path: Path) -> Table:

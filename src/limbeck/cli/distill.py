@@ -61,16 +61,12 @@ def distill(
     unanswered: options.Unanswered = "error",
     answers: options.AnswersTable = None,
     audit: options.Audit = None,
-    alpha: Annotated[
-        str, typer.Option(help='Ridge: a number, 0 for the paper\'s student, or "loo" to choose.')
-    ] = "loo",
+    alpha: options.Ridge = "loo",
     intercept: Annotated[bool, typer.Option(help="Whether to learn an intercept.")] = True,
     saturated: Annotated[
         str, typer.Option(help="At alpha 0, answers of exactly 0 or 1: raise, drop or bound.")
     ] = "raise",
-    scale: Annotated[
-        str, typer.Option(help="Metric of the features: none, standard or sharpen; folded into the weights.")
-    ] = "none",
+    scale: options.Scale = "none",
     held_out: Annotated[
         float, typer.Option(help="Share of the answers kept aside, at random, to rate the student.")
     ] = 0.2,
@@ -183,18 +179,10 @@ def distill(
 def _recipe(alpha: str, intercept: bool, saturated: str, scale: str) -> Recipe:
     from limbeck.students.study import Recipe
 
-    try:
-        ridge: float | str = "loo" if alpha == "loo" else float(alpha)
-    except ValueError:
-        ridge = -1.0
-    if ridge != "loo" and not 0 <= float(ridge) < float("inf"):
-        raise UserError(f'--alpha {alpha}: a number >= 0, or "loo" to choose it by leave-one-out.')
-    for name, value, known in (
-        ("--saturated", saturated, ("raise", "drop", "bound")),
-        ("--scale", scale, ("none", "standard", "sharpen")),
-    ):
-        if value not in known:
-            raise UserError(f"{name} {value}: one of {', '.join(known)} is needed.")
+    ridge = options.ridge_of(alpha)
+    options.check_scale(scale)
+    if saturated not in ("raise", "drop", "bound"):
+        raise UserError(f"--saturated {saturated}: one of raise, drop, bound is needed.")
     return Recipe(ridge, intercept, saturated, scale)
 
 

@@ -13,7 +13,7 @@ import typer
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
 from limbeck.cli._console import Line, fail, messages, tell
-from limbeck.cli.plan import Confidence, Price, Ridge, TargetRisk, check_wishes, student_of
+from limbeck.cli.plan import Confidence, Price, TargetRisk, check_wishes, student_of
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ def label(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Buy although the audit sample cannot show the target.")
     ] = False,
-    alpha: Ridge = "loo",
+    scale: options.Scale = "none",
+    alpha: options.Ridge = "loo",
     intercept: Annotated[bool, typer.Option(help="Whether to learn an intercept.")] = True,
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
@@ -101,6 +102,7 @@ def label(
     """Buy an audit sample, then batch after batch, until the student is shown good enough or the budget is spent."""
     check_wishes(target_risk, confidence, price)
     student = student_of(alpha, intercept)
+    options.check_scale(scale)
     if select not in ("span", "random"):
         raise UserError(f"--select {select}: span or random.")
     from limbeck.budget.asking import Manners
@@ -115,7 +117,7 @@ def label(
     columns = None if not send else _columns(points, send)
     _check_outputs(out)
     pool = read_pool(points, chosen, identifier, most_terms=vocabulary)
-    facts = provenance.sources({"points": table}, teacher=teacher_command, seed=str(seed))
+    facts = provenance.sources({"points": table}, teacher=teacher_command, scale=scale, seed=str(seed))
     try:
         buy = BudgetedDistillation(
             ProgramTeacher(teacher_command),
@@ -128,6 +130,7 @@ def label(
             select=select,
             repeat=repeat,
             student=student,
+            scale=scale,
             classes=options.names_of(classes),
             manners=Manners(in_flight, timeout, retries, backoff),
             ask_again=ask_again,
@@ -246,7 +249,7 @@ def _keep(
             _named(bought),
             out / "student.json",
             provenance=facts,
-            features={"table": pool.features.to_json()},
+            features={"table": pool.features.to_json(), "scale": buy.scale},
         )
     write(page(bought, buy, facts), out / "report.html")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ from limbeck.records import UserError
 
 if TYPE_CHECKING:
     from limbeck.budget.plan import BudgetPlan
+    from limbeck.engine import Engine
     from limbeck.students import SoftLabelClassifier
 
 EPILOG = """Examples:
@@ -40,10 +41,6 @@ TargetRisk = Annotated[
 ]
 Confidence = Annotated[float, typer.Option(metavar="C", help="How sure to be, between 0 and 1.")]
 Price = Annotated[float | None, typer.Option(metavar="P", help="Of one answer.", show_default="none")]
-Ridge = Annotated[
-    str,
-    typer.Option("--alpha", help='Ridge: a number, 0 for the paper\'s student, or "loo" to choose.'),
-]
 
 
 def plan(
@@ -65,7 +62,8 @@ def plan(
     classes: options.Classes = None,
     unanswered: options.Unanswered = "error",
     audit: options.Audit = None,
-    alpha: Ridge = "loo",
+    scale: options.Scale = "none",
+    alpha: options.Ridge = "loo",
     intercept: Annotated[bool, typer.Option(help="Whether to learn an intercept.")] = True,
     orders: Annotated[int, typer.Option(min=2, help="Random orders behind the curve.")] = 20,
     stream: options.Stream = None,
@@ -79,6 +77,7 @@ def plan(
 ) -> None:
     """Say how many answers a target takes: stop, buy so many more, look again, or not reachable."""
     student = student_of(alpha, intercept)
+    options.check_scale(scale)
     check_wishes(target_risk, confidence, price)
     options.check_output(report, overwrite, [".html"])
     import numpy as np
@@ -121,7 +120,7 @@ def plan(
     try:
         with engine(scheduler, options.threads(jobs)) as at, messages().status("planning"):
             made = plan_budget(
-                pool.X,
+                _scaled(pool.X, scale, at),
                 None if answered is None else answered.answers.labels,
                 rows=None if answered is None else answered.rows,
                 audit=None if answered is None or random is None else answered.rows[random.random],
@@ -142,7 +141,9 @@ def plan(
         from limbeck.report import write
 
         said_of = spoken.notes(notes)
-        facts = provenance.sources({"points": table, "answers": answers}, seed=str(seed), **said_of)
+        facts = provenance.sources(
+            {"points": table, "answers": answers}, scale=scale, seed=str(seed), **said_of
+        )
         write(page(made, facts, said_of.values()), report)
     found = {"unanswered": None if answered is None else answered.unanswered, "report": report}
     tell([*notes, *_lines(made, report)], {"verdict": made.verdict, **vars(made), **found}, as_json)
@@ -152,13 +153,21 @@ def student_of(alpha: str, intercept: bool) -> SoftLabelClassifier:
     """The student that --alpha and --intercept describe."""
     from limbeck.students import SoftLabelClassifier
 
-    try:
-        ridge: float | str = "loo" if alpha == "loo" else float(alpha)
-    except ValueError:
-        ridge = -1.0
-    if ridge != "loo" and not 0 <= float(ridge) < float("inf"):
-        raise UserError(f'--alpha {alpha}: a number >= 0, or "loo" to choose it by leave-one-out.')
+    ridge = options.ridge_of(alpha)
     return SoftLabelClassifier(ridge, fit_intercept=intercept)  # pyright: ignore[reportArgumentType]
+
+
+def _scaled(X: Any, scale: str, at: Engine) -> Any:
+    """The pool in the metric in which the student will be learned."""
+    from scipy.sparse import issparse
+
+    from limbeck.students.streaming import as_seen
+
+    if scale == "none":
+        return X
+    if issparse(X):
+        raise UserError(f"--scale {scale}: sparse features, such as a text's words, are taken as given.")
+    return as_seen(X, scale, False, at)
 
 
 def check_wishes(target_risk: float, confidence: float, price: float | None) -> None:

@@ -60,9 +60,7 @@ def select(
         typer.Option("--teacher-logit", metavar="COL", help="Log-odds in --given: choose by them too."),
     ] = None,
     unanswered: options.Unanswered = "error",
-    scale: Annotated[
-        str, typer.Option(help="Metric of the features, as distil's: none, standard or sharpen.")
-    ] = "none",
+    scale: options.Scale = "none",
     intercept: Annotated[bool, typer.Option(help="Whether the student will have an intercept.")] = True,
     report: options.Report = None,
     stream: options.Stream = None,
@@ -74,8 +72,7 @@ def select(
     as_json: options.AsJson = False,
 ) -> None:
     """Rank the points whose answers teach a linear student most, from their geometry alone."""
-    if scale not in ("none", "standard", "sharpen"):
-        raise UserError(f"--scale {scale}: one of none, standard, sharpen is needed.")
+    options.check_scale(scale)
     if logit is not None and given is None:
         raise UserError("--teacher-logit names a column of --given, which was not given.")
     if unanswered != "error" and logit is None:
@@ -157,19 +154,14 @@ def _metric(X: Any, scale: str, intercept: bool, at: Engine) -> Any:
     """The points as the student will see them."""
     from scipy.sparse import issparse
 
-    from limbeck.data.blocks import Points
-    from limbeck.students.design import AsSeen
-    from limbeck.students.streaming import scaling_of
-    from limbeck.theory.scaling import Scaling
+    from limbeck.students.streaming import as_seen
 
     if issparse(X):
         raise UserError(
             "Selection keeps a dense features-by-features matrix, and a text's words are sparse: use --embedding, or "
             "reduce the words first (TruncatedSVD)."
         )
-    if isinstance(X, Points):
-        return X.mapped(AsSeen(scaling_of(X.blocks, scale, at), intercept))
-    return AsSeen(Scaling.of(X, scale), intercept)(X)
+    return as_seen(X, scale, intercept, at)
 
 
 def _ranked(X: Any, budget: int, known: Any, logits: Any, at: Engine) -> Ranking:

@@ -23,14 +23,14 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from limbeck.data.answers import Teacher, answers_of, names_of, soft_labels
-from limbeck.data.blocks import Block, Blocks, block_rows, joined_blocks
+from limbeck.data.blocks import Block, Blocks, Points, block_rows, joined_blocks
 from limbeck.engine import Engine, engine
 from limbeck.labels import Array
 from limbeck.records import UserError
 from limbeck.students import _passes as passes
 from limbeck.students._exact import NEARLY
 from limbeck.students._objective import Minimum, minimise, newton_step
-from limbeck.students.design import could_be_linear
+from limbeck.students.design import AsSeen, could_be_linear
 from limbeck.students.linearity import NEGLIGIBLE, Counts, Left, Linearity, judged, unknown
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.students.study import Distilled, Recipe, distil
@@ -269,6 +269,23 @@ def _counted(work: _Work) -> tuple[int, int]:
     if not have:
         raise UserError("No row has an answer: there is nothing to learn from.")
     return size, have
+
+
+def as_seen(X: Any, kind: str, intercept: bool, at: Engine) -> Any:
+    """Points (n, d) as a student sees them: scaled as all of them say, with a column of ones for an intercept.
+
+    Parameters
+    ----------
+    X : array or Points, shape (n, d)
+        Points in blocks stay there, and are changed as they are read.
+    kind : {"none", "standard", "sharpen"}
+    intercept : bool
+    at : Engine
+        Where blocks are read.
+    """
+    if isinstance(X, Points):
+        return X.mapped(AsSeen(scaling_of(X.blocks, kind, at), intercept))
+    return AsSeen(Scaling.of(X, kind), intercept)(X)
 
 
 def _chosen_alpha(work: _Work, recipe: Recipe, rows: int) -> tuple[float, int]:
