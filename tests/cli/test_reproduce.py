@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from command import limbeck
@@ -56,6 +57,37 @@ def test_wrong_words_exit_with_2_and_name_the_right_ones(tmp_path, arguments, sa
     assert "Traceback" not in done.stderr
     assert max(map(len, done.stderr.splitlines())) <= 80
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for the workers in /proc")
+@pytest.mark.parametrize("later", [0.0, 0.1, 0.3])
+def test_workers_that_are_starting_are_interrupted_without_a_word(tmp_path, later):
+    words = (
+        "-m",
+        "limbeck",
+        "reproduce",
+        "figure-3",
+        "--out",
+        str(tmp_path),
+        "--repeats",
+        "2000",
+        "--jobs",
+        "2",
+    )
+    process = subprocess.Popen(
+        [sys.executable, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline and not any(
+        b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children.read_text().split()
+    ):
+        time.sleep(0.005)
+    time.sleep(later)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
 
 
 def test_an_interrupt_exits_with_130_and_keeps_what_is_finished(tmp_path):

@@ -362,7 +362,8 @@ def _shared_out(
         # A short queue, so that an interrupt loses little and finished cells are on disk soon.
         for cell in waiting:
             arguments = registry[cell.experiment], cell, settings[cell.experiment]
-            running[executor.submit(_measure, *arguments)] = cell
+            with _interrupts_held_back():
+                running[executor.submit(_measure, *arguments)] = cell
             if len(running) >= 2 * workers:
                 break
         if not running:
@@ -371,9 +372,24 @@ def _shared_out(
             yield running.pop(future), *future.result()
 
 
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C goes to the whole process group, and only the parent answers it: workers that start now never see it.
+
+    They inherit the mask. One that set a handler itself would end with a traceback until it has.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _quiet_worker() -> None:
-    # Ctrl-C goes to the whole process group; only the parent answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where no mask is inherited
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
