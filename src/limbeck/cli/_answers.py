@@ -1,21 +1,132 @@
-"""What the commands say of answers: rows without one, and which were drawn at random."""
+"""Where the answers are, beside the points or in a table of their own, and what the commands say of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from limbeck.cli import _options as options
 from limbeck.cli._console import Line
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from limbeck.data.pool import Answered
+    from limbeck.data.answers import Teacher
+    from limbeck.data.features import Features
+    from limbeck.data.pool import Answered, Pool
+    from limbeck.data.sources import StoredPool
     from limbeck.data.tables import Table
 
 USUAL = "audit"
 """Column by which ``limbeck label`` says which answers it bought at random."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the options say of the answers."""
+
+    probability: Sequence[str] | None
+    """As `limbeck.cli._options` has it; the others, too."""
+    logit: Sequence[str] | None
+    log_probability: Sequence[str] | None
+    label: str | None
+    classes: str | None
+    unanswered: str
+    top_k: str | None
+    audit: str | None
+
+    @property
+    def given(self) -> bool:
+        """Whether they say anything."""
+        columns = self.probability, self.logit, self.log_probability, self.label
+        return any((*columns, self.audit, self.top_k, self.unanswered != "error"))
+
+    def teacher(self, said: Table) -> Teacher:
+        """Columns of the answers in this table."""
+        columns = self.probability, self.logit, self.log_probability, self.label, self.classes
+        return options.teacher_of(said, *columns, unanswered=self.unanswered, top_k=self.top_k)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A command's points and, where there are any, the answers to learn from."""
+
+    points: Table
+    """The table of the points; of a folder, its first."""
+    identifier: str | None
+    """Column of ids."""
+    features: Features
+    """The columns that are features: those of ids and answers are none."""
+    said: Table | None
+    """Where the answers are; None if none are asked for."""
+    teacher: Teacher | None
+    """Their columns."""
+    marked: str | None
+    """Column that says which rows were drawn at random."""
+    wanted: Wanted
+    """The options."""
+    apart: bool
+    """Whether the answers are in a table of their own."""
+
+    @classmethod
+    def of(
+        cls,
+        table: Path,
+        answers: Path | None,
+        wanted: Wanted,
+        identifier: str | None,
+        features: Sequence[str] | None,
+        embedding: str | None,
+        text: str | None,
+        *,
+        needed: bool = True,
+    ) -> Tables:
+        """Find all columns; UserError if one is missing. Answers that are not ``needed`` are looked for if wanted."""
+        points = options.open_head(table)
+        said = None
+        if answers is not None:
+            said = options.open_points(answers)
+        elif needed or wanted.given:
+            said = options.open_whole(table)
+        identifier = options.identifier_of(points, identifier, answers=None if answers is None else said)
+        teacher = marked = None
+        taken = [] if identifier is None else [identifier]
+        if said is not None:
+            try:
+                teacher = wanted.teacher(said)
+            except UserError as error:
+                beside = answers is None and not needed
+                where = " (They are looked for beside the points without --answers TABLE.)" if beside else ""
+                raise UserError(f"{error}{where}") from error
+            marked = audit_column(said, wanted.audit)
+            if answers is None:
+                taken += [*teacher.columns, *([] if marked is None else [marked])]
+        chosen = options.features_of(points, features, embedding, text, taken=taken)
+        return cls(points, identifier, chosen, said, teacher, marked, wanted, answers is not None)
+
+    def answered(self, pool: Pool | StoredPool | None = None) -> Answered | None:
+        """The answers, and which points they are of, in the pool where it has been read; None if none are asked for."""
+        from limbeck.data.pool import answers_in, joined, read_ids
+
+        if self.said is None or self.teacher is None:
+            return None
+        if not self.apart:
+            return answers_in(self.said, self.teacher)
+        known = read_ids(self.points, self.identifier) if pool is None else pool
+        return joined(known, self.points, self.said, self.teacher, self.identifier)
+
+    def drawn(self, answered: Answered | None, *, measured: bool = True) -> Drawn | None:
+        """Which of them were drawn at random, see `drawn`; None if all were."""
+        if self.said is None or answered is None:
+            return None
+        return drawn(self.said, self.marked, self.wanted.audit, answered, measured=measured)
+
+    def lines(self, answered: Answered | None, random: Drawn | None) -> list[Line]:
+        """What is worth saying of them, see `lines`."""
+        return lines(answered, random, by_row=self.apart and self.identifier is None)
 
 
 def unanswered_said(unanswered: int, size: int) -> str:

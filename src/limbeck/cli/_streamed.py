@@ -14,7 +14,6 @@ from limbeck.cli._console import Line, messages, tell
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
-    from limbeck.data.answers import Teacher
     from limbeck.data.features import Features
     from limbeck.data.pool import Pool
     from limbeck.data.sources import StoredPool
@@ -61,9 +60,7 @@ def opened(
 
 def in_blocks(
     table: Path,
-    chosen: Features,
-    identifier: str | None,
-    teacher: Teacher,
+    tables: spoken.Tables,
     recipe: Recipe,
     *,
     out: Path,
@@ -85,12 +82,14 @@ def in_blocks(
     from limbeck.students.saving import save
     from limbeck.students.streaming import distil_blocks
 
+    chosen, teacher = tables.features, tables.teacher
+    assert teacher is not None
     if chosen.text is not None:
         raise UserError("--text collects the words of all rows at once: make its features beforehand.")
     if teacher.kind == "label" and teacher.classes is None:
         raise UserError("Labels that are read in blocks need their names: --classes A,B,...")
     teacher = settled(teacher, read(options.open_whole(table), teacher.columns))
-    blocks = Blocks(TableSource(table.absolute(), chosen, identifier, teacher))
+    blocks = Blocks(TableSource(table.absolute(), chosen, tables.identifier, teacher))
     chosen = replace(chosen, width=0 if chosen.embedding is None else blocks.d - len(chosen.columns))
     origin = {
         "tables": [provenance.state_of(path) for path in files_of(table)],

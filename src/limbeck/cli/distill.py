@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,8 +18,11 @@ from limbeck.cli._progress import Bar
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from limbeck.data.answers import Answers
     from limbeck.data.pool import Answered, Pool
+    from limbeck.report import Page
     from limbeck.students.study import Distilled, Recipe
 
 EPILOG = """Examples:
@@ -88,13 +92,6 @@ def distill(
     as_json: options.AsJson = False,
 ) -> None:
     """Distil a table of a teacher's answers into a linear student, and say how often it agrees."""
-    import numpy as np
-
-    from limbeck.data.pool import answers_in, joined, read_ids, read_pool
-    from limbeck.students.evidence import Evidence
-    from limbeck.students.saving import save
-    from limbeck.students.study import distil
-
     recipe = _recipe(alpha, intercept, saturated, scale)
     if not 0 <= held_out < 1:
         raise UserError(f"--held-out {held_out}: a share from 0 up to, not including, 1 is needed.")
@@ -103,17 +100,8 @@ def distill(
     options.check_output(out, overwrite, [".json"])
     options.check_output(report, overwrite, [".html"])
 
-    points = options.open_head(table)
-    said = points if answers is None else options.open_points(answers)
-    teacher = options.teacher_of(
-        said, probability, logit, log_probability, label, classes, unanswered=unanswered, top_k=top_k
-    )
-    chosen_by = options.open_whole(table) if answers is None else said
-    marked = spoken.audit_column(chosen_by, audit)
-    identifier = options.identifier_of(points, identifier, answers=None if answers is None else said)
-    beside = [*teacher.columns, *([] if marked is None else [marked])] if answers is None else []
-    taken = [*([] if identifier is None else [identifier]), *beside]
-    chosen = options.features_of(points, features, embedding, text, taken=taken)
+    wanted = spoken.Wanted(probability, logit, log_probability, label, classes, unanswered, top_k, audit)
+    found = spoken.Tables.of(table, answers, wanted, identifier, features, embedding, text)
     in_blocks = streamed.wanted(table, stream, memory)
     streamed.check_scheduler(scheduler, in_blocks)
     if scheduler != "local" and answers is not None:
@@ -121,59 +109,118 @@ def distill(
             "--scheduler cannot help with --answers: the answered points are learned from at once."
         )
     if in_blocks and answers is None:
-        if report is not None:
-            raise UserError("--report draws curves from all rows at once: leave it out, or --at-once.")
-        if evidence:
-            raise UserError("--evidence keeps all points learned from: leave it out, or --at-once.")
-        if marked is not None and held_out > 0:
-            raise UserError(
-                f"Read in blocks, rows are held out at random, and column {marked!r} says that some were chosen: give "
-                "--at-once, --held-out 0, or --audit '' if all were drawn at random."
-            )
-        if marked is not None:
-            messages().print(f"Column {marked!r} says which rows were drawn at random: it is no feature.")
+        _check_blocks(report, evidence, found.marked, held_out)
         streamed.in_blocks(
-            table, chosen, identifier, teacher, recipe, out=out, held_out=held_out, seed=seed,
-            scheduler=scheduler, jobs=options.threads(jobs), resume=resume, overwrite=overwrite, as_json=as_json,
+            table, found, recipe, out=out, held_out=held_out, seed=seed, scheduler=scheduler,
+            jobs=options.threads(jobs), resume=resume, overwrite=overwrite, as_json=as_json,
         )  # fmt: skip
         return
-    pool: Pool | None = None
-    if answers is None:
-        answered = answers_in(said, teacher)
-    else:
-        pool = streamed.answered_only(table, chosen, identifier, answers) if in_blocks else None
-        answered = joined(pool or read_ids(points, identifier), points, said, teacher, identifier)
-    rows, replies = answered.rows, answered.answers
-    random = spoken.drawn(chosen_by, marked, audit, answered, measured=held_out > 0)
-    learn, rate = _split(len(rows), held_out, seed, None if random is None else random.random)
-    # Words and scaling may see points without answers, but none of those held out.
-    if pool is None:
-        pool = read_pool(points, chosen, identifier, most_terms=vocabulary, apart=rows[rate].tolist())
-    X, seen = pool.X[rows], pool.X[np.setdiff1d(np.arange(len(pool.ids)), rows[rate])]
-    try:
-        made = distil(X[learn], replies[learn], recipe, pool=seen)
-    except (ValueError, ArithmeticError) as error:
-        raise UserError(str(error)) from error
-    notes = spoken.lines(answered, random, by_row=answers is not None and identifier is None)
+    few = (
+        streamed.answered_only(table, found.features, found.identifier, answers)
+        if in_blocks and answers
+        else None
+    )
+    rows = _Rows.of(found, few, held_out, seed, vocabulary)
+    made = rows.distilled(recipe)
+    notes = found.lines(rows.answered, rows.random)
     sources = provenance.sources(
         {"points": table, "answers": answers},
-        rows=f"{len(pool.ids)} points, {len(rows)} answered",
+        rows=f"{len(rows.pool.ids)} points, {len(rows.answered.rows)} answered",
         seed=str(seed),
         **spoken.notes(notes),
     )
-    described = {"table": pool.features.to_json(), "scale": recipe.scale}
+    described = {"table": rows.pool.features.to_json(), "scale": recipe.scale}
     if evidence:  # refused, if it must be, before the curves are drawn
+        from limbeck.students.evidence import Evidence
+
         described["evidence"] = Evidence.of(made).to_json()
-    page = None
-    if report is not None:
-        page = _page(pool, seen, X, answered, learn, rate, made, recipe, repeats, seed, sources)
+    page = None if report is None else _page(rows, made, recipe, repeats, seed, sources)
+    from limbeck.students.saving import save
+
     save(made.student(), out, provenance=sources, features=described)
     if report is not None and page is not None:
         from limbeck.report import write
 
         write(page, report)
-    lines, facts = _found(made, replies[rate], X[rate], out, report, random)
-    tell([*notes, *lines], {**facts, "unanswered": answered.unanswered}, as_json)
+    lines, facts = _found(made, rows, out, report)
+    tell([*notes, *lines], {**facts, "unanswered": rows.answered.unanswered}, as_json)
+
+
+def _check_blocks(report: Path | None, evidence: bool, marked: str | None, held_out: float) -> None:
+    """Refuse what needs all rows at once."""
+    if report is not None:
+        raise UserError("--report draws curves from all rows at once: leave it out, or --at-once.")
+    if evidence:
+        raise UserError("--evidence keeps all points learned from: leave it out, or --at-once.")
+    if marked is None:
+        return
+    if held_out > 0:
+        raise UserError(
+            f"Read in blocks, rows are held out at random, and column {marked!r} says that some were chosen: give "
+            "--at-once, --held-out 0, or --audit '' if all were drawn at random."
+        )
+    messages().print(f"Column {marked!r} says which rows were drawn at random: it is no feature.")
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Points with their answers: some to learn from, others held out at random to rate the student."""
+
+    pool: Pool
+    """Every point."""
+    answered: Answered
+    """Those with an answer."""
+    random: spoken.Drawn | None
+    """Which of them were drawn at random; None if all were."""
+    learn: np.ndarray
+    """Those to learn from, as positions among the answered ones."""
+    rate: np.ndarray
+    """Those held out."""
+
+    @classmethod
+    def of(cls, found: spoken.Tables, few: Pool | None, held_out: float, seed: int, vocabulary: int) -> _Rows:
+        """Read and split; ``few`` are the answered points alone, where the table is too large for all."""
+        from limbeck.data.pool import read_pool
+
+        answered = found.answered(few)
+        assert answered is not None
+        random = found.drawn(answered, measured=held_out > 0)
+        learn, rate = _split(len(answered.rows), held_out, seed, None if random is None else random.random)
+        # Words and scaling may see points without answers, but none of those held out.
+        pool = few or read_pool(
+            found.points,
+            found.features,
+            found.identifier,
+            most_terms=vocabulary,
+            apart=answered.rows[rate].tolist(),
+        )
+        return cls(pool, answered, random, learn, rate)
+
+    @property
+    def taught(self) -> tuple[Any, Answers]:
+        """Points and answers to learn from."""
+        return self.pool.X[self.answered.rows[self.learn]], self.answered.answers[self.learn]
+
+    @property
+    def held_out(self) -> tuple[Any, Answers]:
+        """Points and answers to rate by."""
+        return self.pool.X[self.answered.rows[self.rate]], self.answered.answers[self.rate]
+
+    @property
+    def seen(self) -> Any:
+        """All points but those held out, from which a metric is learned."""
+        import numpy as np
+
+        return self.pool.X[np.setdiff1d(np.arange(len(self.pool.ids)), self.answered.rows[self.rate])]
+
+    def distilled(self, recipe: Recipe) -> Distilled:
+        """The student."""
+        from limbeck.students.study import distil
+
+        try:
+            return distil(*self.taught, recipe, pool=self.seen)
+        except (ValueError, ArithmeticError) as error:
+            raise UserError(str(error)) from error
 
 
 def _recipe(alpha: str, intercept: bool, saturated: str, scale: str) -> Recipe:
@@ -200,7 +247,9 @@ def _split(n: int, held_out: float, seed: int, random: Any = None) -> tuple[Any,
     return np.setdiff1d(np.arange(n), aside), np.sort(aside)
 
 
-def _page(pool, seen, X, answered: Answered, learn, rate, made: Distilled, recipe, repeats, seed, sources):
+def _page(
+    rows: _Rows, made: Distilled, recipe: Recipe, repeats: int, seed: int, sources: dict[str, str]
+) -> Page:
     import numpy as np
     from scipy.sparse import issparse
 
@@ -208,48 +257,38 @@ def _page(pool, seen, X, answered: Answered, learn, rate, made: Distilled, recip
     from limbeck.students.linearity import rank_of
     from limbeck.students.study import curve_count, study
 
-    replies = answered.answers
+    (X, answers), (T, truth), pool = rows.taught, rows.held_out, rows.pool
     with Bar(messages(), "students") as bar:
-        bar.begin(curve_count(replies[learn], recipe, issparse(X), repeats), "learning curves")
+        bar.begin(curve_count(answers, recipe, issparse(X), repeats), "learning curves")
+        rng = np.random.default_rng([seed, 1])
         found = study(
-            X[learn],
-            replies[learn],
-            X[rate],
-            replies[rate],
-            made,
-            recipe,
-            pool=seen,
-            repeats=repeats,
-            rng=np.random.default_rng([seed, 1]),
-            advance=bar.step,
+            X, answers, T, truth, made, recipe, pool=rows.seen, repeats=repeats, rng=rng, advance=bar.step
         )
     return page(
         Job(
             student=made.inner,
-            answers=replies[learn],
-            truth=replies[rate],
-            ids=pool.ids[answered.rows[rate]],
+            answers=answers,
+            truth=truth,
+            ids=pool.ids[rows.answered.rows[rows.rate]].tolist(),
             study=found,
             recipe=recipe,
-            says=made.inner.predict_proba(made.scaled(X[rate])),
+            says=made.inner.predict_proba(made.scaled(T)),
             features=X.shape[1],
             points=len(pool.ids),
             rank=rank_of(made.scaled(pool.X), intercept=recipe.fit_intercept),
             idle=made.idle,
             sources=sources,
-            unanswered=spoken.unanswered_said(answered.unanswered, answered.size),
+            unanswered=spoken.unanswered_said(rows.answered.unanswered, rows.answered.size),
         )
     )
 
 
-def _found(
-    made: Distilled, truth: Answers, T: Any, out: Path, report: Path | None, random: spoken.Drawn | None
-) -> tuple[list[Line], dict[str, Any]]:
+def _found(made: Distilled, rows: _Rows, out: Path, report: Path | None) -> tuple[list[Line], dict[str, Any]]:
     """What to say of a student, in lines and as facts."""
     from limbeck.students.study import IDLE
     from limbeck.students.tally import Tally
 
-    student, tally = made.inner, None
+    (T, truth), student, tally = rows.held_out, made.inner, None
     lines: list[Line] = [
         ("teacher", f"{student.linearity_.verdict} here: {student.linearity_.reason}"),
         ("ridge", f"alpha = {student.alpha_:.3g}"),
@@ -257,7 +296,7 @@ def _found(
     ]
     if len(truth):
         tally = Tally.of(truth.decisions, made.predict_codes(T), len(truth.classes))
-        lines += agreement.lines(tally, truth.classes, drawn=random is not None)
+        lines += agreement.lines(tally, truth.classes, drawn=rows.random is not None)
     lines += [("student", out), *([] if report is None else [("report", report)])]
     facts = {
         "linearity": student.linearity_,

@@ -83,40 +83,15 @@ def plan(
     import numpy as np
 
     from limbeck.budget.plan import plan_budget
-    from limbeck.data.pool import answers_in, joined
     from limbeck.engine import engine
 
-    points = options.open_head(table)
-    asked = any((probability, logit, log_probability, label, audit, top_k, unanswered != "error"))
-    said = (
-        options.open_points(answers) if answers is not None else options.open_whole(table) if asked else None
-    )
-    identifier = options.identifier_of(points, identifier, answers=None if answers is None else said)
-    teacher = marked = None
-    taken = [identifier] if identifier else []
-    if said is not None:
-        try:
-            teacher = options.teacher_of(
-                said, probability, logit, log_probability, label, classes, unanswered=unanswered, top_k=top_k
-            )
-        except UserError as error:
-            where = "" if answers else " (They are looked for beside the points without --answers TABLE.)"
-            raise UserError(f"{error}{where}") from error
-        marked = spoken.audit_column(said, audit)
-        if answers is None:
-            taken += [*teacher.columns, *([] if marked is None else [marked])]
-    chosen = options.features_of(points, features, embedding, text, taken=taken)
+    wanted = spoken.Wanted(probability, logit, log_probability, label, classes, unanswered, top_k, audit)
+    found = spoken.Tables.of(table, answers, wanted, identifier, features, embedding, text, needed=False)
     in_blocks = streamed.wanted(table, stream, memory)
     streamed.check_scheduler(scheduler, in_blocks)
-    pool = streamed.opened(table, points, chosen, identifier, in_blocks, vocabulary)
-    answered = random = None
-    if said is not None and teacher is not None:
-        answered = (
-            joined(pool, points, said, teacher, identifier)
-            if answers is not None
-            else answers_in(said, teacher)
-        )
-        random = spoken.drawn(said, marked, audit, answered)
+    pool = streamed.opened(table, found.points, found.features, found.identifier, in_blocks, vocabulary)
+    answered = found.answered(pool)
+    random = found.drawn(answered)
     try:
         with engine(scheduler, options.threads(jobs)) as at, messages().status("planning"):
             made = plan_budget(
@@ -135,18 +110,17 @@ def plan(
     except (ValueError, ArithmeticError) as error:
         raise UserError(str(error)) from error
     provenance.check_unchanged()
-    notes = spoken.lines(answered, random, by_row=answers is not None and identifier is None)
+    notes = found.lines(answered, random)
     if report is not None:
         from limbeck.pages.plan import page
         from limbeck.report import write
 
         said_of = spoken.notes(notes)
-        facts = provenance.sources(
-            {"points": table, "answers": answers}, scale=scale, seed=str(seed), **said_of
-        )
-        write(page(made, facts, said_of.values()), report)
-    found = {"unanswered": None if answered is None else answered.unanswered, "report": report}
-    tell([*notes, *_lines(made, report)], {"verdict": made.verdict, **vars(made), **found}, as_json)
+        files = {"points": table, "answers": answers}
+        sources = provenance.sources(files, scale=scale, seed=str(seed), **said_of)
+        write(page(made, sources, said_of.values()), report)
+    facts = {"unanswered": None if answered is None else answered.unanswered, "report": report}
+    tell([*notes, *_lines(made, report)], {"verdict": made.verdict, **vars(made), **facts}, as_json)
 
 
 def student_of(alpha: str, intercept: bool) -> SoftLabelClassifier:
