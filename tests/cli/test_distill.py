@@ -10,7 +10,7 @@ import pytest
 from command import in_process, limbeck
 from scipy.special import expit
 
-from limbeck import SoftLabelClassifier
+from limbeck import SoftLabelClassifier, load
 from limbeck.theory.scaling import Scaling
 
 
@@ -70,6 +70,22 @@ def test_from_a_table_to_a_student_to_answers_and_a_page(task):
     assert [row["id"] for row in answers] == [f"r{i}" for i in range(80)]
     assert [row["label"] == "yes" for row in answers] == (z > 0).tolist()
     np.testing.assert_allclose([float(row["probability_yes"]) for row in answers], expit(z), rtol=1e-9)
+
+
+@pytest.mark.parametrize("how", ["--at-once", "--stream"])
+@pytest.mark.parametrize("scale", ["standard", "sharpen"])
+def test_a_student_without_intercept_gets_none_from_the_scaling(tmp_path, run, how, scale):
+    # "standard" moved the origin, so that the student had an intercept and a linear teacher was none.
+    rng = np.random.default_rng(0)
+    X, w = rng.standard_normal((300, 6)) * [1, 10, 0.1, 5, 1, 1] + [1, 0, 3, 9, 1, 1], rng.standard_normal(6)
+    pq.write_table(pa.table({"v": list(X), "z": X @ w}), tmp_path / "t.parquet")
+    code, said, error = run("distill", tmp_path / "t.parquet", "--embedding", "v", "--teacher-logit", "z", "--alpha",
+                            "0", "--no-intercept", "--scale", scale, how, "--out", tmp_path / "s.json")  # fmt: skip
+    assert code == 0, error
+    assert "teacher   linear here" in said
+    student = load(tmp_path / "s.json")
+    assert student.intercept_[0] == 0
+    np.testing.assert_allclose(student.coef_[0], w, rtol=1e-9)
 
 
 def test_a_student_that_only_learned_the_commonest_class_is_told_from_a_good_one(tmp_path, run):

@@ -15,6 +15,7 @@ from scipy.special import expit
 
 from limbeck import load
 from limbeck.data import blocks as cut
+from limbeck.students import read
 
 N, D = 3000, 4
 RNG = np.random.default_rng(0)
@@ -394,3 +395,24 @@ def test_points_whose_squares_leave_the_range_of_floats_are_refused_in_blocks_to
     assert "the features in rows 1 to 90 is" in " ".join(error.split())
     assert not recwarn.list
     assert not [name for name in os.listdir() if name.startswith("o.")]
+
+
+@pytest.mark.parametrize("scale", ["standard", "sharpen"])
+@pytest.mark.parametrize("report", [(), ("--report", "r.html", "--repeats", "2")], ids=["", "report"])
+def test_points_without_answers_shape_the_metric_in_blocks_too(pool, run, scale, report):
+    # Only the answered ones did, and it was said that sharpening changed nothing.
+    rows = np.random.default_rng(3).permutation(400)[:12]
+    rough = X[:400] * np.geomspace(0.1, 10, X.shape[1])
+    np.savez("rough.npz", X=rough, id=IDS[:400])
+    np.savez("few.npz", id=IDS[rows], teacher_logit=np.sin(Z[rows]))
+    words = ("distill", "rough.npz", "--answers", "few.npz", "--teacher-logit", "teacher_logit", "--alpha", "0",
+             "--no-intercept", "--scale", scale, *report, "--overwrite")  # fmt: skip
+    students = []
+    for how in ("--stream", "--at-once"):
+        code, said, error = run(*words, how, "--out", "s.json", "--json")
+        assert code == 0, error
+        students.append(load("s.json"))
+        assert "400 points, 12 answered" in json.dumps(read("s.json").provenance)
+    np.testing.assert_allclose(students[0].coef_, students[1].coef_, rtol=1e-8)
+    code, said, error = run(*words, "--stream", "--out", "s.json")
+    assert "changed nothing" not in said

@@ -90,7 +90,7 @@ def test_a_metric_from_the_answered_rows_alone_is_known_to_change_nothing(interc
     pool, w, _ = decaying(12 + extra, 30, 2)
     X, recipe = pool[:12], Recipe(alpha=0, fit_intercept=intercept, scale="sharpen")
     made = distil(X, said(X @ w), recipe, pool=pool)
-    plain = taught(X, said(X @ w), recipe, metric(X, "none"))
+    plain = taught(X, said(X @ w), recipe, metric(X, "none", intercept=recipe.fit_intercept))
     same = np.allclose(made.student().coef_, plain.student().coef_, rtol=1e-8, atol=1e-10)
     assert made.idle is same is (not intercept and not extra)
 

@@ -49,3 +49,17 @@ def test_scaling_changes_the_student_of_few_points_and_not_that_of_a_spanning_se
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="must be one of none, standard, whiten, sharpen, got 'log'"):
         Scaling.of(np.ones((2, 2)), "log")
+
+
+@pytest.mark.parametrize("kind", ["standard", "whiten", "sharpen"])
+def test_without_an_intercept_the_origin_stays_where_it_is(kind):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 3)) * [1.0, 100.0, 0.01] + [1.0, -50.0, 0.3]
+    scaling = Scaling.of(X, kind, centred=False)
+    F = scaling.apply(X)
+    np.testing.assert_array_equal(scaling.apply(np.zeros((1, 3))), 0)
+    np.testing.assert_array_equal(scaling.fold(rng.standard_normal((1, 3)), np.zeros(1))[1], 0)
+    if kind == "standard":
+        np.testing.assert_allclose(np.square(F).mean(axis=0), 1)
+    if kind == "whiten":
+        np.testing.assert_allclose(F.T @ F / np.trace(F.T @ F), np.eye(3) / 3, atol=1e-12)

@@ -163,7 +163,7 @@ def effective_rank(eigenvalues: Array) -> float:
 def _curve(
     kind: str, P: Array, intercept: bool, w: Array | None, sizes: np.ndarray, orders: list[np.ndarray]
 ) -> ScalingCurve:
-    scaling = Scaling.of(P, kind)
+    scaling = Scaling.of(P, kind, centred=intercept)
     F, lengths = _unit(AsSeen(scaling, intercept)(P))  # no sign, angle or span depends on a row's length
     values = np.square(np.linalg.svd(F, compute_uv=False))
     v = None if w is None else _seen(w, scaling, intercept)

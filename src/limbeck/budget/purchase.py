@@ -142,7 +142,9 @@ class Purchase:
         self.stages: tuple[Stage, ...] = tuple(stages)
         self.stage: Stage = self.stages[-1]
         self.X: Any = X
-        self.scaling: Scaling | None = None if settings.scale == "none" else metric(X, settings.scale)
+        self.scaling: Scaling | None = None
+        if settings.scale != "none":
+            self.scaling = metric(X, settings.scale, intercept=settings.student.fit_intercept)
         self.points: Any = X if self.scaling is None else self.scaling.apply(X)
         self.columns: Sequence[Mapping[str, Any]] | None = columns
         self.names: list[str] = list(names)

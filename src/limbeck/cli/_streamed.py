@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,14 @@ from limbeck.cli._console import Line, messages, tell
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
+    from limbeck.data.blocks import Blocks
     from limbeck.data.features import Features
     from limbeck.data.pool import Pool
     from limbeck.data.sources import StoredPool
     from limbeck.data.tables import Table
     from limbeck.students.streaming import Streamed
     from limbeck.students.study import Recipe
+    from limbeck.theory.scaling import Scaling
 
 COPIES = 4
 """Copies of the points in float64 that distilling at once takes: read, joined, split and factorised."""
@@ -142,8 +145,29 @@ def _told(say, groups: int | None):
     return advance
 
 
-def answered_only(table: Path, chosen: Features, identifier: str | None, answers: Path) -> Pool:
-    """The points of a table that another one has answers for, in one pass: these are few."""
+@dataclass(frozen=True)
+class Few:
+    """The answered points of a table that does not fit memory."""
+
+    pool: Pool
+    """They alone."""
+    blocks: Blocks
+    """All points."""
+    n: int
+    """How many those are."""
+
+    def metric(self, kind: str, apart: Collection[str], *, intercept: bool) -> Scaling:
+        """The scaling that all points say, but those of the ids ``apart``."""
+        from limbeck.data.blocks import Blocks, LeavingOut
+        from limbeck.engine import engine
+        from limbeck.students.streaming import scaling_of
+
+        with engine("local", 1) as at:
+            return scaling_of(Blocks(LeavingOut(self.blocks.source, apart)), kind, at, centred=intercept)
+
+
+def answered_only(table: Path, chosen: Features, identifier: str | None, answers: Path) -> Few:
+    """The points of a table that another one has answers for, in one pass."""
     import numpy as np
 
     from limbeck.data.blocks import Blocks, joined_blocks
@@ -157,10 +181,13 @@ def answered_only(table: Path, chosen: Features, identifier: str | None, answers
     if chosen.text is not None:
         raise UserError("--text collects the words of all rows at once: make its features beforehand.")
     blocks = Blocks(TableSource(table.absolute(), chosen, identifier))
-    kept = [block.take(np.flatnonzero([name in bought for name in block.names])) for block in blocks]
+    kept, n = [], 0
+    for block in blocks:
+        kept.append(block.take(np.flatnonzero([name in bought for name in block.names])))
+        n += len(block)
     found = joined_blocks([block for block in kept if len(block)] or kept[:1])
     chosen = replace(chosen, width=0 if chosen.embedding is None else blocks.d - len(chosen.columns))
-    return Pool(found.names, found.X, chosen)
+    return Few(Pool(found.names, found.X, chosen), blocks, n)
 
 
 def _found(found: Streamed, out: Path) -> tuple[list[Line], dict[str, Any]]:

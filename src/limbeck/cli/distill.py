@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from limbeck.data.pool import Answered, Pool
     from limbeck.report import Page
     from limbeck.students.study import Distilled, Recipe
+    from limbeck.theory.scaling import Scaling
 
 EPILOG = """Examples:
 
@@ -115,17 +117,15 @@ def distill(
             jobs=options.threads(jobs), resume=resume, overwrite=overwrite, as_json=as_json,
         )  # fmt: skip
         return
-    few = (
-        streamed.answered_only(table, found.features, found.identifier, answers)
-        if in_blocks and answers
-        else None
-    )
+    few = None
+    if in_blocks and answers is not None:
+        few = streamed.answered_only(table, found.features, found.identifier, answers)
     rows = _Rows.of(found, few, held_out, seed, vocabulary)
     made = rows.distilled(recipe)
     notes = found.lines(rows.answered, rows.random)
     sources = provenance.sources(
         {"points": table, "answers": answers},
-        rows=f"{len(rows.pool.ids)} points, {len(rows.answered.rows)} answered",
+        rows=f"{rows.points} points, {len(rows.answered.rows)} answered",
         seed=str(seed),
         **spoken.notes(notes),
     )
@@ -167,7 +167,9 @@ class _Rows:
     """Points with their answers: some to learn from, others held out at random to rate the student."""
 
     pool: Pool
-    """Every point."""
+    """Every point; of a table that does not fit memory, those with an answer."""
+    few: streamed.Few | None
+    """That table."""
     answered: Answered
     """Those with an answer."""
     random: spoken.Drawn | None
@@ -178,23 +180,24 @@ class _Rows:
     """Those held out."""
 
     @classmethod
-    def of(cls, found: spoken.Tables, few: Pool | None, held_out: float, seed: int, vocabulary: int) -> _Rows:
-        """Read and split; ``few`` are the answered points alone, where the table is too large for all."""
+    def of(
+        cls, found: spoken.Tables, few: streamed.Few | None, held_out: float, seed: int, vocabulary: int
+    ) -> _Rows:
+        """Read and split; of a table that does not fit memory a ``few`` have been read."""
         from limbeck.data.pool import read_pool
 
-        answered = found.answered(few)
+        answered = found.answered(None if few is None else few.pool)
         assert answered is not None
         random = found.drawn(answered, measured=held_out > 0)
         learn, rate = _split(len(answered.rows), held_out, seed, None if random is None else random.random)
         # Words and scaling may see points without answers, but none of those held out.
-        pool = few or read_pool(
-            found.points,
-            found.features,
-            found.identifier,
-            most_terms=vocabulary,
-            apart=answered.rows[rate].tolist(),
+        apart = answered.rows[rate].tolist()
+        pool = (
+            read_pool(found.points, found.features, found.identifier, most_terms=vocabulary, apart=apart)
+            if few is None
+            else few.pool
         )
-        return cls(pool, answered, random, learn, rate)
+        return cls(pool, few, answered, random, learn, rate)
 
     @property
     def taught(self) -> tuple[Any, Answers]:
@@ -207,18 +210,38 @@ class _Rows:
         return self.pool.X[self.answered.rows[self.rate]], self.answered.answers[self.rate]
 
     @property
+    def points(self) -> int:
+        """Rows of the table, answered or not."""
+        return len(self.pool.ids) if self.few is None else self.few.n
+
+    @property
+    def ids_apart(self) -> list[str]:
+        """Ids of the rows held out."""
+        return self.pool.ids[self.answered.rows[self.rate]].tolist()
+
+    @property
     def seen(self) -> Any:
-        """All points but those held out, from which a metric is learned."""
+        """All points but those held out, from which a metric is learned, where they fit memory."""
         import numpy as np
 
         return self.pool.X[np.setdiff1d(np.arange(len(self.pool.ids)), self.answered.rows[self.rate])]
 
+    def metric(self, kind: str, *, intercept: bool) -> Scaling | None:
+        """What all points but those held out say of a scaling."""
+        from limbeck.students.study import metric
+
+        if self.few is None:
+            return metric(self.seen, kind, intercept=intercept)
+        return self.few.metric(kind, set(self.ids_apart), intercept=intercept)
+
     def distilled(self, recipe: Recipe) -> Distilled:
         """The student."""
-        from limbeck.students.study import distil
+        from limbeck.students.study import distil, taught
 
         try:
-            return distil(*self.taught, recipe, pool=self.seen)
+            if self.few is None or self.few.n == len(self.pool.ids):
+                return distil(*self.taught, recipe, pool=self.seen)
+            return taught(*self.taught, recipe, self.metric(recipe.scale, intercept=recipe.fit_intercept))
         except (ValueError, ArithmeticError) as error:
             raise UserError(str(error)) from error
 
@@ -262,20 +285,21 @@ def _page(
         bar.begin(curve_count(answers, recipe, issparse(X), repeats), "learning curves")
         rng = np.random.default_rng([seed, 1])
         found = study(
-            X, answers, T, truth, made, recipe, pool=rows.seen, repeats=repeats, rng=rng, advance=bar.step
-        )
+            X, answers, T, truth, made, recipe, metrics=partial(rows.metric, intercept=recipe.fit_intercept),
+            repeats=repeats, rng=rng, advance=bar.step,
+        )  # fmt: skip
     return page(
         Job(
             student=made.inner,
             answers=answers,
             truth=truth,
-            ids=pool.ids[rows.answered.rows[rows.rate]].tolist(),
+            ids=rows.ids_apart,
             study=found,
             recipe=recipe,
             says=made.inner.predict_proba(made.scaled(T)),
             features=X.shape[1],
-            points=len(pool.ids),
-            rank=rank_of(made.scaled(pool.X), intercept=recipe.fit_intercept),
+            points=rows.points,
+            rank=None if rows.few else rank_of(made.scaled(pool.X), intercept=recipe.fit_intercept),
             idle=made.idle,
             sources=sources,
             unanswered=spoken.unanswered_said(rows.answered.unanswered, rows.answered.size),

@@ -95,7 +95,7 @@ def plan(
     try:
         with engine(scheduler, options.threads(jobs)) as at, messages().status("planning"):
             made = plan_budget(
-                _scaled(pool.X, scale, at),
+                _scaled(pool.X, scale, at, intercept=intercept),
                 None if answered is None else answered.answers.labels,
                 rows=None if answered is None else answered.rows,
                 audit=None if answered is None or random is None else answered.rows[random.random],
@@ -131,7 +131,7 @@ def student_of(alpha: str, intercept: bool) -> SoftLabelClassifier:
     return SoftLabelClassifier(ridge, fit_intercept=intercept)  # pyright: ignore[reportArgumentType]
 
 
-def _scaled(X: Any, scale: str, at: Engine) -> Any:
+def _scaled(X: Any, scale: str, at: Engine, *, intercept: bool) -> Any:
     """The pool in the metric in which the student will be learned."""
     from scipy.sparse import issparse
 
@@ -141,7 +141,7 @@ def _scaled(X: Any, scale: str, at: Engine) -> Any:
         return X
     if issparse(X):
         raise UserError(f"--scale {scale}: sparse features, such as a text's words, are taken as given.")
-    return as_seen(X, scale, False, at)
+    return as_seen(X, scale, at, intercept=intercept, ones=False)
 
 
 def check_wishes(target_risk: float, confidence: float, price: float | None) -> None:

@@ -96,7 +96,7 @@ def select(
     notes = spoken.lines(answered, by_row=given is not None and identifier is None)
     with engine(scheduler, options.threads(jobs)) as at, messages().status("ranking") as status:
         try:
-            X = _metric(pool.X, scale, intercept, at)
+            X = _metric(pool.X, scale, at, intercept=intercept, ones=intercept)
             ranking = _ranked(X, budget, known, logits, at)
             ids = pool.names(ranking.indices)
             page = None
@@ -104,7 +104,7 @@ def select(
                 status.update("measuring the geometry")
                 files = {"points": table, "given": given}
                 sources = provenance.sources(files, seed=str(seed), **spoken.notes(notes))
-                features = _metric(pool.X, scale, False, at)
+                features = _metric(pool.X, scale, at, intercept=intercept, ones=False)
                 page = _page(ids, X, features, intercept, ranking, known, logits, seed, sources, at)
         except (ValueError, TypeError) as error:
             raise UserError(str(error)) from error
@@ -150,7 +150,7 @@ def _known(
     return answered.rows, logits, answered
 
 
-def _metric(X: Any, scale: str, intercept: bool, at: Engine) -> Any:
+def _metric(X: Any, scale: str, at: Engine, *, intercept: bool, ones: bool) -> Any:
     """The points as the student will see them."""
     from scipy.sparse import issparse
 
@@ -161,7 +161,7 @@ def _metric(X: Any, scale: str, intercept: bool, at: Engine) -> Any:
             "Selection keeps a dense features-by-features matrix, and a text's words are sparse: use --embedding, or "
             "reduce the words first (TruncatedSVD)."
         )
-    return as_seen(X, scale, intercept, at)
+    return as_seen(X, scale, at, intercept=intercept, ones=ones)
 
 
 def _ranked(X: Any, budget: int, known: Any, logits: Any, at: Engine) -> Ranking:

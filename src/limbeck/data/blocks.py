@@ -8,7 +8,7 @@ To add a kind of source, write a class with `name`, `rows`, `pieces` and `part`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -335,6 +335,38 @@ class ArraySource:
                 None if self._ids is None else self._ids[rows],
                 None if self._answers is None else self._answers[rows],
             )
+
+
+class LeavingOut:
+    """A source without the rows of some ids.
+
+    Parameters
+    ----------
+    source : Source
+    names : set of str
+        Ids, or numbers from 1, of the rows to leave out.
+    """
+
+    rows = None
+
+    def __init__(self, source: Source, names: Collection[str]) -> None:
+        self._source, self._names = source, names
+
+    @property
+    def name(self) -> str:
+        """Of the source."""
+        return self._source.name
+
+    def part(self, start: int, stop: int) -> None:
+        """None: which rows are left is known only from the first on."""
+
+    def pieces(self, start: int = 0) -> Iterator[Block]:
+        """Yield the source's pieces without those rows."""
+        left = 0
+        for piece in self._source.pieces():
+            kept = piece.take(np.flatnonzero([name not in self._names for name in piece.names]))
+            yield kept[max(start - left, 0) :]
+            left += len(kept)
 
 
 class MappedSource:

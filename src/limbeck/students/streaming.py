@@ -168,6 +168,7 @@ def distil_blocks(
             points=reading.points,
             advance=lambda: advance("scaling"),
             kept=kept,
+            centred=recipe.fit_intercept,
         )
         work.reading = replace(reading, scaling=scaling)
     sampled = None
@@ -233,6 +234,7 @@ def scaling_of(
     points: Callable[[Block], Array] = passes.every_row,
     advance: Callable[[], None] = lambda: None,
     kept: passes.Kept | None = None,
+    centred: bool = True,
 ) -> Scaling:
     """`Scaling.of` all rows, block by block: one pass for a mean or second moment, none for ``none``.
 
@@ -248,6 +250,8 @@ def scaling_of(
         Told after every group of blocks.
     kept : Journal, optional
         As `distil_blocks` has it.
+    centred : bool
+        As `Scaling.of` has it.
     """
     if kind == "none":
         return Scaling.of(np.ones((1, blocks.d)), "none")
@@ -256,9 +260,13 @@ def scaling_of(
         return Scaling.of(total(passes.PointTriangle(points), add=passes.stacked), "sharpen")
     about = np.asarray(next(iter(blocks)).X[:256], dtype=np.float64).mean(axis=0)
     n, first, second = total(passes.Moments(points, about), add=passes.added)
-    spread = np.sqrt(np.maximum(second / n - np.square(first / n), 0.0))
+    mean, square = first / n, second / n
+    if centred:
+        centre, spread = about + mean, np.sqrt(np.maximum(square - np.square(mean), 0.0))
+    else:
+        centre, spread = np.zeros(blocks.d), np.sqrt(np.maximum(square + about * (2 * mean + about), 0.0))
     constant = spread <= 10 * np.finfo(np.float64).eps * np.maximum(np.abs(about), spread)
-    return Scaling(kind, about + first / n, 1.0 / np.where(constant, 1.0, spread))
+    return Scaling(kind, centre, 1.0 / np.where(constant, 1.0, spread))
 
 
 def _counted(work: _Work) -> tuple[int, int]:
@@ -271,7 +279,7 @@ def _counted(work: _Work) -> tuple[int, int]:
     return size, have
 
 
-def as_seen(X: Any, kind: str, intercept: bool, at: Engine) -> Any:
+def as_seen(X: Any, kind: str, at: Engine, *, intercept: bool, ones: bool) -> Any:
     """Points (n, d) as a student sees them: scaled as all of them say, with a column of ones for an intercept.
 
     Parameters
@@ -279,13 +287,16 @@ def as_seen(X: Any, kind: str, intercept: bool, at: Engine) -> Any:
     X : array or Points, shape (n, d)
         Points in blocks stay there, and are changed as they are read.
     kind : {"none", "standard", "sharpen"}
-    intercept : bool
     at : Engine
         Where blocks are read.
+    intercept : bool
+        Whether the student has one.
+    ones : bool
+        Whether to put the column there; otherwise the student does so itself.
     """
     if isinstance(X, Points):
-        return X.mapped(AsSeen(scaling_of(X.blocks, kind, at), intercept))
-    return AsSeen(Scaling.of(X, kind), intercept)(X)
+        return X.mapped(AsSeen(scaling_of(X.blocks, kind, at, centred=intercept), ones))
+    return AsSeen(Scaling.of(X, kind, centred=intercept), ones)(X)
 
 
 def _chosen_alpha(work: _Work, recipe: Recipe, rows: int) -> tuple[float, int]:

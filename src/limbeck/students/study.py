@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -85,9 +86,12 @@ class Distilled:
         return student
 
 
-def metric(X: Matrix, kind: str) -> Scaling | None:
-    """A scaling learned from points, labelled or not; None for sparse ones, which are taken as given."""
-    return None if issparse(X) else Scaling.of(X, kind)
+def metric(X: Matrix, kind: str, *, intercept: bool) -> Scaling | None:
+    """A scaling learned from points, labelled or not; None for sparse ones, which are taken as given.
+
+    Without an intercept it moves no origin, or the student would have one after all.
+    """
+    return None if issparse(X) else Scaling.of(X, kind, centred=intercept)
 
 
 def distil(X: Matrix, answers: Answers, recipe: Recipe, *, pool: Matrix | None = None) -> Distilled:
@@ -108,7 +112,7 @@ def distil(X: Matrix, answers: Answers, recipe: Recipe, *, pool: Matrix | None =
     is no intercept: with X = U s V^T the student is V s^2 U^T (U s^3 U^T)^-1 z = V s^-1 U^T z, whatever the power.
     """
     seen = X if pool is None else pool
-    made = taught(X, answers, recipe, metric(seen, recipe.scale))
+    made = taught(X, answers, recipe, metric(seen, recipe.scale, intercept=recipe.fit_intercept))
     blind = recipe.scale == "sharpen" and made.inner.alpha_ == 0 and not recipe.fit_intercept
     alone = made.scaling is not None and seen.shape[0] == X.shape[0]
     return replace(made, idle=blind and alone and Span(X).rank == X.shape[0])
@@ -220,6 +224,7 @@ def study(
     recipe: Recipe,
     *,
     pool: Matrix | None = None,
+    metrics: Callable[[str], Scaling | None] | None = None,
     repeats: int = 10,
     rng: np.random.Generator,
     advance: Callable[[], None] = lambda: None,
@@ -238,6 +243,8 @@ def study(
         How it was made.
     pool : array, shape (m, d), optional
         Points that other scalings are learned from, once, as that of ``made`` was. Default: ``X``.
+    metrics : callable, optional
+        From the name of a scaling to that scaling, where the points it is learned from are not in memory.
     repeats : int
         Random orders of the training rows.
     rng : numpy.random.Generator
@@ -250,6 +257,7 @@ def study(
     where the leave-one-out loss has several dips below that of alpha = 0, the nearest is taken. Near as many rows as
     features, where it often has, all ridges are tried; and for the student of all rows, which no order changes.
     """
+    learned = metrics or partial(metric, X if pool is None else pool, intercept=recipe.fit_intercept)
     sizes = curve_sizes(len(answers))
     orders = [rng.permutation(len(answers)) for _ in range(repeats)]
     curves = {}
@@ -257,7 +265,7 @@ def study(
     with threadpoolctl.threadpool_limits(1):
         for name, (said, how) in _variants(answers, recipe, issparse(X)).items():
             same = how.scale == recipe.scale
-            scaling = made.scaling if same else metric(X if pool is None else pool, how.scale)
+            scaling = made.scaling if same else learned(how.scale)
             whole, _ = _wrong(X, said, np.arange(len(answers)), T, truth, how, scaling)
             advance()
             wrong = []

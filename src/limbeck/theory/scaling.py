@@ -30,7 +30,7 @@ class Scaling:
     """M, (d, d), or its diagonal (d,)."""
 
     @classmethod
-    def of(cls, X: ArrayLike, kind: str) -> Scaling:
+    def of(cls, X: ArrayLike, kind: str, *, centred: bool = True) -> Scaling:
         """Learn a scaling from points, labelled or not.
 
         Parameters
@@ -40,6 +40,9 @@ class Scaling:
             As given; mean 0 and variance 1 for every feature (constant ones stay as they are, at 0);
             identity covariance on the points' principal axes, which throws the data's geometry away; or
             X S^(1/4) with S the points' second moment, scaled to mean eigenvalue 1, which sharpens it.
+        centred : bool
+            Whether the student has an intercept, which takes up the centre. Without one ``standard`` divides by the
+            root mean square and ``whiten`` makes the second moment the identity: the origin stays where it is.
 
         Raises
         ------
@@ -53,11 +56,11 @@ class Scaling:
         if kind == "none":
             return cls(kind, np.zeros(d), np.ones(d))
         X = np.asarray(X, dtype=np.float64)
+        centre = X.mean(axis=0) if centred and kind != "sharpen" else np.zeros(d)
         if kind == "standard":
-            spread = X.std(axis=0)
+            spread = X.std(axis=0) if centred else np.sqrt(np.square(X).mean(axis=0))
             constant = spread <= 10 * np.finfo(np.float64).eps * np.abs(X).max(axis=0)
-            return cls(kind, X.mean(axis=0), 1.0 / np.where(constant, 1.0, spread))
-        centre = X.mean(axis=0) if kind == "whiten" else np.zeros(d)
+            return cls(kind, centre, 1.0 / np.where(constant, 1.0, spread))
         return cls(kind, centre, moment_power(X - centre, -0.5 if kind == "whiten" else 0.25))
 
     def apply(self, X: ArrayLike) -> Array:
