@@ -196,6 +196,9 @@ def test_wilson_is_scipys():
     for wrong, size, confidence in [(0, 10, 0.95), (10, 10, 0.95), (3, 50, 0.9), (499, 1000, 0.99)]:
         ends = binomtest(wrong, size).proportion_ci(confidence, method="wilson")
         np.testing.assert_allclose(wilson(wrong, size, confidence), ends, atol=1e-12)
+    for size in range(1, 200):  # the estimate lies in its interval, to the last bit
+        assert wilson(0, size)[0] == 0
+        assert wilson(size, size)[1] == 1
 
 
 def test_probability_of_disagreement_is_its_frequency_over_teachers():

@@ -36,8 +36,9 @@ def by_class(tally: Tally, classes: Sequence[Any]) -> str:
     """How many of each class's rows are decided alike; of many classes those agreed on least."""
     there = [code for code in range(len(classes)) if tally.teacher[code]]
     counted = {code: f"{tally.alike[code]} of {tally.teacher[code]}" for code in there}
-    if len(there) <= SHOWN:
-        return ", ".join(f'"{classes[code]}" {counted[code]}' for code in there)
+    if len(classes) <= SHOWN:
+        every = range(len(classes))
+        return ", ".join(f'"{classes[code]}" {counted.get(code, "never decided for")}' for code in every)
     worst = sorted(there, key=lambda code: tally.alike[code] / tally.teacher[code])[:SHOWN]
     return f"least of {len(there)}: " + ", ".join(f'"{classes[code]}" {counted[code]}' for code in worst)
 
