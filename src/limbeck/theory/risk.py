@@ -257,7 +257,7 @@ def wilson(wrong: ArrayLike, size: int, confidence: float = 0.95) -> tuple[Array
     centre = (share + square / 2) / (1 + square)
     half = np.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
     low, high = np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
-    return np.where(share == 0, 0.0, low), np.where(share == 1, 1.0, high)
+    return np.where(share == 0, 0.0, low)[()], np.where(share == 1, 1.0, high)[()]
 
 
 def clopper_pearson_upper(wrong: int, size: int, confidence: float = 0.95) -> float:
