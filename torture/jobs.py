@@ -20,7 +20,7 @@ from limbeck import SoftLabelClassifier, save
 from limbeck.data.features import Features
 from limbeck.records import read_lines
 
-ROWS, MANY, FEW = 400, 1_100_000, 60
+ROWS, MANY, FEW, WIDE = 400, 1_100_000, 60, 40
 CALLS = "calls.txt"
 
 TEACHER = """
@@ -78,8 +78,7 @@ JOBS: Mapping[str, Job] = {
     ),
     "select": Job(
         (
-            "select", "points.csv", "--features", "x*", "--budget", "9", "--out", "picks.csv",
-            "--report", "select.html", "--overwrite",
+            "select", "wide.npy", "--budget", "40", "--out", "picks.csv", "--report", "select.html", "--overwrite",
         ),
         ("picks.csv", "select.html"),
     ),
@@ -94,8 +93,7 @@ JOBS: Mapping[str, Job] = {
     ),
     "plan": Job(
         (
-            "plan", "points.csv", "--features", "x*", "--target-risk", "0.05", "--report", "plan.html",
-            "--overwrite",
+            "plan", "wide.npy", "--target-risk", "0.05", "--report", "plan.html", "--overwrite",
         ),
         ("plan.html",),
     ),
@@ -113,6 +111,8 @@ def inputs(place: Path, many: int = MANY) -> None:
             lines = ([f"r{i}", *map(repr, x.tolist()), repr(float(x @ w))] for i, x in enumerate(X[:rows]))
             csv.writer(file).writerows([["id", *names, "z"], *lines])
     np.save(place / "many.npy", np.resize(X.astype(np.float32), (many, 5)))
+    spread = np.geomspace(1, 0.05, WIDE, dtype=np.float32)
+    np.save(place / "wide.npy", spread * rng.standard_normal((max(ROWS, many // 25), WIDE), dtype=np.float32))
     (place / "teacher.py").write_text(TEACHER.format(calls=CALLS))
     student = SoftLabelClassifier(alpha=0).fit(X, 1 / (1 + np.exp(-X @ w)))
     save(student, place / "given.json", features={"table": Features(embedding="X", width=5).to_json()})
