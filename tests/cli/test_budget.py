@@ -385,6 +385,42 @@ def test_label_keeps_what_was_bought_when_the_teacher_fails_for_good(pool, run):
     assert (pool / "bought" / "replies.jsonl").stat().st_size > 0
 
 
+@pytest.mark.parametrize("how", ["", "rounded", "logits", "log", "near 1"])
+def test_names_of_classes_are_kept_where_the_teacher_gives_one_number(pool, run, how):
+    code, out, err = run(*label(pool, f"'{how}'", "--classes", "no,yes"))
+    assert code == 0, err
+    (pool / "apart").mkdir()
+    kind = {"logits": "logit", "log": "log_probability"}.get(how, "probability")
+    names, rows = ["no", "yes"], answers(pool)
+    one = f"teacher_{kind}"
+    if how == "near 1":
+        assert "--classes no,yes" in " ".join(out.split())
+        assert one in rows[0]
+        return
+    assert set(rows[0]) == {"id", "audit", f"{one}_no", f"{one}_yes"}
+    with (pool / "one.csv").open("w", newline="") as file:
+        table = [(row["id"], row["audit"], row[f"{one}_yes"]) for row in rows]
+        csv.writer(file).writerows([("id", "audit", one), *table])
+    students = []
+    for table, more in (("bought/answers.csv", ()), ("one.csv", ("--classes", "no,yes"))):
+        words = (
+            "distill",
+            *points(pool),
+            "--answers",
+            pool / table,
+            *more,
+            "--overwrite",
+            "--out",
+            pool / "s.json",
+        )
+        code, _, err = run(*words)
+        assert code == 0, err
+        students.append(package.load(pool / "s.json"))
+        assert students[-1].classes_.tolist() == names
+    np.testing.assert_allclose(students[0].coef_, students[1].coef_, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(students[0].intercept_, students[1].intercept_, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["npz", "json"])
 def test_audit_rates_a_model_of_ones_own(tmp_path, run, kind):
     rng = np.random.default_rng(0)
