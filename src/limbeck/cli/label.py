@@ -73,7 +73,14 @@ def label(
         list[str] | None,
         typer.Option(metavar="COL", help="Another column to send with each question. Repeatable."),
     ] = None,
-    classes: options.Classes = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Names of the classes, in the order of the numbers of an answer; of a single number, the second's.",
+            show_default="as the first answer that names them, or 0, 1, ...",
+        ),
+    ] = None,
     audit: Annotated[
         int | None, typer.Option(min=2, metavar="N", help="Audit answers, bought first.", show_default="as needed")
     ] = None,
