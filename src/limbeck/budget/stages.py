@@ -148,9 +148,10 @@ def _stage(said: Any) -> Stage:
 def audit_needed(rule: StoppingRule, look: Look) -> int | None:
     """Audit answers from which on every number would show the target at one look; None if there are none.
 
-    At the share of errors seen, rounded up to whole errors. Where one error more begins the bound jumps, so some smaller
-    samples show the target, too, and some between do not. None: the share is not below the target, and the student must
-    get better; or so near it that it takes more than `MOST_AUDIT`. Else the audit sample is what stands in the way.
+    At the share of errors seen, rounded up to whole errors. Where one error more begins the bound jumps, so some
+    smaller samples show the target, too, and some between do not. None: the share is not below the target, and the
+    student must get better; or so near it that it takes more than `MOST_AUDIT`. Else the audit sample is what stands in
+    the way.
     """
     share = look.wrong / look.size
     if look.stop or share >= rule.target_risk:
