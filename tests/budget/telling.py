@@ -52,6 +52,14 @@ def main():
         elif how == "named":
             both = {"no": 1 - p, "yes": p}
             say(json.dumps({"id": q["id"], "probabilities": dict(sorted(both.items(), reverse=number % 2))}))
+        elif how == "rounded":
+            say(json.dumps({"id": q["id"], "probabilities": round(p, 3)}))
+        elif how == "logits":
+            say(json.dumps({"id": q["id"], "logits": math.log(p / (1 - p))}))
+        elif how == "log":
+            say(json.dumps({"id": q["id"], "log_probabilities": math.log(p)}))
+        elif how == "near 1":
+            say(json.dumps({"id": q["id"], "probabilities": 1 - 1e-14 if number == 3 else p}))
         elif how == "swaps":
             names = ["no", "yes"] if number % 3 == 0 else ["yes", "maybe"]
             say(json.dumps({"id": q["id"], "probabilities": [1 - p, p], "classes": names}))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from limbeck import StoppingRule
+from limbeck.budget.stages import audit_needed
 from limbeck.theory import clopper_pearson_upper
 
 
@@ -46,6 +47,45 @@ def test_the_smallest_sample_is_the_smallest(wrong, target):
     size = rule.smallest_sample(wrong)
     assert rule.look(wrong, size, 4).stop
     assert size == wrong + 1 or not rule.look(wrong, size - 1, 4).stop
+
+
+@pytest.mark.parametrize("looks", [1, 3])
+@pytest.mark.parametrize(
+    ("wrong", "size", "target"),
+    [
+        (3, 80, 0.05),
+        (0, 30, 0.1),
+        (1, 30, 0.1),
+        (2, 60, 0.05),
+        (5, 70, 0.1),
+        (7, 50, 0.2),
+        (2, 4, 0.6),
+        (1, 5, 0.9),
+    ],
+)
+def test_every_audit_sample_from_the_one_needed_on_shows_the_target_and_no_smaller_one_does_it_so(
+    wrong, size, target, looks
+):
+    rule = StoppingRule(target, 0.95, looks)
+    needed = audit_needed(rule, rule.look(wrong, size, 1))
+
+    def shows(n):
+        return clopper_pearson_upper(-(-wrong * n // size), n, 1 - rule.spent(1)) <= target
+
+    shown = [shows(n) for n in range(1, 6000)]
+    if rule.look(wrong, size, 1).stop:
+        assert needed is None
+        return
+    assert needed == 1 + max(n for n, there in enumerate(shown, start=1) if not there)
+    if (wrong, size, looks) == (3, 80, 3):
+        assert needed == 1498
+        assert shown[1385 - 1]
+
+
+def test_a_student_near_the_target_is_shown_by_no_audit_sample():
+    rule = StoppingRule(0.05, 0.95, 3)
+    assert audit_needed(rule, rule.look(5, 100, 1)) is None
+    assert audit_needed(rule, rule.look(49_999, 10**6, 1)) is None
 
 
 @pytest.mark.parametrize(

@@ -604,4 +604,6 @@ def test_select_says_on_its_page_and_in_json_how_many_rows_have_no_answer(run):
     assert code == 0, error
     assert json.loads(out)["unanswered"] == 1
     assert "1 of 9 rows has no answer: not learned from" in Path("r.html").read_text()
-    assert "which was not given" in flat(run(*words[:-2], "--unanswered", "drop", "--out", "n.csv")[2])
+    assert "one kind of answer is needed, none given" in flat(
+        run(*words[:-2], "--unanswered", "drop", "--out", "n.csv")[2]
+    )

@@ -1,5 +1,6 @@
 import csv
 import datetime
+import html
 import json
 import re
 import sys
@@ -248,9 +249,10 @@ def test_label_says_what_stands_in_the_way_of_the_target(pool, run):
         "0 of 30 wrong is 0.00%, below the target of 10.00%, but the audit sample is too small to show it"
         in said
     )
-    assert "at this share it takes 51 audit answers" in said
-    page = (pool / "bought" / "report.html").read_text()
-    assert "at this share it takes 51 audit answers" in page
+    assert "at this share every audit sample of 51 or more would" in said
+    page = " ".join((pool / "bought" / "report.html").read_text().split())
+    assert "Bounds hold for points like the pool's" in html.unescape(page)
+    assert "at this share every audit sample of 51 or more would" in page
 
 
 def test_label_names_half_likely_only_beyond_what_it_learned_from(capsys):
@@ -262,6 +264,33 @@ def test_label_names_half_likely_only_beyond_what_it_learned_from(capsys):
         said = " ".join(capsys.readouterr().err.split())
         assert ("half likely at 16 answers" in said) is named
         assert said.count("likely") == named
+
+
+def test_each_look_has_its_own_numbers_when_a_finished_run_is_run_again(pool, run):
+    _, _, before = run(*label(pool))
+    _, _, after = run(*label(pool))
+    assert before.count("questions sent, ") > 1
+    assert after == before
+
+
+def test_names_of_classes_that_the_teacher_does_not_use_are_said_and_can_be_put_right(pool, run):
+    code, _, err = run(*label(pool, "named", "--classes", "a,b"))
+    said = " ".join(err.split())
+    assert code == 2
+    assert "run the command again with --classes no,yes instead of a,b to go on" in said
+    assert "same command" not in said
+    assert len((pool / "calls.txt").read_text().split()) == 5
+    code, _, err = run(*label(pool, "named", "--classes", "no,yes"))
+    assert code == 0, err
+    calls = (pool / "calls.txt").read_text().split()
+    assert len(calls) == len(set(calls)) == len(answers(pool))
+
+
+def test_help_on_classes_is_of_answers_and_not_of_columns(run):
+    code, out, _ = run("label", "--help")
+    assert code == 0
+    assert "teacher's columns" not in " ".join(out.split())
+    assert "the numbers of an answer" in re.sub(r"[\s│]+", " ", out)
 
 
 def test_label_is_extended_by_a_larger_budget_with_a_fresh_audit_sample(pool, run):
@@ -288,6 +317,10 @@ def test_label_is_extended_by_a_larger_budget_with_a_fresh_audit_sample(pool, ru
     code, again, _ = run(*wishing(pool, "--budget", "130", "--audit", "55"))
     assert (code, again) == (0, out)
     assert (pool / "calls.txt").read_text().split() == asked
+    page = " ".join((pool / "bought" / "report.html").read_text().split())
+    assert "drawn uniformly from the pool" not in page
+    assert "drawn uniformly from the rows not asked before the run was extended" in page
+    assert "Bounds hold for points like those that the teacher answers" in page
     code, _, err = run(*label(pool))
     assert code == 2
     assert "holds a run with budget = 130, and 60 was asked for" in " ".join(err.split())
@@ -383,6 +416,42 @@ def test_label_keeps_what_was_bought_when_the_teacher_fails_for_good(pool, run):
     assert code == 2
     assert "kept in" in " ".join(err.split())
     assert (pool / "bought" / "replies.jsonl").stat().st_size > 0
+
+
+@pytest.mark.parametrize("how", ["", "rounded", "logits", "log", "near 1"])
+def test_names_of_classes_are_kept_where_the_teacher_gives_one_number(pool, run, how):
+    code, out, err = run(*label(pool, f"'{how}'", "--classes", "no,yes"))
+    assert code == 0, err
+    (pool / "apart").mkdir()
+    kind = {"logits": "logit", "log": "log_probability"}.get(how, "probability")
+    names, rows = ["no", "yes"], answers(pool)
+    one = f"teacher_{kind}"
+    if how == "near 1":
+        assert "--classes no,yes" in " ".join(out.split())
+        assert one in rows[0]
+        return
+    assert set(rows[0]) == {"id", "audit", f"{one}_no", f"{one}_yes"}
+    with (pool / "one.csv").open("w", newline="") as file:
+        table = [(row["id"], row["audit"], row[f"{one}_yes"]) for row in rows]
+        csv.writer(file).writerows([("id", "audit", one), *table])
+    students = []
+    for table, more in (("bought/answers.csv", ()), ("one.csv", ("--classes", "no,yes"))):
+        words = (
+            "distill",
+            *points(pool),
+            "--answers",
+            pool / table,
+            *more,
+            "--overwrite",
+            "--out",
+            pool / "s.json",
+        )
+        code, _, err = run(*words)
+        assert code == 0, err
+        students.append(package.load(pool / "s.json"))
+        assert students[-1].classes_.tolist() == names
+    np.testing.assert_allclose(students[0].coef_, students[1].coef_, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(students[0].intercept_, students[1].intercept_, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["npz", "json"])

@@ -169,3 +169,56 @@ def test_a_budget_below_one_is_refused_by_the_option(pool, run):
     code, _, error = run("select", "pool.parquet", "--embedding", "v", "--budget", 0, "--out", "p.csv")
     assert code == 2
     assert "--budget" in error
+
+
+@pytest.fixture
+def partly(pool):
+    """Tables that name rows d0 to d7 and have an answer for the last three."""
+    folder, _ = pool
+
+    def write(name, header, answer):
+        rows = "".join(f"d{i},{answer if i > 4 else ',' * answer.count(',')}\n" for i in range(8))
+        (folder / name).write_text(f"doc,{header}\n{rows}")
+        return name
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("header", "answer", "more"),
+    [
+        ("z", "1.5", ["--teacher-logit", "z"]),
+        ("a,b,c", "1,2,3", ["--teacher-logit", "a", "--teacher-logit", "b", "--teacher-logit", "c"]),
+        ("p_a,p_b,p_c", "0.2,0.3,0.5", ["--teacher-probability", "p_*"]),
+        ("l_a,l_b,l_c,l_d", "-1,-2,,", ["--teacher-log-probability", "l_*"]),
+        ("said", "yes", ["--teacher-label", "said"]),
+        ("teacher_probability", "0.25", []),
+        ("teacher_probability_a,teacher_probability_b", "0.25,0.75", []),
+    ],
+)
+def test_rows_without_an_answer_are_not_taken_as_answered(pool, run, partly, header, answer, more):
+    folder, X = pool
+    words = ("select", "pool.parquet", "--embedding", "v", "--id", "doc", "--no-intercept", "--budget", 5)
+    given = ("--given", partly("given.csv", header, answer), *more, "--out", "p.csv")
+    code, _, error = run(*words, *given)
+    assert code == 2
+    assert "--unanswered drop" in " ".join(error.split())
+    code, said, error = run(*words, *given, "--unanswered", "drop", "--report", "p.html")
+    assert code == 0, error
+    assert "5 of 8 rows have no answer" in " ".join(said.split())
+    assert "3 answered before" in (folder / "p.html").read_text()
+    if more[:2] != ["--teacher-logit", "z"]:  # which chooses by the answers
+        expected = SpanSelection().query(X, 5, given=np.array([5, 6, 7]))
+        assert picked(folder / "p.csv") == [f"d{i}" for i in expected]
+
+
+def test_a_list_of_ids_is_taken_as_answered_and_that_is_said(pool, run, partly):
+    folder, X = pool
+    words = ("select", "pool.parquet", "--embedding", "v", "--id", "doc", "--no-intercept", "--budget", 5)
+    code, said, error = run(*words, "--given", partly("given.csv", "z", "1"), "--out", "p.csv")
+    assert code == 0, error
+    assert "8 rows taken as answered: given.csv has no columns of answers" in " ".join(said.split())
+    assert picked(folder / "p.csv") == [f"d{i}" for i in SpanSelection().query(X, 5, given=np.arange(8))]
+    code, _, error = run(*words, "--given", "given.csv", "--unanswered", "drop", "--out", "q.csv")
+    assert code == 2
+    assert "one kind of answer is needed, none given" in " ".join(error.split())

@@ -200,5 +200,16 @@ class Asker:
         bought = sum(bool(row.answers) for row in self.ledger.rows.values())
         return (
             f"The teacher failed {max(self.in_a_row, 1)} times in a row: {why.rstrip('.')}. The {bought} answers "
-            f"bought so far are kept in {self.ledger.replies_path.parent}; run the same command again to go on."
+            f"bought so far are kept in {self.ledger.replies_path.parent}; {self._advice()} to go on."
+        )
+
+    def _advice(self) -> str:
+        """What to do next: the same again fails again where the classes are called otherwise than was said."""
+        named = self.ledger.misnamed
+        if named is None:
+            return "run the same command again"
+        wrong = ",".join(self.ledger.classes or ())
+        return (
+            f"the teacher's classes are {', '.join(named)}, not {wrong}: run the command again with --classes "
+            f"{','.join(named)} instead of {wrong}"
         )

@@ -101,6 +101,8 @@ class Ledger:
         self.kind: str = ""
         self.width: int = 0
         self.classes: tuple[str, ...] | None = None if classes is None else tuple(classes)
+        self.misnamed: tuple[str, ...] | None = None
+        """Classes of the last answer that names them, where those asked for are others and no answer fits them."""
         self.decimals: int | None = 0
         self._read = self._useless = 0
         self.replies_path.touch()
@@ -306,6 +308,10 @@ class Ledger:
         if self.kind not in ("", kind):
             raise MalformedError(f"{kind} where the teacher gave {self.kind} before")
         said, names = _said(fields[kind], fields.get("classes"))
+        if not self.kind and names is not None and self.classes is not None:
+            self.misnamed = (
+                names if 1 < len(set(names)) == len(names) and set(names) != set(self.classes) else None
+            )
         classes = self._classes(said, names)
         values = self._ordered(said, names, classes)
         if self.width not in (0, len(values)):
@@ -320,6 +326,7 @@ class Ledger:
         except ValueError as error:
             raise MalformedError(str(error)) from error
         # It is an answer: only now it says what those to come must look like.
+        self.misnamed = None
         self.kind, self.width, self.classes = kind, len(values), classes
         self.counts["classes reordered"] += names not in (None, classes)
         known = self.decimals is not None and places is not None

@@ -104,7 +104,8 @@ class Bought:
     least_shown: float
     """Smallest bound that its audit sample can show."""
     audit_needed: int | None
-    """Audit answers that would show the target at the share of errors seen; None if it is shown, or missed."""
+    """Audit answers from which on any number would show the target at the share of errors seen; None if it is shown, or
+    missed."""
     price: float | None
     """Of one."""
     counts: Mapping[str, int]
@@ -208,10 +209,10 @@ class Purchase:
             if not self.ledger.left:
                 break
             asker.ask([self.names[row] for row in rows[start : start + step]], role)
-            self.watch("asked", self._money())
+            self.watch("asked", self._money(self.ledger.spent))
 
-    def _money(self) -> dict[str, Any]:
-        spent, price = self.ledger.spent, self.settings.price
+    def _money(self, spent: int) -> dict[str, Any]:
+        price = self.settings.price
         left = self.settings.budget - spent
         money = {} if price is None else {"money spent": spent * price, "money left": left * price}
         return {"spent": spent, "left": left, **money}
@@ -279,7 +280,7 @@ class Purchase:
         self.looks.append(
             BatchLook(look, before["learned"], before["spent"], before["likely"], before["linearity"])
         )
-        self.watch("look", {**before, **self._money()})
+        self.watch("look", {**before, **self._money(before["spent"])})
         return look.stop
 
     def _forecast(self, audit: Sequence[int], learned: Sequence[int]) -> dict[str, Any]:

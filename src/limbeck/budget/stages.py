@@ -7,15 +7,16 @@ from. Given all that went before, its bounds hold together with the confidence a
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from scipy.special import betaincinv
+
 from limbeck.budget.stopping import Look, StoppingRule
 from limbeck.records import UserError, read_json, write_json
-from limbeck.theory import clopper_pearson_upper
 
 MOST_AUDIT = 10**7
 
@@ -145,26 +146,39 @@ def _stage(said: Any) -> Stage:
 
 
 def audit_needed(rule: StoppingRule, look: Look) -> int | None:
-    """Audit answers at which the share of errors seen would show the target at one look; None if it is above that.
+    """Audit answers from which on every number would show the target at one look; None if there are none.
 
-    Where it is None the student must get better; else the audit sample is what stands in the way.
+    At the share of errors seen, rounded up to whole errors. Where one error more begins the bound jumps, so some
+    smaller samples show the target, too, and some between do not. None: the share is not below the target, and the
+    student must get better; or so near it that it takes more than `MOST_AUDIT`. Else the audit sample is what stands in
+    the way.
     """
     share = look.wrong / look.size
     if look.stop or share >= rule.target_risk:
         return None
 
-    def shows(size: int) -> bool:
-        return (
-            clopper_pearson_upper(math.ceil(share * size - 1e-9), size, 1 - rule.spent(1)) <= rule.target_risk
-        )
+    def errors(size: int) -> int:
+        return -(-look.wrong * size // look.size)
 
-    high = look.size
-    while not shows(high):
-        high *= 2
-        if high > MOST_AUDIT:
-            return None
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if shows(middle) else (middle, high)
-    return high
+    def shows(size: int, wrong: float | None = None) -> bool:
+        wrong = errors(size) if wrong is None else wrong
+        confidence = 1 - rule.spent(1)
+        return wrong < size and bool(betaincinv(wrong + 1, size - wrong, confidence) <= rule.target_risk)
+
+    # With share * size + 1 errors, never fewer than there are, it is shown from some size on; below, block by block of
+    # as many errors, of which the first size is the last to show it.
+    if not shows(MOST_AUDIT, share * MOST_AUDIT + 1):
+        return None
+    sure = range(1, MOST_AUDIT + 1)
+    end = sure[bisect_left(sure, True, key=lambda size: shows(size, share * size + 1))]
+    while True:
+        wrong = errors(end)
+        first = 1 + (wrong - 1) * look.size // look.wrong if wrong else 1
+        if not shows(first):
+            block = range(first, end + 1)
+            return block[bisect_left(block, True, key=shows)]
+        if first == 1:
+            return 1
+        end = first - 1
+        if not shows(end):
+            return first

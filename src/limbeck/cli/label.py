@@ -17,6 +17,8 @@ from limbeck.cli.plan import Confidence, Price, TargetRisk, check_wishes, studen
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from limbeck.budget.loop import BudgetedDistillation
     from limbeck.budget.purchase import Bought
     from limbeck.data.pool import Pool
@@ -71,7 +73,14 @@ def label(
         list[str] | None,
         typer.Option(metavar="COL", help="Another column to send with each question. Repeatable."),
     ] = None,
-    classes: options.Classes = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Names of the classes, in the order of the numbers of an answer; of a single number, the second's.",
+            show_default="as the first answer that names them, or 0, 1, ...",
+        ),
+    ] = None,
     audit: Annotated[
         int | None, typer.Option(min=2, metavar="N", help="Audit answers, bought first.", show_default="as needed")
     ] = None,
@@ -229,9 +238,7 @@ def _keep(
 
     if bought.answers is not None:
         rows = [*bought.audit.tolist(), *bought.learned.tolist()]
-        kind = {"probabilities": "probability", "log_probabilities": "log_probability", "logits": "logit"}
-        name = f"teacher_{kind[bought.kind]}"
-        names = [name] if bought.said.shape[1] == 1 else [f"{name}_{c}" for c in bought.classes]
+        names, said = _columns_of(bought)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([ROW if identifier is None else "id", "audit", *names])
@@ -240,7 +247,7 @@ def _keep(
                 [
                     harmless(str(pool.ids[row])),
                     int(at < len(bought.audit)),
-                    *(repr(float(v)) for v in bought.said[at]),
+                    *(repr(float(v)) for v in said[at]),
                 ]
             )
         write_whole(out / "answers.csv", text.getvalue())
@@ -252,6 +259,31 @@ def _keep(
             features={"table": pool.features.to_json(), "scale": buy.scale},
         )
     write(page(bought, buy, facts), out / "report.html")
+
+
+KINDS = {"probabilities": "probability", "log_probabilities": "log_probability", "logits": "logit"}
+UNNAMED = ("0", "1")
+
+
+def _columns_of(bought: Bought) -> tuple[list[str], np.ndarray]:
+    """Columns of answers.csv and their values; one a class where the classes have names, if it reads the same."""
+    from limbeck.budget.kept import both_classes
+
+    name, said = f"teacher_{KINDS[bought.kind]}", bought.said
+    if said.shape[1] == 1:
+        named = len(bought.classes) == 2 and bought.classes != UNNAMED
+        both = both_classes(bought.kind, said[:, 0]) if named else None
+        if both is None:
+            return [name], said
+        said = both
+    return [f"{name}_{c}" for c in bought.classes], said
+
+
+def _names_lost(bought: Bought) -> bool:
+    """Whether answers.csv cannot say what the classes are called."""
+    if bought.answers is None or bought.classes == UNNAMED:
+        return False
+    return len(_columns_of(bought)[0]) == 1
 
 
 def _named(bought: Bought) -> SoftLabelClassifier:
@@ -284,4 +316,10 @@ def _lines(bought: Bought, target: float, out: Path) -> Iterator[Line]:
     trouble = ", ".join(f"{count} {name}" for name, count in sorted(bought.counts.items()) if name != "asked")
     if trouble:
         yield "trouble", trouble
+    if _names_lost(bought):
+        yield (
+            "answers",
+            f"answers.csv holds a number a row: name the classes again, --classes {','.join(bought.classes)}, to learn "
+            "from it (a column a class would not read the same to the last digits)",
+        )
     yield "kept in", out

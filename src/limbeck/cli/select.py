@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from limbeck.budget import Ranking
+    from limbeck.data.answers import Teacher
     from limbeck.data.pool import Answered, Pool
     from limbeck.data.sources import StoredPool
     from limbeck.data.tables import Table
@@ -55,10 +57,25 @@ def select(
             metavar="TABLE", help="Points that have answers already, by --id (or row): not chosen again."
         ),
     ] = None,
-    logit: Annotated[
-        str | None,
-        typer.Option("--teacher-logit", metavar="COL", help="Log-odds in --given: choose by them too."),
+    probability: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--teacher-probability",
+            metavar="GLOB",
+            help="Answers in --given: rows without one are not taken as answered. Names or patterns such as 'p_*'.",
+            show_default="teacher_probability, teacher_logit, ... if there are any",
+        ),
     ] = None,
+    logit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--teacher-logit",
+            metavar="GLOB",
+            help="Log-odds in --given: choose by them too; or a column a class, as --teacher-probability.",
+        ),
+    ] = None,
+    log_probability: options.LogProbability = None,
+    label: options.Label = None,
     unanswered: options.Unanswered = "error",
     scale: options.Scale = "none",
     intercept: Annotated[bool, typer.Option(help="Whether the student will have an intercept.")] = True,
@@ -73,10 +90,11 @@ def select(
 ) -> None:
     """Rank the points whose answers teach a linear student most, from their geometry alone."""
     options.check_scale(scale)
-    if logit is not None and given is None:
-        raise UserError("--teacher-logit names a column of --given, which was not given.")
-    if unanswered != "error" and logit is None:
-        raise UserError("--unanswered is about empty cells of --teacher-logit, which was not given.")
+    wanted = spoken.Wanted(probability, logit, log_probability, label, None, unanswered, None, None)
+    if wanted.given and given is None:
+        raise UserError(
+            "--teacher-... and --unanswered are about the answers in --given, which was not given."
+        )
     options.check_output(out, overwrite, [".csv", ".jsonl", ".parquet"])
     options.check_output(report, overwrite, [".html"])
     from limbeck.data.pool import ROW
@@ -90,10 +108,10 @@ def select(
     in_blocks = streamed.wanted(table, stream, memory)
     streamed.check_scheduler(scheduler, in_blocks)
     pool = streamed.opened(table, points, chosen, identifier, in_blocks, vocabulary)
-    known, logits, answered = (None, None, None)
-    if before is not None:
-        known, logits, answered = _known(pool, points, before, identifier, logit, unanswered)
-    notes = spoken.lines(answered, by_row=given is not None and identifier is None)
+    before_it = Known() if before is None else _known(pool, points, before, identifier, wanted)
+    known, logits = before_it.rows, before_it.logits
+    by_row = given is not None and identifier is None
+    notes = [*spoken.lines(None, by_row=by_row), *before_it.lines]
     with engine(scheduler, options.threads(jobs)) as at, messages().status("ranking") as status:
         try:
             X = _metric(pool.X, scale, at, intercept=intercept, ones=intercept)
@@ -122,32 +140,94 @@ def select(
         "picks": out,
         "report": report,
     }
-    facts["unanswered"] = None if answered is None else answered.unanswered
+    facts["unanswered"] = before_it.unanswered
     tell([*notes, *_lines(ranking, out, report)], facts, as_json)
 
 
-def _known(
-    pool: Pool | StoredPool,
-    points: Table,
-    table: Table,
-    identifier: str | None,
-    logit: str | None,
-    unanswered: str,
-) -> tuple[np.ndarray, np.ndarray | None, Answered | None]:
-    """Rows of the pool that have answers; their logits, and how they were read, if those shall help to choose."""
-    import numpy as np
+@dataclass(frozen=True)
+class Known:
+    """Rows of the pool that have answers before anything is chosen."""
 
+    rows: np.ndarray | None = None
+    """Their numbers, increasing; None if no table was given."""
+    logits: np.ndarray | None = None
+    """Their log-odds, where those shall help to choose."""
+    unanswered: int | None = None
+    """Rows of the table without an answer; None where there is no telling."""
+    lines: tuple[Line, ...] = ()
+    """What is worth saying of them."""
+
+
+def _known(
+    pool: Pool | StoredPool, points: Table, table: Table, identifier: str | None, wanted: spoken.Wanted
+) -> Known:
+    """Which rows have answers; all that the table names where it has no columns of answers."""
     from limbeck.data.pool import joined, located
 
-    if logit is None:
-        return located(pool, points, table, identifier), None, None
-    teacher = options.teacher_of(table, None, [logit], None, None, None, unanswered=unanswered)
+    if not wanted.given and not _holds_answers(table):
+        rows = located(pool, points, table, identifier)
+        said = (
+            f"{len(rows)} rows taken as answered: {table.path.name} has no columns of answers by the usual names "
+            "(--teacher-... names others)"
+        )
+        return Known(rows, lines=(("given", said),))
+    teacher = wanted.teacher(table)
+    if not wanted.logit:
+        return _with_answers(pool, points, table, identifier, teacher)
     answered = joined(pool, points, table, teacher, identifier)
+    left = answered.unanswered
+    lines: list[Line] = [("answers", spoken.unanswered_said(left, answered.size))] if left else []
     logits = answered.answers.labels.logits
+    if logits.ndim > 1:
+        lines.append(("given", "Points are chosen by geometry: answers help to choose for two classes only"))
+        return Known(answered.rows, None, left, tuple(lines))
+    _check_finite(logits, pool, answered, table)
+    return Known(answered.rows, logits, left, tuple(lines))
+
+
+def _check_finite(logits: np.ndarray, pool: Pool | StoredPool, answered: Answered, table: Table) -> None:
+    import numpy as np
+
     if not np.all(np.isfinite(logits)):
         row = int(np.argmin(np.isfinite(logits)))
         raise UserError(f"{table.path}: the logit of {pool.names(answered.rows[[row]])[0]!r} is not finite.")
-    return answered.rows, logits, answered
+
+
+def _holds_answers(table: Table) -> bool:
+    """Whether it has columns of answers by the names that `options.teacher_of` finds unasked."""
+    from limbeck.data.tables import matching
+
+    several = "probability", "logit", "log_probability"
+    return any(f"teacher_{kind}" in table.columns for kind in (*several, "label")) or any(
+        len(matching(table, f"teacher_{kind}_*")) > 1 for kind in several
+    )
+
+
+def _with_answers(
+    pool: Pool | StoredPool, points: Table, table: Table, identifier: str | None, teacher: Teacher
+) -> Known:
+    """Rows with an answer, whatever it says; one that names some of many classes is one."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from limbeck.data.answers import answered, settled, values_of
+    from limbeck.data.pool import id_column, ids_of, located
+    from limbeck.data.tables import read
+
+    size = len(located(pool, points, table, identifier))  # every id must be the pool's
+    column = id_column(table, points, identifier)
+    chunks = list(read(table, list(dict.fromkeys([column, *teacher.columns]))))
+    if teacher.kind == "log-probability" and len(teacher.columns) > 2:
+        teacher = replace(teacher, top_k="uniform")
+    teacher = settled(teacher, chunks)
+    names: list[str] = []
+    for chunk in chunks:
+        there = answered(teacher, values_of(teacher, chunk))
+        names += [name for name, kept in zip(ids_of(chunk, column), there, strict=True) if kept]
+    rows = np.sort(np.array(list(pool.rows_of(names).values()), dtype=int))
+    left = size - len(rows)
+    return Known(rows, None, left, (("answers", spoken.unanswered_said(left, size)),) if left else ())
 
 
 def _metric(X: Any, scale: str, at: Engine, *, intercept: bool, ones: bool) -> Any:

@@ -28,8 +28,17 @@ def page(bought: Bought, asked: BudgetedDistillation, sources: Mapping[str, str]
         subtitle=f"{len(bought.audit)} audit answers, {len(bought.learned)} learned from, of a budget of "
         f"{bought.budget} questions; target {share(asked.target_risk)}.",
         sections=[*(s for s in sections if s is not None), Section("How it was run", parts=[Facts(sources)])],
-        footer="The audit sample was drawn uniformly from the pool and bought first; no student learned from it. "
-        "Bounds hold for points like the pool's that the teacher answers.",
+        footer=_footer(bought),
+    )
+
+
+def _footer(bought: Bought) -> str:
+    source, like = "the pool and bought first", "the pool's"
+    if len(bought.stages) > 1:
+        source, like = "the rows not asked before the run was extended", "those"
+    return (
+        f"The audit sample was drawn uniformly from {source}; no student learned from it. Bounds hold for points like "
+        f"{like} that the teacher answers."
     )
 
 
@@ -71,8 +80,8 @@ def shortfall(bought: Bought, target: float) -> str:
             f"{seen}, so near the target of {target:.2%} that no audit sample of {MOST_AUDIT:,} would show it"
         )
     return (
-        f"{seen}, below the target of {target:.2%}, but the audit sample is too small to show it: at this share it "
-        f"takes {bought.audit_needed} audit answers"
+        f"{seen}, below the target of {target:.2%}, but the audit sample is too small to show it: at this share "
+        f"every audit sample of {bought.audit_needed} or more would"
     )
 
 
