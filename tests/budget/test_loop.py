@@ -66,6 +66,9 @@ def test_the_audit_sample_is_bought_first_at_random_and_never_learned_from(tmp_p
     assert not set(bought.audit) & set(bought.learned)
     assert (len(bought.audit), [look.learned for look in bought.looks]) == (20, [20, 40])
     assert bought.linearity.verdict == "linear"
+    tally = bought.tally
+    assert (len(tally), len(tally) - tally.alike.sum()) == (bought.shown.size, bought.shown.wrong)
+    np.testing.assert_array_equal(tally.teacher, np.bincount(TRUTH[bought.audit] >= 0.5, minlength=2))
     w = np.array([-1.0, 1, -1, 1])
     np.testing.assert_allclose(bought.student.coef_[0], w, atol=1e-8)
 

@@ -25,6 +25,7 @@ from limbeck.students import SoftLabelClassifier
 from limbeck.students.design import with_ones
 from limbeck.students.linearity import Linearity, linearity
 from limbeck.students.study import Distilled, metric
+from limbeck.students.tally import Tally
 from limbeck.theory import Interval
 from limbeck.theory.risk import wilson
 from limbeck.theory.scaling import Scaling
@@ -75,6 +76,8 @@ class Bought:
     """Learned from the answers that are not the audit sample's; None if there were too few."""
     shown: Look | None
     """Bound on its risk that holds at all looks together; None before the first look."""
+    tally: Tally | None
+    """How it and the teacher decide the audit sample, class by class; None before the first look."""
     reason: str
     """Why buying ended."""
     audit: np.ndarray
@@ -316,6 +319,11 @@ class Purchase:
             logit=float(np.sqrt(np.mean(np.square(gaps)) / 2)) if known.any() else float("nan"),
         )
 
+    def _tally(self, audit: Sequence[int]) -> Tally:
+        assert self.student is not None  # there was a look
+        labels = self._labels(audit)
+        return Tally.of(labels.decisions, self.student.predict(self.points[list(audit)]), labels.n_classes)
+
     def _bought(self, audit: Sequence[int], learned: Sequence[int], reason: str) -> Bought:
         judged = self.looks[-1].learned if self.looks else len(learned)
         if self.student is None and judged > 1:
@@ -327,6 +335,7 @@ class Purchase:
         return Bought(
             student=None if self.student is None else Distilled(self.student, self.scaling).student(),
             shown=self.looks[-1].look if self.looks else None,
+            tally=self._tally(audit) if self.looks else None,
             reason=reason,
             audit=np.array(audit, dtype=int),
             learned=np.array(learned, dtype=int),

@@ -1,4 +1,4 @@
-"""What ``limbeck distill`` says of agreement on held-out rows: in all, by class, and beside a constant."""
+"""What the commands say of agreement on rows not learned from: in all, by class, and beside a constant."""
 
 from __future__ import annotations
 
@@ -18,18 +18,24 @@ MANY = 100_000
 
 def lines(tally: Tally, classes: Sequence[Any], *, drawn: bool = False) -> list[Line]:
     """For people; ``drawn`` says that of the rows only those drawn at random were held out."""
-    found, gain = tally.agreement, tally.gain
+    found = tally.agreement
     places = 2 if found.size < MANY else 4
     interval = f"95 % interval {found.low:.{places}%} to {found.high:.{places}%}"
     rows = f"held-out rows{', all drawn at random' if drawn else ''}"
     of_all = f"{tally.alike.sum()} of {found.size} {rows}, {found.estimate:.{places}%} ({interval})"
-    beside = f'always "{classes[tally.commonest]}" agrees on {tally.constant.estimate:.{places}%}'
+    return [("agreement", of_all), *beside(tally, classes)]
+
+
+def beside(tally: Tally, classes: Sequence[Any]) -> list[Line]:
+    """By class, and how often the commonest class alone is right."""
+    gain, places = tally.gain, 2 if len(tally) < MANY else 4
+    constant = f'always "{classes[tally.commonest]}" agrees on {tally.constant.estimate:.{places}%}'
     if gain.low <= 0:
-        beside += (
+        constant += (
             f": the student is not shown to be better ({100 * gain.estimate:+.2g} points, 95 % interval "
             f"{100 * gain.low:+.2g} to {100 * gain.high:+.2g})"
         )
-    return [("agreement", of_all), ("by class", by_class(tally, classes)), ("constant", beside)]
+    return [("by class", by_class(tally, classes)), ("constant", constant)]
 
 
 def by_class(tally: Tally, classes: Sequence[Any]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from limbeck.cli import _agreement as agreement
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
 from limbeck.cli._console import Line, fail, messages, tell
@@ -306,6 +307,8 @@ def _lines(bought: Bought, target: float, out: Path) -> Iterator[Line]:
         yield "student", f"wrong on {look.wrong} of {look.size} audit points, risk at most {look.upper:.2%}"
         if not look.stop:
             yield "target", shortfall(bought, target)
+    if bought.tally is not None:
+        yield from agreement.beside(bought.tally, bought.classes)
     if bought.linearity is not None:
         yield "teacher", f"{bought.linearity.verdict} here: {bought.linearity.reason}"
     if bought.noise is not None:

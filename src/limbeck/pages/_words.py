@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from limbeck.displays import rendered
-from limbeck.report import Figure
+from limbeck.report import Figure, Grid
 from limbeck.theory import Interval
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.figure import Figure as Drawing
+
+    from limbeck.students.tally import Tally
+
+FEW = 20
+"""Classes up to which their table lies open."""
 
 METRICS = {
     "none": "features as given",
@@ -42,6 +49,38 @@ def points(difference: Interval) -> str:
     ends = f"{100 * difference.low:+.2g} to {100 * difference.high:+.2g}"
     what = "better" if difference.estimate >= 0 else "worse"
     return f"{100 * abs(difference.estimate):.2g} points {what} (Tango's {difference.confidence:.0%} interval {ends})"
+
+
+def constant(tally: Tally, classes: Sequence[str]) -> str:
+    """What always saying the commonest class would have done on the rows of a tally."""
+    not_shown = "" if tally.gain.low > 0 else "not shown to be "
+    return (
+        f"Always saying “{classes[tally.commonest]}”, the class the teacher decides for most often there, agrees on "
+        f"{share(tally.constant.estimate)}. The student does {points(tally.gain)}: it is {not_shown}better than a "
+        "constant."
+    )
+
+
+def by_class(tally: Tally, classes: Sequence[str]) -> Grid:
+    """The counts of a tally."""
+    rows = []
+    for code, name in enumerate(classes):
+        alike = tally.by_class(code)
+        said = (
+            ("", "")
+            if alike is None
+            else (share(alike.estimate), f"{share(alike.low)} to {share(alike.high)}")
+        )
+        rows.append((name, str(tally.teacher[code]), str(tally.student[code]), str(tally.alike[code]), *said))
+    columns = (
+        "class",
+        "teacher decides",
+        "student decides",
+        "both",
+        "share of the teacher's",
+        "95 % interval",
+    )
+    return Grid(columns, rows, "By the class that the teacher decides for", folded=len(rows) > FEW)
 
 
 def picture(drawing: Drawing | None, caption: str) -> Figure:

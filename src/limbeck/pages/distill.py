@@ -10,16 +10,13 @@ import numpy as np
 from limbeck.data.answers import Answers
 from limbeck.displays import study as drawings
 from limbeck.displays.tail import TailDisplay
-from limbeck.pages._words import METRICS, between, picture, points, share
+from limbeck.pages._words import METRICS, between, by_class, constant, picture, points, share
 from limbeck.report import Facts, Grid, Page, Section
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.students.study import IDLE, Curve, Recipe, Study
-from limbeck.students.tally import Tally
 from limbeck.theory import transfer_risk_bound_tight
 
 WRONG = 25
-FEW = 20
-"""Classes up to which their table lies open."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +82,7 @@ def _agreement(job: Job) -> Section:
     text = [
         f"The student decides as the teacher does on {between(tally.agreement)} of the held-out rows; the interval "
         "(Wilson) is for this student and rows like these.",
-        f"Always saying “{job.answers.classes[tally.commonest]}”, the class the teacher decides for most often there, "
-        f"agrees on {share(tally.constant.estimate)}. The student does {points(tally.gain)}: it is "
-        f"{'' if better else 'not shown to be '}better than a constant.",
+        constant(tally, job.answers.classes),
     ]
     if found.baseline is None or found.gain is None:
         text.append("The teacher decides all rows learned from alike: hard labels teach nothing here.")
@@ -105,30 +100,8 @@ def _agreement(job: Job) -> Section:
         share(tally.agreement.estimate),
         better,
         text,
-        [_by_class(tally, job.answers.classes)],
+        [by_class(tally, job.answers.classes)],
     )
-
-
-def _by_class(tally: Tally, classes: Sequence[str]) -> Grid:
-    rows = []
-    for code, name in enumerate(classes):
-        alike = tally.by_class(code)
-        theirs, ours = str(tally.teacher[code]), str(tally.student[code])
-        said = (
-            ("", "")
-            if alike is None
-            else (share(alike.estimate), f"{share(alike.low)} to {share(alike.high)}")
-        )
-        rows.append((name, theirs, ours, str(tally.alike[code]), *said))
-    columns = (
-        "class",
-        "teacher decides",
-        "student decides",
-        "both",
-        "share of the teacher's",
-        "95 % interval",
-    )
-    return Grid(columns, rows, "By the class that the teacher decides for", folded=len(rows) > FEW)
 
 
 def _linearity(job: Job) -> Section:

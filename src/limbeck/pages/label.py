@@ -10,7 +10,7 @@ from limbeck.budget.loop import BudgetedDistillation
 from limbeck.budget.purchase import Bought
 from limbeck.budget.stages import MOST_AUDIT
 from limbeck.displays import budget as drawings
-from limbeck.pages._words import between, picture, share
+from limbeck.pages._words import between, by_class, constant, picture, share
 from limbeck.report import Facts, Grid, Page, Section
 
 
@@ -55,6 +55,10 @@ def _shown(bought: Bought, asked: BudgetedDistillation) -> Section:
         "is.",
         f"Buying ended: {bought.reason}.",
     ]
+    parts = []
+    if bought.tally is not None:
+        text.append(constant(bought.tally, bought.classes))
+        parts.append(by_class(bought.tally, bought.classes))
     if not look.stop:
         text.append(f"{shortfall(bought, asked.target_risk)}.")
     if len(bought.stages) > 1:
@@ -64,7 +68,11 @@ def _shown(bought: Bought, asked: BudgetedDistillation) -> Section:
             "went before. Every earlier answer was learned from."
         )
     return Section(
-        "Is the student good enough?", "shown to be" if look.stop else "not shown to be", look.stop, text
+        "Is the student good enough?",
+        "shown to be" if look.stop else "not shown to be",
+        look.stop,
+        text,
+        parts,
     )
 
 
