@@ -439,6 +439,29 @@ def test_a_column_of_another_meaning_is_not_taken_for_labels(run, bought):
     assert "marks no answer as drawn at random" in flat(run(*words, "--overwrite")[2])
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_flags_of_true_and_false_are_taken_unasked(run, kind):
+    write(f"t.{kind}", {**points(), "audit": CHOSEN == 1, "p": P})
+    words = ("distill", f"t.{kind}", "--features", "*", "--teacher-probability", "p", "--out", "s.json")
+    code, out, error = run(*words, "--alpha", "0.1")
+    assert code == 0, error
+    assert f"{CHOSEN.sum()} of {N} answers were drawn at random, says column 'audit'" in flat(out)
+    assert load("s.json").coef_.shape == (1, D)
+
+
+@pytest.mark.parametrize("how", ["--at-once", "--stream"])
+def test_a_class_that_the_first_json_line_lacks_does_not_vanish(run, how):
+    with open("t.jsonl", "w") as file:
+        for x, said in zip(X.tolist(), top()[0], strict=True):
+            lp = {f"lp_{k}": v for k, v in enumerate(said.tolist()) if not np.isnan(v)}
+            file.write(json.dumps({"x0": x[0], "x1": x[1], **lp}) + "\n")
+    words = ("distill", "t.jsonl", "--features", "x*", "--teacher-log-probability", "lp_*", "--top-k", "zero")
+    code, out, error = run(*words, how, "--out", "s.json")
+    assert (code, out) == (2, "")
+    assert "t.jsonl, line 2: the key 'lp_" in flat(error)
+    assert "null where it has none" in flat(error)
+
+
 def test_read_in_blocks_a_column_of_audit_rows_refuses_an_agreement(run):
     write("t.csv", {**points(), "audit": CHOSEN, "p": P})
     words = (

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import issparse, vstack
 
 from limbeck.data.answers import Answers, Teacher, read_answers
-from limbeck.data.columns import numbers, texts
+from limbeck.data.columns import digits_of, numbers, texts
 from limbeck.data.features import Features, Matrix
 from limbeck.data.tables import Chunk, Table, read
 from limbeck.records import UserError
@@ -192,10 +192,16 @@ def joined(
 
 
 def flags(table: Table, column: str) -> np.ndarray:
-    """A column of 0 and 1 (n,), NaN where it is empty; UserError naming a row that holds anything else."""
+    """A column of 0 and 1, or false and true in any case, (n,), NaN where it is empty.
+
+    Raises
+    ------
+    UserError
+        If a row holds anything else, naming it.
+    """
     found = []
     for chunk in read(table, [column]):
-        values = numbers(chunk.columns[column], column, chunk.first, gaps=True)
+        values = numbers(digits_of(chunk.columns[column]), column, chunk.first, gaps=True)
         if (odd := ~(np.isnan(values) | np.isin(values, (0, 1)))).any():
             at = int(np.argmax(odd))
             raise UserError(

@@ -219,7 +219,7 @@ class ParquetTable:
 
 
 class JsonLinesTable:
-    """One JSON object a line; the first line names the columns, and every line must have those asked for."""
+    """One JSON object a line; the first line names the columns, and what a later line lacks of them is null."""
 
     rows = None
 
@@ -230,6 +230,7 @@ class JsonLinesTable:
         if not line.strip():
             raise UserError(f"{path}: the first line is empty.")
         self.columns: tuple[str, ...] = tuple(self._parsed(line, 1))
+        self._known = frozenset(self.columns)
 
     def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
         """Yield the named columns, 8,192 lines at a time."""
@@ -245,10 +246,13 @@ class JsonLinesTable:
 
     def _values(self, line: bytes, number: int, names: Sequence[str]) -> list[Any]:
         fields = self._parsed(line, number)
-        for name in names:
-            if name not in fields:
-                raise UserError(f"{self.path}, line {number}: no {name!r}.")
-        return [fields[name] for name in names]
+        if not fields.keys() <= self._known:
+            name = next(name for name in fields if name not in self._known)
+            raise UserError(
+                f"{self.path}, line {number}: the key {name!r} is not in the first line, which names the columns, and "
+                "would be lost. Write every column in the first line, null where it has none."
+            )
+        return [fields.get(name) for name in names]
 
     def _parsed(self, line: bytes, number: int) -> dict[str, Any]:
         try:
