@@ -104,6 +104,12 @@ def test_a_row_that_rounding_does_not_explain_is_refused(decimals, read):
     assert str(pickle.loads(pickle.dumps(found.value))) == str(found.value)
 
 
+def test_rounded_log_probabilities_are_as_uncertain_when_given_as_logits():
+    logs = np.round(log_softmax(np.random.default_rng(0).normal(0, 1, (50, 3)), axis=1), 3)
+    np.testing.assert_array_equal(from_logits(logs).error, from_log_probabilities(logs).error)
+    assert from_logits(logs - 1).error.max() < 1e-12  # scores, exact as they stand
+
+
 def test_few_or_tiny_values_are_not_taken_for_rounded():
     with pytest.raises(ValueError, match="Row 0"):
         from_log_probabilities([[-0.7, -0.7, -3.9]])

@@ -213,8 +213,7 @@ def from_log_probabilities(log_p: ArrayLike) -> SoftLabels:
         return _from_binary_logs(np.minimum(log_p, 0.0), unit, _eps(given.dtype))
     if log_p.shape[1] < 2:
         raise ValueError("Log-probabilities with one column: give one axis, or a column for every class.")
-    total = np.exp(log_p).sum(axis=1)
-    allowed = max(SUM_TOLERANCE, 4 * log_p.shape[1] * _eps(given.dtype)) + total * np.expm1(unit)
+    total, allowed = _sums(log_p, given.dtype, unit)
     if (off := np.abs(total - 1) > allowed).any():
         row = int(np.argmax(off))
         raise RowError(
@@ -225,6 +224,12 @@ def from_log_probabilities(log_p: ArrayLike) -> SoftLabels:
             fault="sum",
         )
     return _from_rows(log_p, given.dtype, unit)
+
+
+def _sums(log_p: Array, dtype: np.dtype, unit: float) -> tuple[Array, Array]:
+    """Sums (n,) of the probabilities of rows (n, K) of logarithms, and how far rounding may have moved them from 1."""
+    total = np.exp(log_p).sum(axis=1)
+    return total, max(SUM_TOLERANCE, 4 * log_p.shape[1] * _eps(dtype)) + total * np.expm1(unit)
 
 
 def _unit_of_logs(log_p: Array, dtype: np.dtype) -> float:
@@ -254,7 +259,8 @@ def _from_binary_logs(log_p: Array, unit: float, eps: float) -> SoftLabels:
 def from_logits(z: ArrayLike) -> SoftLabels:
     """Read logits: log-odds of class 1 (n,), or scores (n, K) whose softmax are the probabilities.
 
-    Two columns are read as two classes. -inf and +inf mean what they say and are saturated.
+    Two columns are read as two classes. -inf and +inf mean what they say and are saturated. Scores whose every row is
+    one of log-probabilities are as uncertain as `from_log_probabilities` says.
     """
     given = _given(z)
     z = _floats(given, "logits", axes=(1, 2), infinite=True)
@@ -264,7 +270,15 @@ def from_logits(z: ArrayLike) -> SoftLabels:
         raise ValueError("Logits with one column: give log-odds as one axis, or a column for every class.")
     if (bad := np.isposinf(z) | np.isneginf(z).all(axis=1, keepdims=True)).any():
         _refuse_at(z, bad, " leaves no probability: of K logits some must be finite, none +inf.")
-    return _from_rows(z, given.dtype)
+    return _from_rows(z, given.dtype, _unit_of_scores(z, given.dtype))
+
+
+def _unit_of_scores(z: Array, dtype: np.dtype) -> float:
+    """As `_unit_of_logs` where all rows are log-probabilities; else 0, since scores may well be whole numbers."""
+    if (z > 0).any() or (unit := _unit_of_logs(z, dtype)) == 0:
+        return 0.0
+    total, allowed = _sums(z, dtype, unit)
+    return unit if (np.abs(total - 1) <= allowed).all() else 0.0
 
 
 def _from_rows(z: Array, dtype: np.dtype, unit: float = 0.0) -> SoftLabels:

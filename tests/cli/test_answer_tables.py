@@ -251,6 +251,18 @@ def test_top_k_columns_are_read_as_from_top_k_reads_them(run, monkeypatch, tail,
     assert "of its mass" in error
 
 
+@pytest.mark.parametrize("decimals", [2, 3, 4])
+@pytest.mark.parametrize("how", ["--at-once", "--stream"])
+def test_a_linear_teacher_of_rounded_log_probabilities_is_not_called_nonlinear(run, decimals, how):
+    logs = np.round(log_softmax(SCORES, axis=1), decimals)
+    write("t.csv", {**points(), **{f"lp_{k}": logs[:, k] for k in range(4)}})
+    words = ("distill", "t.csv", "--features", "x*", "--teacher-log-probability", "lp_*", "--alpha", "0", how)
+    code, out, error = run(*words, "--out", "s.json", "--held-out", "0")
+    assert code == 0, error
+    assert "linear here" in flat(out)
+    assert "not linear" not in flat(out)
+
+
 def test_a_partial_table_is_from_top_k_and_rows_may_name_different_numbers_of_classes():
     table, which, logs = top()
     for tail in ("uniform", "zero"):
