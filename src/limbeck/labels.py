@@ -383,8 +383,8 @@ def from_partial_log_probabilities(log_p: ArrayLike, *, tail: str) -> SoftLabels
         raise RowError(f"Row {{row}} sums to {1 - missing[row]:.6g}: more than 1.", row)
     if tail == "raise" and (short := missing > allowed).any():
         row = int(np.argmax(short))
-        said = f"Row {{row}} lacks {missing[row]:.3g} of its mass: choose "
-        raise RowError(said, row, advice='tail="uniform" or "zero".', fault="mass")
+        said = f"Row {{row}} lacks {missing[row]:.3g} of its mass:"
+        raise RowError(said, row, advice=' choose tail="uniform" or "zero".', fault="mass")
     if tail == "uniform":
         others = np.maximum((~named).sum(axis=1), 1)
         p = np.where(named, p, (np.maximum(missing, 0.0) / others)[:, None])

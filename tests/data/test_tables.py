@@ -274,7 +274,7 @@ def test_answers_join_by_id_whatever_their_order(tmp_path):
         ("q,0.5\nr,0.5", "have no id in common .*'q' in one, 'a' in the other"),
         ("a,0.5\nq,0.5", "1 answers have ids that .* the first is 'q', row 2"),
         ("a,0.5\na,0.6", r"the id 'a' \(column 'id'\) occurs in rows 1 and 2"),
-        ("a,1.5", "row 0"),
+        ("a,1.5", "1.5 in row 1 is not a probability"),
         ("a,", "Row 1, column 'p' is empty"),
     ],
 )
@@ -316,7 +316,7 @@ def test_each_kind_of_answer_is_read_and_classes_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "teacher", "said"),
     [
-        ("p,q\n0.2,0.3\n", Teacher("probability", ("p", "q")), "Row 0 .*sums to 0.5"),
+        ("p,q\n0.2,0.3\n", Teacher("probability", ("p", "q")), "Row 1 .*sums to 0.5"),
         (
             "z\n1\n",
             Teacher("logit", ("z",), ("a", "b", "c")),

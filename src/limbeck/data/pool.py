@@ -201,14 +201,19 @@ def flags(table: Table, column: str) -> np.ndarray:
     """
     found = []
     for chunk in read(table, [column]):
-        values = numbers(digits_of(chunk.columns[column]), column, chunk.first, gaps=True)
-        if (odd := ~(np.isnan(values) | np.isin(values, (0, 1)))).any():
-            at = int(np.argmax(odd))
-            raise UserError(
-                f"Row {chunk.first + at + 1}, column {column!r} holds {values[at]:g}: 0 or 1 is needed."
-            )
-        found.append(values)
+        with chunk.in_file() as here:
+            found.append(_flags(here, column))
     return np.concatenate(found)
+
+
+def _flags(chunk: Chunk, column: str) -> np.ndarray:
+    values = numbers(digits_of(chunk.columns[column]), column, chunk.first, gaps=True)
+    if (odd := ~(np.isnan(values) | np.isin(values, (0, 1)))).any():
+        at = int(np.argmax(odd))
+        raise UserError(
+            f"Row {chunk.first + at + 1}, column {column!r} holds {values[at]:g}: 0 or 1 is needed."
+        )
+    return values
 
 
 def located(pool: Named, pool_table: Table, table: Table, identifier: str | None) -> np.ndarray:

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,9 +42,22 @@ class Chunk:
     """How many rows came before."""
     columns: Mapping[str, Column]
     """Values of the columns asked for."""
+    file: Path | None = None
+    """Of a folder's tables, read as one, that which they are in."""
+    before: int = 0
+    """Rows of the files before it."""
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
+
+    @contextmanager
+    def in_file(self) -> Iterator[Chunk]:
+        """The same rows as those of their file, which a `UserError` on the way names."""
+        if self.file is None:
+            yield self
+            return
+        with file_named(self.file):
+            yield replace(self, first=self.first - self.before, file=None, before=0)
 
 
 class Table(Protocol):
@@ -133,6 +146,17 @@ def require(table: Table, names: Sequence[str]) -> None:
 
 
 @contextmanager
+def file_named(path: Path) -> Iterator[None]:
+    """A `UserError` that does not name this file does so."""
+    try:
+        yield
+    except UserError as error:
+        if str(path) in str(error):
+            raise
+        raise UserError(f"{path}: {error}") from error
+
+
+@contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
@@ -193,10 +217,10 @@ class ParquetTable:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Buffered: a row group's columns are not read whole before their first row is used.
-        self._file = arrow_parquet.ParquetFile(path, buffer_size=BUFFER)
-        self.columns: tuple[str, ...] = tuple(self._file.schema_arrow.names)
-        self.rows: int = self._file.metadata.num_rows
+        with arrow_parquet.ParquetFile(path) as file:
+            self._metadata = file.metadata
+            self.columns: tuple[str, ...] = tuple(file.schema_arrow.names)
+        self.rows: int = self._metadata.num_rows
 
     def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
         """Yield the named columns with the types they were stored in."""
@@ -206,16 +230,19 @@ class ParquetTable:
                 f"{self.path}: {self.rows} rows of {len(names)} columns in so small a file would unpack to {size} "
                 "bytes; refused. Write it without compression if it is meant."
             )
-        sizes = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
+        sizes = [self._metadata.row_group(i).num_rows for i in range(self._metadata.num_row_groups)]
         ends = np.cumsum(sizes)
         group = int(np.searchsorted(ends, start, side="right"))
         first = int(ends[group - 1]) if group else 0
         groups = range(group, len(sizes))
-        for batch in self._file.iter_batches(ROWS, row_groups=groups, columns=list(names)):
-            skipped = min(max(start - first, 0), batch.num_rows)
-            rows = batch.slice(skipped)
-            yield Chunk(first + skipped, {name: rows.column(name) for name in names})
-            first += batch.num_rows
+        # A reader of its own each time: one that two threads share fails now and then. Buffered: a row group's columns
+        # are not read whole before their first row is used.
+        with arrow_parquet.ParquetFile(self.path, metadata=self._metadata, buffer_size=BUFFER) as file:
+            for batch in file.iter_batches(ROWS, row_groups=groups, columns=list(names)):
+                skipped = min(max(start - first, 0), batch.num_rows)
+                rows = batch.slice(skipped)
+                yield Chunk(first + skipped, {name: rows.column(name) for name in names})
+                first += batch.num_rows
 
 
 class JsonLinesTable:
