@@ -688,6 +688,20 @@ def test_answers_that_cannot_be_joined_are_refused_with_what_is_needed(
     assert message in flat(error)
 
 
+@pytest.mark.parametrize("how", ["--at-once", "--stream"])
+def test_a_column_of_audit_rows_is_a_feature_only_if_it_is_named(run, how):
+    write("t.csv", {**points(), "audit": CHOSEN, "p": P})
+    words = ("distill", "t.csv", "--teacher-probability", "p", "--audit", "", "--alpha", "0.1", how)
+    code, _, error = run(*words, "--features", "*", "--out", "s.json")
+    assert code == 0, error
+    assert load("s.json").coef_.shape == (1, D)
+    assert "Column 'audit' of 0 and 1 is no feature: --features audit makes it one." in flat(error)
+    code, _, error = run(*words, "--features", "x*", "--features", "audit", "--out", "named.json")
+    assert code == 0, error
+    assert load("named.json").coef_.shape == (1, D + 1)
+    assert "is no feature" not in flat(error)
+
+
 def test_a_column_of_audit_rows_is_no_feature_and_needed_only_to_measure(run):
     write("t.csv", {**points(), "audit": 0 * CHOSEN, "p": P})
     words = ("distill", "t.csv", "--features", "*", "--teacher-probability", "p", "--out", "s.json")
