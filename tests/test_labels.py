@@ -1,3 +1,6 @@
+import pickle
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,10 +9,12 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import expit, log_softmax, logit, softmax
 
 from limbeck.labels import (
+    RowError,
     cross_entropy,
     from_hard,
     from_log_probabilities,
     from_logits,
+    from_partial_log_probabilities,
     from_probabilities,
     from_top_k,
     reorder,
@@ -43,6 +48,72 @@ def test_rows_are_centred_and_shifts_forgotten(Z):
         np.testing.assert_allclose(labels.probabilities, P, atol=1e-12)
         np.testing.assert_allclose(labels.logits, centred, atol=1e-6)
         assert not labels.saturated.any()
+
+
+SCORES = arrays(np.float64, st.tuples(st.integers(10, 14), st.integers(2, 5)), elements=st.floats(-20, 20))
+
+
+@given(SCORES, st.integers(2, 6), st.sampled_from([np.float64, np.float32]))
+def test_rounded_log_probabilities_are_read_with_what_rounding_leaves_uncertain(Z, decimals, dtype):
+    Z = np.concatenate([Z, np.random.default_rng(0).normal(0, 1, (20, Z.shape[1]))])  # enough digits to see
+    logs = log_softmax(Z, axis=1)
+    labels = from_log_probabilities(np.round(logs, decimals).astype(dtype))
+    wanted = logs[:, 1] - logs[:, 0] if Z.shape[1] == 2 else logs - logs.mean(axis=1, keepdims=True)
+    assert np.all(np.abs(labels.logits - wanted) <= labels.error * (1 + 1e-9) + 1e-11)
+    assert np.all(labels.error >= 0.5 * 10.0**-decimals)
+    if Z.shape[1] > 2:
+        np.testing.assert_allclose(labels.probabilities.sum(axis=1), 1, rtol=1e-12)
+
+
+@given(arrays(np.float64, st.integers(40, 60), elements=st.floats(-12, 12)), st.integers(2, 6))
+def test_rounded_log_probabilities_of_one_of_two_classes(z, decimals):
+    z = np.concatenate([z, np.random.default_rng(0).normal(0, 1, 25)])  # enough digits to see
+    labels = from_log_probabilities(np.round(-np.logaddexp(0, -z), decimals))
+    known = ~labels.saturated
+    assert np.all(np.abs(labels.logits - z)[known] <= labels.error[known] * (1 + 1e-9) + 1e-9)
+    assert np.all(z[~known] >= labels.least[~known] - 1e-9)
+
+
+@given(SCORES.filter(lambda Z: Z.shape[1] > 2), st.integers(2, 6), st.sampled_from(["uniform", "zero"]))
+def test_rounded_top_k_is_read_with_what_rounding_leaves_uncertain(Z, decimals, tail):
+    Z = np.concatenate([Z, np.random.default_rng(0).normal(0, 1, (20, Z.shape[1]))])  # enough digits to see
+    logs = log_softmax(Z, axis=1)
+    which = np.argsort(-logs, axis=1)[:, :2]
+    top = np.take_along_axis(logs, which, axis=1)
+    labels = from_top_k(which, np.round(top, decimals), Z.shape[1] + 2, tail=tail)
+    np.testing.assert_allclose(labels.probabilities.sum(axis=1), 1, rtol=1e-12)
+    if tail == "zero":
+        assert labels.saturated.all()
+        return
+    exact = from_top_k(which, top, Z.shape[1] + 2, tail=tail)
+    known = ~labels.saturated
+    off = np.abs(labels.logits - exact.logits)[known]
+    assert np.all(off <= (labels.error + exact.error)[known] * (1 + 1e-9) + 1e-11)
+
+
+@pytest.mark.parametrize("decimals", [2, 3, 4])
+@pytest.mark.parametrize("read", ["all", "top"])
+def test_a_row_that_rounding_does_not_explain_is_refused(decimals, read):
+    logs = np.round(log_softmax(np.random.default_rng(0).normal(0, 1, (50, 4)), axis=1), decimals)
+    logs[7, 2] += 40 * 10.0**-decimals
+    call = from_log_probabilities if read == "all" else partial(from_partial_log_probabilities, tail="raise")
+    with pytest.raises(ValueError, match=r"Row 7 .*sums to 1\.") as found:
+        call(logs)
+    assert isinstance(found.value, RowError)
+    assert found.value.row == 7
+    assert str(pickle.loads(pickle.dumps(found.value))) == str(found.value)
+
+
+def test_rounded_log_probabilities_are_as_uncertain_when_given_as_logits():
+    logs = np.round(log_softmax(np.random.default_rng(0).normal(0, 1, (50, 3)), axis=1), 3)
+    np.testing.assert_array_equal(from_logits(logs).error, from_log_probabilities(logs).error)
+    assert from_logits(logs - 1).error.max() < 1e-12  # scores, exact as they stand
+
+
+def test_few_or_tiny_values_are_not_taken_for_rounded():
+    with pytest.raises(ValueError, match="Row 0"):
+        from_log_probabilities([[-0.7, -0.7, -3.9]])
+    assert not from_probabilities(np.full(30, 1e-9)).saturated.any()
 
 
 def test_two_columns_are_two_classes_and_keep_small_digits():

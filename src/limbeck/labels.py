@@ -8,9 +8,9 @@ of 0 or 1 has no logit and is reported as saturated, never clipped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,10 @@ from limbeck._check import Array
 
 MOST_CLASSES = 10**6
 MOST_DECIMALS = 7
+LEAST_ROUNDED = 20
+"""Numbers that must all have so few decimals before they are taken for rounded."""
+COARSEST = 0.1
+"""Share of a unit of the last decimal beyond which a type is too coarse to tell whether a number was rounded to it."""
 SUM_TOLERANCE = 1e-6
 TAILS = ("uniform", "zero", "raise")
 NULLABLE = {
@@ -29,6 +33,42 @@ NULLABLE = {
     *(f"{sign}{bits}" for sign in ("Int", "UInt") for bits in (8, 16, 32, 64)),
 }
 """Names of a data frame's dtypes of numbers that may be missing."""
+
+
+class RowError(ValueError):
+    """A row that is no answer.
+
+    Parameters
+    ----------
+    said : str
+        What is wrong, with ``{row}`` and, where there are any, ``{column}`` for where it is, counted from 0.
+    row : int
+    column : int, optional
+    advice : str
+        What to do, in Python.
+    fault : str
+        ``sum`` where a row does not sum to 1, ``mass`` where it lacks some; else empty.
+    """
+
+    def __init__(
+        self, said: str, row: int, column: int | None = None, *, advice: str = "", fault: str = ""
+    ) -> None:
+        super().__init__(said, row, column, advice, fault)
+        self.said = said
+        self.row = row
+        self.column = column
+        self.advice = advice
+        self.fault = fault
+
+    def __str__(self) -> str:
+        return self.said.format(row=self.row, column=self.column) + self.advice
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _row_error, (self.said, self.row, self.column, self.advice, self.fault)
+
+
+def _row_error(said: str, row: int, column: int | None, advice: str, fault: str) -> RowError:
+    return RowError(said, row, column, advice=advice, fault=fault)
 
 
 @dataclass(frozen=True)
@@ -96,9 +136,7 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
         raise ValueError(f"decimals must be a whole number from 0 to 17, got {decimals!r}.")
     bad = ~((p >= 0) & (p <= 1))
     if bad.any():
-        raise ValueError(
-            f"{_at(p, bad)} is not a probability: each must lie in [0, 1] (percentages: divide by 100)."
-        )
+        _refuse_at(p, bad, " is not a probability: each must lie in [0, 1] (percentages: divide by 100).")
     half = _half_width(given, p, decimals)
     one = 0.5 * _eps(given.dtype)
     if p.ndim == 1:
@@ -112,10 +150,18 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
     off = np.abs(total - 1) > allowed
     if off.any():
         row = int(np.argmax(off))
-        raise ValueError(
-            f"Row {row} of the probabilities sums to {total[row]:.6g}, not 1 (tolerance {allowed[row]:.1g}). "
-            "If these are scores, normalise them; if some classes are missing, say how (from_top_k)."
+        raise RowError(
+            f"Row {{row}} of the probabilities sums to {total[row]:.6g}, not 1 (tolerance {allowed[row]:.1g}).",
+            row,
+            advice=" If these are scores, normalise them; if some classes are missing, say how (from_top_k).",
+            fault="sum",
         )
+    return _shares(p, half, one)
+
+
+def _shares(p: Array, half: Array, one: float) -> SoftLabels:
+    """Probabilities of all classes (n, K), renormalised; each off by up to ``half``, ``one`` that of a stored 1."""
+    total = p.sum(axis=1)
     saturated = np.any(p <= half, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(p)
@@ -153,33 +199,68 @@ def from_log_probabilities(log_p: ArrayLike) -> SoftLabels:
 
     Small probabilities keep their digits; a log-probability of -inf is saturated. For one axis the other
     class's share, 1 - p, is exact only as far as log p is.
+
+    Decimals they were rounded to are inferred, from every one below 0 being a multiple of 10^-k, k <= 7, in at least
+    20: each may then be off by half a unit h, and its probability p by p (e^h - 1). Rows must sum to 1 within 1e-6,
+    or within the sum of these, and are renormalised; ``error`` says how far that leaves the logits uncertain.
     """
     given = _given(log_p)
     log_p = _floats(given, "log-probabilities", axes=(1, 2), infinite=True)
     if (bad := ~(log_p <= 1e-12)).any():
-        raise ValueError(f"{_at(log_p, bad)} is not a log-probability: each must be at most 0.")
+        _refuse_at(log_p, bad, " is not a log-probability: each must be at most 0.")
+    unit = _unit_of_logs(log_p, given.dtype)
     if log_p.ndim == 1:
-        with np.errstate(divide="ignore"):
-            rest = -np.expm1(np.minimum(log_p, 0.0))
-            z = log_p - np.log(rest)
-            error = np.abs(log_p) * _eps(given.dtype) / rest
-        return _from_binary_logits(z, error)
+        return _from_binary_logs(np.minimum(log_p, 0.0), unit, _eps(given.dtype))
     if log_p.shape[1] < 2:
         raise ValueError("Log-probabilities with one column: give one axis, or a column for every class.")
-    total = np.exp(log_p).sum(axis=1)
-    allowed = max(SUM_TOLERANCE, 4 * log_p.shape[1] * _eps(given.dtype))
+    total, allowed = _sums(log_p, given.dtype, unit)
     if (off := np.abs(total - 1) > allowed).any():
         row = int(np.argmax(off))
-        raise ValueError(
-            f"Row {row} of the log-probabilities sums to {total[row]:.6g} as probabilities, not 1."
+        raise RowError(
+            f"Row {{row}} of the log-probabilities sums to {total[row]:.6g} as probabilities, not 1 (tolerance "
+            f"{allowed[row]:.1g}).",
+            row,
+            advice=" If some classes are missing, say how (from_top_k).",
+            fault="sum",
         )
-    return _from_rows(log_p, given.dtype)
+    return _from_rows(log_p, given.dtype, unit)
+
+
+def _sums(log_p: Array, dtype: np.dtype, unit: float) -> tuple[Array, Array]:
+    """Sums (n,) of the probabilities of rows (n, K) of logarithms, and how far rounding may have moved them from 1."""
+    total = np.exp(log_p).sum(axis=1)
+    return total, max(SUM_TOLERANCE, 4 * log_p.shape[1] * _eps(dtype)) + total * np.expm1(unit)
+
+
+def _unit_of_logs(log_p: Array, dtype: np.dtype) -> float:
+    """How far decimals that log-probabilities were rounded to leave each of them uncertain; 0 where there are none."""
+    decimals = _decimals(log_p[np.isfinite(log_p) & (log_p < 0)], _eps(dtype))
+    return 0.0 if decimals is None else 0.5 * 10.0**-decimals
+
+
+def _from_binary_logs(log_p: Array, unit: float, eps: float) -> SoftLabels:
+    """Log-odds of log P[class 1], (n,), each off by ``unit``, or by its own rounding."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rest = -np.expm1(log_p)
+        z = log_p - np.log(rest)
+        error = np.abs(log_p) * eps / rest
+        if unit == 0:
+            return _from_binary_logits(z, error)
+        # The other class's share is furthest off where log p is larger than stored.
+        top = np.minimum(log_p + unit, 0.0)
+        error = np.maximum(error, unit + np.log(rest) - np.log(-np.expm1(top)))
+    one = (log_p > -np.inf) & (top == 0)
+    found = _from_binary_logits(np.where(one, np.inf, z), error)
+    low = log_p - unit
+    least = np.where(one, low - np.log(-np.expm1(np.where(one, low, -1.0))), found.least)
+    return replace(found, least=least)
 
 
 def from_logits(z: ArrayLike) -> SoftLabels:
     """Read logits: log-odds of class 1 (n,), or scores (n, K) whose softmax are the probabilities.
 
-    Two columns are read as two classes. -inf and +inf mean what they say and are saturated.
+    Two columns are read as two classes. -inf and +inf mean what they say and are saturated. Scores whose every row is
+    one of log-probabilities are as uncertain as `from_log_probabilities` says.
     """
     given = _given(z)
     z = _floats(given, "logits", axes=(1, 2), infinite=True)
@@ -188,18 +269,27 @@ def from_logits(z: ArrayLike) -> SoftLabels:
     if z.shape[1] < 2:
         raise ValueError("Logits with one column: give log-odds as one axis, or a column for every class.")
     if (bad := np.isposinf(z) | np.isneginf(z).all(axis=1, keepdims=True)).any():
-        raise ValueError(f"{_at(z, bad)} leaves no probability: of K logits some must be finite, none +inf.")
-    return _from_rows(z, given.dtype)
+        _refuse_at(z, bad, " leaves no probability: of K logits some must be finite, none +inf.")
+    return _from_rows(z, given.dtype, _unit_of_scores(z, given.dtype))
 
 
-def _from_rows(z: Array, dtype: np.dtype) -> SoftLabels:
+def _unit_of_scores(z: Array, dtype: np.dtype) -> float:
+    """As `_unit_of_logs` where all rows are log-probabilities; else 0, since scores may well be whole numbers."""
+    if (z > 0).any() or (unit := _unit_of_logs(z, dtype)) == 0:
+        return 0.0
+    total, allowed = _sums(z, dtype, unit)
+    return unit if (np.abs(total - 1) <= allowed).all() else 0.0
+
+
+def _from_rows(z: Array, dtype: np.dtype, unit: float = 0.0) -> SoftLabels:
+    """Scores (n, K), each off by ``unit`` or by the rounding of its type, whichever is more."""
+    error = np.maximum(np.abs(z) * _eps(dtype), unit)
     if z.shape[1] == 2:
-        return _from_binary_logits(z[:, 1] - z[:, 0], np.abs(z).sum(axis=1) * _eps(dtype))
+        return _from_binary_logits(z[:, 1] - z[:, 0], error.sum(axis=1))
     saturated = np.any(np.isneginf(z), axis=1)
     with np.errstate(invalid="ignore"):
         logits = z - z.mean(axis=1, keepdims=True)
     logits[saturated] = np.nan
-    error = np.abs(z) * _eps(dtype)
     error += error.mean(axis=1, keepdims=True)
     error[saturated] = np.inf
     return SoftLabels(softmax(z, axis=1), logits, error, np.asarray(saturated), np.full(len(z), np.nan))
@@ -229,10 +319,16 @@ def from_top_k(indices: ArrayLike, log_probabilities: ArrayLike, n_classes: int,
     Returns
     -------
     SoftLabels
+
+    Notes
+    -----
+    Decimals they were rounded to are inferred as `from_log_probabilities` does: a row may sum to more than 1 by what
+    rounding explains, and a class not named whose share rounding could explain whole is saturated.
     """
     _check_tail(tail)
     _check_classes(n_classes, 3)
-    logs = _floats(np.asarray(log_probabilities), "log-probabilities", axes=(2,), infinite=True)
+    given = np.asarray(log_probabilities)
+    logs = _floats(given, "log-probabilities", axes=(2,), infinite=True)
     columns = np.asarray(indices)
     if columns.shape != logs.shape or columns.dtype.kind not in "iu":
         raise ValueError(
@@ -244,9 +340,10 @@ def from_top_k(indices: ArrayLike, log_probabilities: ArrayLike, n_classes: int,
         )
     order = np.sort(columns, axis=1)
     if (twice := (order[:, 1:] == order[:, :-1]).any(axis=1)).any():
-        raise ValueError(f"Row {int(np.argmax(twice))} of indices names a class twice.")
-    table = np.full((len(logs), n_classes), np.nan)
-    np.put_along_axis(table, columns, logs, axis=1)
+        raise RowError("Row {row} of indices names a class twice.", int(np.argmax(twice)))
+    kept = given.dtype if given.dtype.kind == "f" else np.dtype(np.float64)
+    table = np.full((len(logs), n_classes), np.nan, dtype=kept)
+    np.put_along_axis(table, columns, logs.astype(kept), axis=1)
     return from_partial_log_probabilities(table, tail=tail)
 
 
@@ -270,23 +367,31 @@ def from_partial_log_probabilities(log_p: ArrayLike, *, tail: str) -> SoftLabels
     logs = _floats(np.where(named, given, 0.0), "log-probabilities", axes=(2,), infinite=True)
     _check_classes(logs.shape[1], 3)
     if (none := ~named.any(axis=1)).any():
-        raise ValueError(f"Row {int(np.argmax(none))} names no class: there is no answer in it.")
-    with np.errstate(over="ignore"):
+        raise RowError("Row {row} names no class: there is no answer in it.", int(np.argmax(none)))
+    with np.errstate(over="ignore", invalid="ignore"):
         p = np.where(named, np.exp(logs), 0.0)
+        own = np.where(np.isfinite(logs), np.abs(logs), 0.0) * _eps(given.dtype)
+        half = p * np.expm1(np.maximum(own, _unit_of_logs(np.where(named, logs, 0.0), given.dtype)))
     if tail == "zero" and (none := ~p.any(axis=1)).any():
-        raise ValueError(
-            f"Row {int(np.argmax(none))} names no class with a share above 0: there is no answer in it."
+        raise RowError(
+            "Row {row} names no class with a share above 0: there is no answer in it.", int(np.argmax(none))
         )
-    missing = 1 - p.sum(axis=1)
-    if (bad := missing < -SUM_TOLERANCE).any():
-        raise ValueError(f"Row {int(np.argmax(bad))} sums to {1 - missing[np.argmax(bad)]:.6g}: more than 1.")
-    if tail == "raise" and (short := missing > SUM_TOLERANCE).any():
+    missing, explained = 1 - p.sum(axis=1), half.sum(axis=1)
+    allowed = SUM_TOLERANCE + np.where(np.isfinite(explained), explained, 0.0)
+    if (bad := ~(missing >= -allowed)).any():
+        row = int(np.argmax(bad))
+        raise RowError(f"Row {{row}} sums to {1 - missing[row]:.6g}: more than 1.", row)
+    if tail == "raise" and (short := missing > allowed).any():
         row = int(np.argmax(short))
-        raise ValueError(f'Row {row} lacks {missing[row]:.3g} of its mass: choose tail="uniform" or "zero".')
+        said = f"Row {{row}} lacks {missing[row]:.3g} of its mass:"
+        raise RowError(said, row, advice=' choose tail="uniform" or "zero".', fault="mass")
     if tail == "uniform":
-        each = np.maximum(missing, 0.0) / np.maximum((~named).sum(axis=1), 1)
-        p = np.where(named, p, each[:, None])
-    return from_probabilities(p / p.sum(axis=1, keepdims=True), decimals=None)
+        others = np.maximum((~named).sum(axis=1), 1)
+        p = np.where(named, p, (np.maximum(missing, 0.0) / others)[:, None])
+        half = np.where(named, half, (explained / others)[:, None])
+    total = p.sum(axis=1, keepdims=True)
+    p = p / total
+    return _shares(p, np.maximum(half / total, 0.5 * np.spacing(p)), 0.5 * _eps(np.dtype(np.float64)))
 
 
 def _check_tail(tail: str) -> None:
@@ -310,9 +415,8 @@ def from_hard(codes: ArrayLike, n_classes: int) -> SoftLabels:
         )
     codes = codes.astype(np.intp)
     if (bad := (codes < 0) | (codes >= n_classes)).any():
-        raise ValueError(
-            f"Row {int(np.argmax(bad))} has code {codes[bad][0]}: 0 to {int(n_classes) - 1} are classes."
-        )
+        said = f"Row {{row}} has code {codes[bad][0]}: 0 to {int(n_classes) - 1} are classes."
+        raise RowError(said, int(np.argmax(bad)))
     if n_classes == 2:
         p = codes.astype(np.float64)
         infinite = np.where(codes == 1, np.inf, -np.inf)
@@ -362,18 +466,21 @@ def cross_entropy(labels: SoftLabels, logits: ArrayLike) -> Array:
 def _half_width(given: np.ndarray, p: Array, decimals: int | None) -> Array:
     """Half the distance between neighbouring numbers at the precision in which p was stored."""
     if decimals is None:
-        decimals = _decimals(p)
+        decimals = _decimals(p[(p > 0) & (p < 1)], _eps(given.dtype))
     own = 0.5 * np.abs(np.spacing(given if given.dtype.kind == "f" else p)).astype(np.float64)
     return own if decimals is None else np.maximum(own, 0.5 * 10.0**-decimals)
 
 
-def _decimals(p: Array) -> int | None:
-    inside = p[(p > 0) & (p < 1)]
-    if inside.size < 20:
+def _decimals(values: Array, eps: float) -> int | None:
+    """Decimals that numbers were rounded to, then stored with relative precision ``eps``; None if that is not clear."""
+    if values.size < LEAST_ROUNDED:
         return None
     for k in range(1, MOST_DECIMALS + 1):
-        scaled = inside * 10.0**k
-        if np.all(np.abs(scaled - np.round(scaled)) < 1e-6):
+        scaled = np.abs(values) * 10.0**k
+        stored = np.maximum(1e-6, 0.51 * eps * scaled)
+        fine = stored < COARSEST
+        whole = np.round(scaled)
+        if fine.sum() >= LEAST_ROUNDED and np.all(~fine | (np.abs(scaled - whole) < stored) & (whole > 0)):
             return k
     return None
 
@@ -410,10 +517,12 @@ def _floats(a: np.ndarray, name: str, *, axes: tuple[int, ...], infinite: bool =
         )
     bad = np.isnan(a) if infinite else ~np.isfinite(a)
     if bad.any():
-        raise ValueError(f"{_at(a, bad)} of the {name} is not a number.")
+        _refuse_at(a, bad, f" of the {name} is not a number.")
     return a
 
 
-def _at(a: Array, bad: NDArray[np.bool_]) -> str:
+def _refuse_at(a: Array, bad: NDArray[np.bool_], said: str) -> NoReturn:
+    """Raise a `RowError` at the first value that is bad."""
     at = tuple(int(i) for i in np.argwhere(np.broadcast_to(bad, a.shape))[0])
-    return f"{a[at]:.6g} in row {at[0]}" + (f", column {at[1]}" if len(at) > 1 else "")
+    where = "row {row}, column {column}" if len(at) > 1 else "row {row}"
+    raise RowError(f"{a[at]:.6g} in {where}{said}", *at[:2])

@@ -187,7 +187,7 @@ def test_answers_of_a_second_table_may_be_refusals_and_are_counted(run):
         ),
         ("1,,\n2,0.4,0.6\n", [], "Row 1, column 'p_a' is empty: the row has no answer"),
         ("1, ,\n2,,\n", ["--unanswered", "drop"], "No row has an answer in p_a, p_b"),
-        ("1,,\n2,0.4,0.6\n3,0.4,0.7\n", ["--unanswered", "drop"], "Row 2 of the probabilities sums to 1.1"),
+        ("1,,\n2,0.4,0.6\n3,0.4,0.7\n", ["--unanswered", "drop"], "Row 3 of the probabilities sums to 1.1"),
         ("1,,\n2,0.4,0.6\n", ["--unanswered", "skip"], "--unanswered skip: error or drop"),
     ],
 )
@@ -251,6 +251,18 @@ def test_top_k_columns_are_read_as_from_top_k_reads_them(run, monkeypatch, tail,
     assert "of its mass" in error
 
 
+@pytest.mark.parametrize("decimals", [2, 3, 4])
+@pytest.mark.parametrize("how", ["--at-once", "--stream"])
+def test_a_linear_teacher_of_rounded_log_probabilities_is_not_called_nonlinear(run, decimals, how):
+    logs = np.round(log_softmax(SCORES, axis=1), decimals)
+    write("t.csv", {**points(), **{f"lp_{k}": logs[:, k] for k in range(4)}})
+    words = ("distill", "t.csv", "--features", "x*", "--teacher-log-probability", "lp_*", "--alpha", "0", how)
+    code, out, error = run(*words, "--out", "s.json", "--held-out", "0")
+    assert code == 0, error
+    assert "linear here" in flat(out)
+    assert "not linear" not in flat(out)
+
+
 def test_a_partial_table_is_from_top_k_and_rows_may_name_different_numbers_of_classes():
     table, which, logs = top()
     for tail in ("uniform", "zero"):
@@ -284,6 +296,95 @@ def test_top_k_says_what_it_needs(run, words, said):
     code, _, error = run("distill", "t.csv", "--features", "x*", *words, "--out", "s.json")
     assert code == 2
     assert said in flat(error)
+
+
+@pytest.mark.parametrize("how", ["--at-once", "--stream"])
+def test_top_k_of_fewer_than_three_classes_is_said_in_options(run, how):
+    write("t.csv", {**points(), "lp_a": np.log(P), "lp_b": np.log1p(-P)})
+    words = ("distill", "t.csv", "--features", "x*", "--top-k", "zero", how, "--out", "s.json")
+    for names, said in (("lp_a", "lp_a holds one"), ("lp_*", "lp_a, lp_b hold 2")):
+        code, _, error = run(*words, "--teacher-log-probability", names)
+        assert code == 2
+        assert f"three classes or more, a column a class; {said}. With two classes" in flat(error)
+
+
+@pytest.mark.parametrize("how", ["--at-once", "--stream"])
+def test_what_a_row_lacks_is_said_in_options(run, how):
+    logs = log_softmax(SCORES, axis=1)
+    logs[6] += 0.1
+    write("t.csv", {**points(), **{f"lp_{k}": logs[:, k] for k in range(4)}})
+    words = (
+        "distill",
+        "t.csv",
+        "--features",
+        "x*",
+        "--teacher-log-probability",
+        "lp_*",
+        how,
+        "--out",
+        "s.json",
+    )
+    error = flat(run(*words)[2])
+    assert (
+        "The teacher's answers (lp_0, lp_1, lp_2, lp_3): Row 7 of the log-probabilities sums to 1.1" in error
+    )
+    assert "--top-k reads" in error
+    assert "from_top_k" not in error
+    write("t.csv", {**points(), **{f"lp_{k}": with_gaps(top()[0], HAVE | True)[:, k] for k in range(4)}})
+    error = flat(run(*words, "--top-k", "raise")[2])
+    assert "Row 1 lacks" in error
+    assert "--top-k uniform shares it" in error
+    assert "tail=" not in error
+    logs[6, 2] = 0.5
+    write("t.csv", {**points(), **{f"lp_{k}": logs[:, k] for k in range(4)}})
+    assert "0.5 in row 7, column 'lp_2' is not a log-probability" in flat(run(*words)[2])
+
+
+def test_a_class_that_no_row_names_has_no_share(run):
+    table = top()[0]
+    table[:, 1] = np.nan
+    table[np.isnan(table).all(axis=1), 0] = -0.1
+    write("t.csv", {**points(), **{f"lp_{k}": table[:, k] for k in range(4)}})
+    words = ("distill", "t.csv", "--features", "x*", "--teacher-log-probability", "lp_*", "--out", "s.json")
+    code, _, error = run(*words, "--top-k", "zero")
+    assert code == 2
+    assert "No row names the class '1' (column 'lp_1')" in flat(error)
+    assert run(*words, "--top-k", "uniform", "--alpha", "0.1")[0] == 0
+
+
+def test_answers_of_which_some_are_none_are_not_called_hard(run):
+    write("t.csv", {**points(), **{f"lp_{k}": top()[0][:, k] for k in range(4)}})
+    words = ("distill", "t.csv", "--features", "x*", "--teacher-log-probability", "lp_*", "--top-k", "zero")
+    code, out, error = run(*words, "--alpha", "0.1", "--out", "s.json")
+    assert code == 0, error
+    assert "hard labels" not in flat(out)
+    assert "a probability of 0 or 1 as stored" in flat(out)
+
+
+@pytest.mark.parametrize(
+    ("command", "bad", "said"),
+    [
+        ("plan", "", "is empty"),
+        ("plan", "spam", "is not a number"),
+        ("plan", "1.5", "in row 7"),
+        ("distill", "", "is empty"),
+        ("distill", "spam", "is not a number"),
+    ],
+)
+def test_a_row_of_a_folder_is_named_by_its_file(run, command, bad, said):
+    os.mkdir("parts")
+    for k in range(3):
+        rows = slice(80 * k, 80 * (k + 1))
+        cells = P[rows].tolist()
+        if k == 1:
+            cells[6] = bad
+        write(f"parts/{k}.csv", {**{name: v[rows] for name, v in points().items()}, "p": cells})
+    options = {"plan": ("--target-risk", "0.1"), "distill": ("--alpha", "0.1", "--out", "s.json")}[command]
+    code, _, error = run(command, "parts", "--features", "x*", "--teacher-probability", "p", *options)
+    assert code == 2
+    assert "parts/1.csv: " in flat(error)
+    assert said in flat(error)
+    assert "ow 7" in flat(error)
 
 
 # -- which columns, which names --------------------------------------------------------------------
@@ -439,6 +540,29 @@ def test_a_column_of_another_meaning_is_not_taken_for_labels(run, bought):
     assert "marks no answer as drawn at random" in flat(run(*words, "--overwrite")[2])
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_flags_of_true_and_false_are_taken_unasked(run, kind):
+    write(f"t.{kind}", {**points(), "audit": CHOSEN == 1, "p": P})
+    words = ("distill", f"t.{kind}", "--features", "*", "--teacher-probability", "p", "--out", "s.json")
+    code, out, error = run(*words, "--alpha", "0.1")
+    assert code == 0, error
+    assert f"{CHOSEN.sum()} of {N} answers were drawn at random, says column 'audit'" in flat(out)
+    assert load("s.json").coef_.shape == (1, D)
+
+
+@pytest.mark.parametrize("how", ["--at-once", "--stream"])
+def test_a_class_that_the_first_json_line_lacks_does_not_vanish(run, how):
+    with open("t.jsonl", "w") as file:
+        for x, said in zip(X.tolist(), top()[0], strict=True):
+            lp = {f"lp_{k}": v for k, v in enumerate(said.tolist()) if not np.isnan(v)}
+            file.write(json.dumps({"x0": x[0], "x1": x[1], **lp}) + "\n")
+    words = ("distill", "t.jsonl", "--features", "x*", "--teacher-log-probability", "lp_*", "--top-k", "zero")
+    code, out, error = run(*words, how, "--out", "s.json")
+    assert (code, out) == (2, "")
+    assert "t.jsonl, line 2: the key 'lp_" in flat(error)
+    assert "null where it has none" in flat(error)
+
+
 def test_read_in_blocks_a_column_of_audit_rows_refuses_an_agreement(run):
     write("t.csv", {**points(), "audit": CHOSEN, "p": P})
     words = (
@@ -562,6 +686,20 @@ def test_answers_that_cannot_be_joined_are_refused_with_what_is_needed(
     code, out, error = run(command, "pool.csv", "--features", "x*", *more, *options)
     assert (code, out) == (2, "")
     assert message in flat(error)
+
+
+@pytest.mark.parametrize("how", ["--at-once", "--stream"])
+def test_a_column_of_audit_rows_is_a_feature_only_if_it_is_named(run, how):
+    write("t.csv", {**points(), "audit": CHOSEN, "p": P})
+    words = ("distill", "t.csv", "--teacher-probability", "p", "--audit", "", "--alpha", "0.1", how)
+    code, _, error = run(*words, "--features", "*", "--out", "s.json")
+    assert code == 0, error
+    assert load("s.json").coef_.shape == (1, D)
+    assert "Column 'audit' of 0 and 1 is no feature: --features audit makes it one." in flat(error)
+    code, _, error = run(*words, "--features", "x*", "--features", "audit", "--out", "named.json")
+    assert code == 0, error
+    assert load("named.json").coef_.shape == (1, D + 1)
+    assert "is no feature" not in flat(error)
 
 
 def test_a_column_of_audit_rows_is_no_feature_and_needed_only_to_measure(run):

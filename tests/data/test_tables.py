@@ -12,7 +12,7 @@ from scipy.special import expit, log_expit
 from limbeck.data.answers import Teacher, read_answers
 from limbeck.data.columns import numbers, texts, vectors
 from limbeck.data.features import Features, choose
-from limbeck.data.pool import answers_in, chunks_of, joined, read_pool
+from limbeck.data.pool import answers_in, chunks_of, flags, joined, read_pool
 from limbeck.data.tables import CsvTable, open_table, read
 from limbeck.labels import from_logits, from_probabilities
 from limbeck.records import UserError
@@ -132,7 +132,7 @@ def damaged(tmp_path_factory):
     (folder / "empty.jsonl").write_text('{"a": null, "b": 2}\n{"a": 1, "b": 2}\n{"a": "x", "b": 2}\n')
     (folder / "half.jsonl").write_text('{"a": "x", "b": 2}\n{"a": "\\ud800", "b": 2}\n')
     (folder / "halves.jsonl").write_text('{"a": ["x"], "b": 2}\n{"a": ["\\ud800"], "b": 2}\n')
-    (folder / "gap.jsonl").write_text('{"a": 1, "b": 2}\n{"a": 1}\n')
+    (folder / "more.jsonl").write_text('{"a": 1, "b": 2}\n{"b": 1, "a": 2}\n{"a": 1, "b": 2, "c": 3}\n')
     (folder / "bad.jsonl").write_text('{"a": 1, "b": 2}\n{"a": \n')
     (folder / "double.jsonl").write_text('{"a": 1, "b": 2}\n{"a": 1, "a": 2, "b": 3}\n')
     (folder / "list.jsonl").write_text("[1, 2]\n")
@@ -160,7 +160,7 @@ def damaged(tmp_path_factory):
         ("empty.jsonl", "Row 3, column 'a' holds str where row 2 holds int"),
         ("half.jsonl", "Row 2, column 'a' holds half a character"),
         ("halves.jsonl", "Row 2, column 'a' holds half a character"),
-        ("gap.jsonl", "line 2: no 'b'"),
+        ("more.jsonl", "line 3: the key 'c' is not in the first line, .* null where it has none"),
         ("bad.jsonl", "line 2: not JSON"),
         ("double.jsonl", "line 2: not JSON .a name occurs twice"),
         ("list.jsonl", "list where an object is needed"),
@@ -177,6 +177,36 @@ def test_a_damaged_table_is_refused_by_name(damaged, name, said):
     with pytest.raises(UserError, match=said):
         for _ in read(open_table(damaged / name), ["a", "b"]):
             pass
+
+
+def test_a_key_that_a_later_json_line_lacks_is_empty(tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"a": 1, "b": null}\n{"a": 2}\n{"b": 3}\n')
+    table = open_table(tmp_path / "t.jsonl")
+    (chunk,) = read(table, ["a", "b"])
+    assert chunk.columns["b"].to_pylist() == [None, None, 3]
+    with pytest.raises(UserError, match="Row 3, column 'a' is empty"):
+        read_pool(table, choose(table, ["a"]), None)
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet", "npz"])
+def test_true_and_false_are_flags_in_every_format(tmp_path, kind):
+    path, said = tmp_path / f"t.{kind}", ["True", "FALSE", "true", " false", "1", "0"]
+    if kind == "npz":
+        np.savez(path, audit=np.array(said))
+    elif kind == "parquet":
+        pq.write_table(pa.table({"audit": said}), path)
+    else:
+        lines = [json.dumps({"audit": word}) for word in said] if kind == "jsonl" else ["audit", *said]
+        path.write_text("\n".join(lines) + "\n")
+    assert flags(open_table(path), "audit").tolist() == [1, 0, 1, 0, 1, 0]
+
+
+def test_flags_may_be_empty_and_nothing_else(tmp_path):
+    (tmp_path / "t.csv").write_text("audit,x\nTrue,1\n,2\nFalse,3\n")
+    np.testing.assert_array_equal(flags(open_table(tmp_path / "t.csv"), "audit"), [1, np.nan, 0])
+    (tmp_path / "t.csv").write_text("audit\nTrue\nTruly\n")
+    with pytest.raises(UserError, match="Row 2, column 'audit' holds 'Truly'"):
+        flags(open_table(tmp_path / "t.csv"), "audit")
 
 
 def test_a_missing_column_lists_what_there_is(tmp_path):
@@ -244,7 +274,7 @@ def test_answers_join_by_id_whatever_their_order(tmp_path):
         ("q,0.5\nr,0.5", "have no id in common .*'q' in one, 'a' in the other"),
         ("a,0.5\nq,0.5", "1 answers have ids that .* the first is 'q', row 2"),
         ("a,0.5\na,0.6", r"the id 'a' \(column 'id'\) occurs in rows 1 and 2"),
-        ("a,1.5", "row 0"),
+        ("a,1.5", "1.5 in row 1 is not a probability"),
         ("a,", "Row 1, column 'p' is empty"),
     ],
 )
@@ -286,7 +316,7 @@ def test_each_kind_of_answer_is_read_and_classes_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "teacher", "said"),
     [
-        ("p,q\n0.2,0.3\n", Teacher("probability", ("p", "q")), "Row 0 .*sums to 0.5"),
+        ("p,q\n0.2,0.3\n", Teacher("probability", ("p", "q")), "Row 1 .*sums to 0.5"),
         (
             "z\n1\n",
             Teacher("logit", ("z",), ("a", "b", "c")),

@@ -253,7 +253,7 @@ def test_saturated_answers_are_named_or_dropped():
         (Recipe(0.0, saturated="bound"), LOGIT, Z, "needs all rows at once"),
         (Recipe(0.0), Teacher("label", ("y",), ("no", "yes")), Y, "alpha = 0"),
         (Recipe(0.1), Teacher("label", ("y",), ("no", "maybe")), Y, "which --classes does not name"),
-        (Recipe(0.0), PROBABILITY, Z, r"counted from 0 at row 1: .* not a probability"),
+        (Recipe(0.0), PROBABILITY, Z, r"in row 1 is not a probability"),
         (Recipe(0.0), LOGIT, None, "have no answers"),
     ],
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limbeck.cli import _options as options
-from limbeck.cli._console import Line
+from limbeck.cli._console import Line, messages
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
@@ -104,6 +105,15 @@ class Tables:
             marked = audit_column(said, wanted.audit)
             if answers is None:
                 taken += [*teacher.columns, *([] if marked is None else [marked])]
+        over = (
+            USUAL not in [*taken, *(features or ()), embedding, text] and audit_column(points, None) == USUAL
+        )
+        if over:
+            taken.append(USUAL)
+            if any(fnmatchcase(USUAL, pattern) for pattern in features or ()):
+                messages().print(
+                    f"Column {USUAL!r} of 0 and 1 is no feature: --features {USUAL} makes it one."
+                )
         chosen = options.features_of(points, features, embedding, text, taken=taken)
         return cls(points, identifier, chosen, said, teacher, marked, wanted, answers is not None)
 

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from limbeck.data.columns import Column, missing, numbers, texts, vectors, vectors_with_gaps
 from limbeck.data.tables import Chunk, Table, matching
 from limbeck.labels import (
+    RowError,
     SoftLabels,
     from_hard,
     from_log_probabilities,
@@ -32,6 +33,12 @@ READERS: dict[str, Callable[[ArrayLike], SoftLabels]] = {
     "logit": from_logits,
 }
 SEPARATORS = "_-.: "
+ADVICE = {
+    "sum": " Scores are given as --teacher-logit. If only the likeliest classes are named, --top-k reads their "
+    "log-probabilities, the others' cells empty.",
+    "mass": " --top-k uniform shares it among the classes not named, --top-k zero takes it as none.",
+}
+"""What to do about a `RowError`'s fault, in a command's options."""
 
 
 @dataclass(frozen=True)
@@ -92,31 +99,51 @@ class Answers:
         return {"teacher_logits": np.column_stack([other.astype(self.values.dtype), self.values])}
 
 
-def soft_labels(teacher: Teacher, values: np.ndarray, first: int = 0) -> SoftLabels:
+def soft_labels(
+    teacher: Teacher, values: np.ndarray, first: int = 0, chunks: Sequence[Chunk] = ()
+) -> SoftLabels:
     """Answers as soft labels, of those rows that have one; labels need `Teacher.classes`.
 
     Raises
     ------
     UserError
-        If a value is no answer of its kind; ``first`` rows came before.
+        If a value is no answer of its kind: naming its row, counted from 1, where ``first`` rows came before, or its
+        file and its row in there where ``chunks``, from the first row on, say which.
     """
+    if teacher.top_k is not None and (values.ndim == 1 or values.shape[1] < 3):
+        raise UserError(_too_few(teacher, 1 if values.ndim == 1 else values.shape[1]))
     kept = answered(teacher, values)
     if not kept.any():
-        return _read(teacher, _neutral(teacher, values), first)[:0]
+        return _read(teacher, _neutral(teacher, values))[:0]
     try:
-        return _read(teacher, values if kept.all() else values[kept], first, np.flatnonzero(kept))
+        return _read(teacher, values if kept.all() else values[kept])
+    except RowError as error:
+        row = first + int(np.flatnonzero(kept)[error.row])
+        raise UserError(_named(teacher, error, row, chunks)) from error
     except ValueError as error:
-        said = error
-    if not kept.all():  # once more with all rows, so that the row is named as the table counts it
-        whole = values.copy()
-        whole[~kept] = _neutral(teacher, values)
-        try:
-            _read(teacher, whole, first)
-        except ValueError as error:
-            said = error
-    raise UserError(
-        f"The teacher's answers ({', '.join(teacher.columns)}), counted from 0 at row {first + 1}: {said}"
+        raise UserError(f"The teacher's answers ({', '.join(teacher.columns)}): {error}") from error
+
+
+def _too_few(teacher: Teacher, count: int) -> str:
+    return (
+        f"--top-k reads log-probabilities of three classes or more, a column a class; {', '.join(teacher.columns)} "
+        f"{'holds one' if count == 1 else f'hold {count}'}. With two classes nothing is missing: leave --top-k out."
     )
+
+
+def _named(teacher: Teacher, error: RowError, row: int, chunks: Sequence[Chunk]) -> str:
+    """What is wrong with a row, from 0, in terms of the table and of a command's options."""
+    own = next((c for c in chunks if c.first <= row < c.first + len(c) and c.file is not None), None)
+    column = None
+    if error.column is not None:
+        several = len(teacher.columns) > 1
+        column = repr(teacher.columns[error.column if several else 0])
+        column += "" if several or teacher.kind == "label" else f", entry {error.column + 1}"
+    said = error.said.format(row=row + 1 - (0 if own is None else own.before), column=column)
+    advice = ADVICE.get(error.fault, error.advice)
+    before = "" if own is None else f"{own.file}: "
+    whose = "" if column is not None else f"The teacher's answers ({', '.join(teacher.columns)}): "
+    return f"{before}{whose}{said}{advice}"
 
 
 def answered(teacher: Teacher, values: np.ndarray) -> np.ndarray:
@@ -129,7 +156,7 @@ def answered(teacher: Teacher, values: np.ndarray) -> np.ndarray:
     return np.logical_not(gaps if gaps.ndim == 1 else gaps.all(axis=1))
 
 
-def _read(teacher: Teacher, values: np.ndarray, first: int, rows: np.ndarray | None = None) -> SoftLabels:
+def _read(teacher: Teacher, values: np.ndarray) -> SoftLabels:
     if teacher.top_k is not None:
         return from_partial_log_probabilities(values, tail=teacher.top_k)
     if teacher.kind != "label":
@@ -139,10 +166,8 @@ def _read(teacher: Teacher, values: np.ndarray, first: int, rows: np.ndarray | N
     codes = np.array([code.get(label, -1) for label in values])
     if (codes < 0).any():
         at = int(np.argmax(codes < 0))
-        row = first + (at if rows is None else int(rows[at]))
-        raise UserError(
-            f"Row {row + 1}, column {teacher.columns[0]!r} holds {values[at]!r}, which --classes does not name."
-        )
+        held = repr(values[at]).replace("{", "{{").replace("}", "}}")
+        raise RowError(f"Row {{row}}, column {{column}} holds {held}, which --classes does not name.", at, 0)
     return from_hard(codes, len(code))
 
 
@@ -174,7 +199,21 @@ def read_answers(teacher: Teacher, chunks: Sequence[Chunk]) -> tuple[np.ndarray,
         )
     if teacher.kind == "label":
         teacher = replace(teacher, classes=_classes_seen(teacher, values[rows]))
-    return rows, answers_of(teacher, values[rows], soft_labels(teacher, values))
+    labels = soft_labels(teacher, values, chunks=chunks)
+    if teacher.top_k == "zero":
+        _refuse_unnamed(teacher, labels)
+    return rows, answers_of(teacher, values[rows], labels)
+
+
+def _refuse_unnamed(teacher: Teacher, labels: SoftLabels) -> None:
+    never: np.ndarray = np.logical_not(labels.probabilities.any(axis=0))
+    if never.any():
+        at = int(np.argmax(never))
+        column = f" (column {teacher.columns[at]!r})" if len(teacher.columns) > 1 else ""
+        raise UserError(
+            f"No row names the class {names_of(teacher, len(never))[at]!r}{column}: under --top-k zero nothing can be "
+            "learned of it. Leave it out, or share the mass not named by --top-k uniform."
+        )
 
 
 def answers_of(teacher: Teacher, values: np.ndarray, labels: SoftLabels) -> Answers:
@@ -206,13 +245,14 @@ def values_of(teacher: Teacher, chunk: Chunk) -> np.ndarray:
     UserError
         If a row has none and is not to be dropped, or some of its cells are empty and others are not: naming it.
     """
-    if teacher.kind == "label":
-        return _texts(teacher, chunk)
-    values = _stored(teacher, chunk)
-    gaps: np.ndarray = np.isnan(values)
-    if gaps.any():
-        _refuse_gaps(teacher, chunk, gaps if gaps.ndim == 2 else gaps[:, None])
-    return values
+    with chunk.in_file() as here:
+        if teacher.kind == "label":
+            return _texts(teacher, here)
+        values = _stored(teacher, here)
+        gaps: np.ndarray = np.isnan(values)
+        if gaps.any():
+            _refuse_gaps(teacher, here, gaps if gaps.ndim == 2 else gaps[:, None])
+        return values
 
 
 def _texts(teacher: Teacher, chunk: Chunk) -> np.ndarray:

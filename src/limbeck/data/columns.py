@@ -61,6 +61,16 @@ def missing(column: Column) -> np.ndarray:
     return _gaps(column)
 
 
+def digits_of(column: Column) -> Column:
+    """The column with "1" and "0" in place of text that says true and false, in any case."""
+    column = _plain(column)
+    if not _is_text(column.type):
+        return column
+    said = pc.utf8_lower(pc.utf8_trim_whitespace(column))
+    as_digit = pc.if_else(pc.equal(said, "true"), "1", pc.if_else(pc.equal(said, "false"), "0", column))
+    return as_digit.cast(column.type)
+
+
 def texts(column: Column, name: str, first: int = 0) -> list[str]:
     """Values as text: whole numbers without a decimal point, so that ids match across file formats.
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import issparse, vstack
 
 from limbeck.data.answers import Answers, Teacher, read_answers
-from limbeck.data.columns import numbers, texts
+from limbeck.data.columns import digits_of, numbers, texts
 from limbeck.data.features import Features, Matrix
 from limbeck.data.tables import Chunk, Table, read
 from limbeck.records import UserError
@@ -192,17 +192,28 @@ def joined(
 
 
 def flags(table: Table, column: str) -> np.ndarray:
-    """A column of 0 and 1 (n,), NaN where it is empty; UserError naming a row that holds anything else."""
+    """A column of 0 and 1, or false and true in any case, (n,), NaN where it is empty.
+
+    Raises
+    ------
+    UserError
+        If a row holds anything else, naming it.
+    """
     found = []
     for chunk in read(table, [column]):
-        values = numbers(chunk.columns[column], column, chunk.first, gaps=True)
-        if (odd := ~(np.isnan(values) | np.isin(values, (0, 1)))).any():
-            at = int(np.argmax(odd))
-            raise UserError(
-                f"Row {chunk.first + at + 1}, column {column!r} holds {values[at]:g}: 0 or 1 is needed."
-            )
-        found.append(values)
+        with chunk.in_file() as here:
+            found.append(_flags(here, column))
     return np.concatenate(found)
+
+
+def _flags(chunk: Chunk, column: str) -> np.ndarray:
+    values = numbers(digits_of(chunk.columns[column]), column, chunk.first, gaps=True)
+    if (odd := ~(np.isnan(values) | np.isin(values, (0, 1)))).any():
+        at = int(np.argmax(odd))
+        raise UserError(
+            f"Row {chunk.first + at + 1}, column {column!r} holds {values[at]:g}: 0 or 1 is needed."
+        )
+    return values
 
 
 def located(pool: Named, pool_table: Table, table: Table, identifier: str | None) -> np.ndarray:

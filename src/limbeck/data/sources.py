@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +18,7 @@ from limbeck.data.answers import Teacher, values_of
 from limbeck.data.blocks import Block, Blocks, finite
 from limbeck.data.features import Features
 from limbeck.data.pool import ids_of
-from limbeck.data.tables import FORMATS, Chunk, Table, open_table, read
+from limbeck.data.tables import FORMATS, Chunk, Table, file_named, open_table, read
 from limbeck.records import UserError
 
 
@@ -76,10 +77,14 @@ class TableSource:
         said = [] if self.teacher is None else list(self.teacher.columns)
         # A table that cannot start anywhere is read from its beginning, and rows before are passed over.
         for chunk in read(table, [*self.features.needed, *taken, *said], 0 if table.rows is None else start):
-            ids = None if self.identifier is None else np.array(ids_of(chunk, self.identifier), dtype=object)
-            answers = None if self.teacher is None else values_of(self.teacher, chunk)
-            block = Block(before + chunk.first, self.features.matrix(chunk), ids, answers)
+            with file_named(table.path) if self.path.is_dir() else nullcontext():
+                block = self._block(chunk, before)
             yield block[max(start - chunk.first, 0) :]
+
+    def _block(self, chunk: Chunk, before: int) -> Block:
+        ids = None if self.identifier is None else np.array(ids_of(chunk, self.identifier), dtype=object)
+        answers = None if self.teacher is None else values_of(self.teacher, chunk)
+        return Block(before + chunk.first, self.features.matrix(chunk), ids, answers)
 
 
 class FolderTable:
@@ -102,7 +107,7 @@ class FolderTable:
         before = last = start
         for table in self._tables:
             for chunk in read(table, names):
-                yield replace(chunk, first=before + chunk.first)
+                yield replace(chunk, first=before + chunk.first, file=table.path, before=before)
                 last = before + chunk.first + len(chunk)
             before = last
 

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,9 +42,22 @@ class Chunk:
     """How many rows came before."""
     columns: Mapping[str, Column]
     """Values of the columns asked for."""
+    file: Path | None = None
+    """Of a folder's tables, read as one, that which they are in."""
+    before: int = 0
+    """Rows of the files before it."""
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
+
+    @contextmanager
+    def in_file(self) -> Iterator[Chunk]:
+        """The same rows as those of their file, which a `UserError` on the way names."""
+        if self.file is None:
+            yield self
+            return
+        with file_named(self.file):
+            yield replace(self, first=self.first - self.before, file=None, before=0)
 
 
 class Table(Protocol):
@@ -133,6 +146,17 @@ def require(table: Table, names: Sequence[str]) -> None:
 
 
 @contextmanager
+def file_named(path: Path) -> Iterator[None]:
+    """A `UserError` that does not name this file does so."""
+    try:
+        yield
+    except UserError as error:
+        if str(path) in str(error):
+            raise
+        raise UserError(f"{path}: {error}") from error
+
+
+@contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
@@ -193,10 +217,10 @@ class ParquetTable:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Buffered: a row group's columns are not read whole before their first row is used.
-        self._file = arrow_parquet.ParquetFile(path, buffer_size=BUFFER)
-        self.columns: tuple[str, ...] = tuple(self._file.schema_arrow.names)
-        self.rows: int = self._file.metadata.num_rows
+        with arrow_parquet.ParquetFile(path) as file:
+            self._metadata = file.metadata
+            self.columns: tuple[str, ...] = tuple(file.schema_arrow.names)
+        self.rows: int = self._metadata.num_rows
 
     def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
         """Yield the named columns with the types they were stored in."""
@@ -206,20 +230,23 @@ class ParquetTable:
                 f"{self.path}: {self.rows} rows of {len(names)} columns in so small a file would unpack to {size} "
                 "bytes; refused. Write it without compression if it is meant."
             )
-        sizes = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
+        sizes = [self._metadata.row_group(i).num_rows for i in range(self._metadata.num_row_groups)]
         ends = np.cumsum(sizes)
         group = int(np.searchsorted(ends, start, side="right"))
         first = int(ends[group - 1]) if group else 0
         groups = range(group, len(sizes))
-        for batch in self._file.iter_batches(ROWS, row_groups=groups, columns=list(names)):
-            skipped = min(max(start - first, 0), batch.num_rows)
-            rows = batch.slice(skipped)
-            yield Chunk(first + skipped, {name: rows.column(name) for name in names})
-            first += batch.num_rows
+        # A reader of its own each time: one that two threads share fails now and then. Buffered: a row group's columns
+        # are not read whole before their first row is used.
+        with arrow_parquet.ParquetFile(self.path, metadata=self._metadata, buffer_size=BUFFER) as file:
+            for batch in file.iter_batches(ROWS, row_groups=groups, columns=list(names)):
+                skipped = min(max(start - first, 0), batch.num_rows)
+                rows = batch.slice(skipped)
+                yield Chunk(first + skipped, {name: rows.column(name) for name in names})
+                first += batch.num_rows
 
 
 class JsonLinesTable:
-    """One JSON object a line; the first line names the columns, and every line must have those asked for."""
+    """One JSON object a line; the first line names the columns, and what a later line lacks of them is null."""
 
     rows = None
 
@@ -230,6 +257,7 @@ class JsonLinesTable:
         if not line.strip():
             raise UserError(f"{path}: the first line is empty.")
         self.columns: tuple[str, ...] = tuple(self._parsed(line, 1))
+        self._known = frozenset(self.columns)
 
     def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
         """Yield the named columns, 8,192 lines at a time."""
@@ -245,10 +273,13 @@ class JsonLinesTable:
 
     def _values(self, line: bytes, number: int, names: Sequence[str]) -> list[Any]:
         fields = self._parsed(line, number)
-        for name in names:
-            if name not in fields:
-                raise UserError(f"{self.path}, line {number}: no {name!r}.")
-        return [fields[name] for name in names]
+        if not fields.keys() <= self._known:
+            name = next(name for name in fields if name not in self._known)
+            raise UserError(
+                f"{self.path}, line {number}: the key {name!r} is not in the first line, which names the columns, and "
+                "would be lost. Write every column in the first line, null where it has none."
+            )
+        return [fields.get(name) for name in names]
 
     def _parsed(self, line: bytes, number: int) -> dict[str, Any]:
         try:

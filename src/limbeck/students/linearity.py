@@ -83,13 +83,20 @@ def linearity(X: Matrix, labels: SoftLabels, *, intercept: bool) -> Linearity:
     return judge(Points(X, intercept), labels)
 
 
+def _why_no_logits(labels: SoftLabels) -> str:
+    p = labels.probabilities
+    if np.isin(p, (0.0, 1.0)).all():
+        return "the answers are hard labels: they hold no logits"
+    return "every answer has a probability of 0 or 1 as stored, which has no logit"
+
+
 def judge(points: Points, labels: SoftLabels) -> Linearity:
     """`linearity` of points whose factor may be at hand already."""
     every, said = points, labels
     known = ~labels.saturated
     n = int(known.sum())
     if n == 0:
-        return unknown("the answers are hard labels: they hold no logits", 0, 0, 0)
+        return unknown(_why_no_logits(labels), 0, 0, 0)
     keys = row_keys(points.X)[known]
     _, first, same = np.unique(keys, return_index=True, return_inverse=True)
     if points.sparse and min(points.X.shape) > MOST_SPARSE:
