@@ -382,7 +382,7 @@ def test_a_row_of_a_folder_is_named_by_its_file(run, command, bad, said):
     options = {"plan": ("--target-risk", "0.1"), "distill": ("--alpha", "0.1", "--out", "s.json")}[command]
     code, _, error = run(command, "parts", "--features", "x*", "--teacher-probability", "p", *options)
     assert code == 2
-    assert "parts/1.csv: " in flat(error)
+    assert "parts/1.csv: " in error.replace("\n", "")  # a long path is broken anywhere
     assert said in flat(error)
     assert "ow 7" in flat(error)
 
