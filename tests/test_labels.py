@@ -273,3 +273,16 @@ def test_a_row_that_is_off_by_all_that_rounding_explains_is_read():
     P[0, 0] = 0.64
     with pytest.raises(ValueError, match="sums to 1"):
         from_probabilities(P)
+
+
+@pytest.mark.parametrize("tail", ["uniform", "zero"])
+def test_shares_that_underflow_leave_no_nan(tail):
+    # p = exp(-1e300) is 0, and its rounding error was 0 times infinity.
+    found = from_partial_log_probabilities([[np.nan, -1e300, -0.1], [-1.0, -1e300, -0.5]][:1], tail=tail)
+    assert not np.isnan(found.error).any()
+    assert found.saturated.all() == (tail == "zero") or np.isinf(found.error).all()
+
+
+def test_a_row_that_names_every_class_has_nobody_to_share_what_is_missing():
+    with pytest.raises(ValueError, match=r"Row 0 names every class and sums to 0\.503"):
+        from_partial_log_probabilities([[-800.0, -1.0, -2.0]], tail="uniform")

@@ -373,7 +373,7 @@ def from_partial_log_probabilities(log_p: ArrayLike, *, tail: str) -> SoftLabels
         raise RowError("Row {row} names no class: there is no answer in it.", int(np.argmax(none)))
     with np.errstate(over="ignore", invalid="ignore"):
         p = np.where(named, np.exp(logs), 0.0)
-        own = np.where(np.isfinite(logs), np.abs(logs), 0.0) * _eps(given.dtype)
+        own = np.where(p > 0, np.abs(logs), 0.0) * _eps(given.dtype)
         half = p * np.expm1(np.maximum(own, _unit_of_logs(np.where(named, logs, 0.0), given.dtype)))
     if tail == "zero" and (none := ~p.any(axis=1)).any():
         raise RowError(
@@ -389,6 +389,10 @@ def from_partial_log_probabilities(log_p: ArrayLike, *, tail: str) -> SoftLabels
         said = f"Row {{row}} lacks {missing[row]:.3g} of its mass:"
         raise RowError(said, row, advice=' choose tail="uniform" or "zero".', fault="mass")
     if tail == "uniform":
+        if (short := named.all(axis=1) & (missing > allowed)).any():
+            row = int(np.argmax(short))
+            said = f"Row {{row}} names every class and sums to {1 - missing[row]:.6g}, not 1: nobody is left to share "
+            raise RowError(said + "what is missing.", row, fault="sum")
         others = np.maximum((~named).sum(axis=1), 1)
         p = np.where(named, p, (np.maximum(missing, 0.0) / others)[:, None])
         half = np.where(named, half, (explained / others)[:, None])
