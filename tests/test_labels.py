@@ -278,9 +278,9 @@ def test_a_row_that_is_off_by_all_that_rounding_explains_is_read():
 @pytest.mark.parametrize("tail", ["uniform", "zero"])
 def test_shares_that_underflow_leave_no_nan(tail):
     # p = exp(-1e300) is 0, and its rounding error was 0 times infinity.
-    found = from_partial_log_probabilities([[np.nan, -1e300, -0.1], [-1.0, -1e300, -0.5]][:1], tail=tail)
+    found = from_partial_log_probabilities([[np.nan, -1e300, -0.1]], tail=tail)
+    assert found.saturated.all()
     assert not np.isnan(found.error).any()
-    assert found.saturated.all() == (tail == "zero") or np.isinf(found.error).all()
 
 
 def test_a_row_that_names_every_class_has_nobody_to_share_what_is_missing():
