@@ -367,3 +367,13 @@ def test_answers_reach_an_estimator_in_the_precision_they_were_stored_in(tmp_pat
     # True of the answers before they were stored; expit and log_expit round by up to 4 units of 64 bits themselves.
     assert np.all(np.abs(again.logits - z) <= again.error * (1 if dtype is np.float32 else 4))
     assert np.median(again.error) > 0.1 * np.finfo(dtype).eps
+
+
+def test_a_header_of_texts_beyond_all_bounds_is_refused(tmp_path):
+    # NumPy 2.1 makes it a type of negative size, and tried to allocate that.
+    head = b"{'descr': '<U1000000000', 'fortran_order': False, 'shape': (4, 3), }".ljust(117) + b"\n"
+    (tmp_path / "t.npy").write_bytes(
+        b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(96)
+    )
+    with pytest.raises(UserError, match=r"t\.npy"):
+        list(read(open_table(tmp_path / "t.npy"), ["X"]))

@@ -54,6 +54,8 @@ class StoredArray:
         shape, fortran, dtype = read(file)
         if bool in map(type, shape):
             raise ValueError(f"a shape of {shape} is none: sizes are whole numbers.")
+        if dtype.itemsize < 0:  # NumPy 2.1 takes a length of text whose bytes overflow
+            raise ValueError(f"entries of {dtype} have no size.")
         if dtype.hasobject:
             raise ValueError("Object arrays cannot be loaded: they are pickles, which run code.")
         return cls(path, 0, shape, dtype, fortran, member)
