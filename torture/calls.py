@@ -75,6 +75,13 @@ def _kernel(g: Draws) -> Callable[[], Any]:
     return g.pick(kinds)
 
 
+def _in_kernel(g: Draws, kernel: Callable[[], Any]) -> Call:
+    return Call(
+        lambda X, z, V: (s := theory.KernelSpan(X, kernel())) and s.logits(V, s.student(z).coordinates),
+        (g.X(), g.z(), g.T()),
+    )
+
+
 def _whole_span(X: Any, z: Any, V: Any, w: Any, g: Any) -> Any:
     span = theory.Span(X)
     c = span.teacher_coordinates(z)
@@ -103,12 +110,9 @@ SPANS: dict[str, Callable[[Draws], Call]] = {
     "Span.prefix_angles": lambda g: Call(
         lambda X, w: theory.Span(X).prefix_angles(w), (g.X(), g.w()), reference.falls
     ),
-    "KernelSpan": lambda g: Call(
-        lambda X, kernel, z, V: (
-            (s := theory.KernelSpan(X, kernel())) and s.logits(V, s.student(z).coordinates)
-        ),
-        (g.X(), _kernel(g), g.z(), g.T()),
-    ),
+    "KernelSpan": lambda g: _in_kernel(g, _kernel(g)),
+    "KernelSpan, arc-cosine": lambda g: _in_kernel(g, kernels.ArcCosine),
+    "KernelSpan, normalised": lambda g: _in_kernel(g, lambda: kernels.Normalised(kernels.Linear())),
     "certify": lambda g: Call(
         lambda X, w, T: theory.certify(X, reference.answers(X, w), T), (g.X(), g.w(), g.T())
     ),
