@@ -59,6 +59,13 @@ def test_wrong_words_exit_with_2_and_name_the_right_ones(tmp_path, arguments, sa
     assert list(tmp_path.iterdir()) == []
 
 
+def is_worker(process):
+    try:
+        return b"spawn_main" in Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:  # another child, which has ended since it was listed
+        return False
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for the workers in /proc")
 @pytest.mark.parametrize("later", [0.0, 0.1, 0.3])
 def test_workers_that_are_starting_are_interrupted_without_a_word(tmp_path, later):
@@ -79,9 +86,7 @@ def test_workers_that_are_starting_are_interrupted_without_a_word(tmp_path, late
     )
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     deadline = time.monotonic() + 100
-    while time.monotonic() < deadline and not any(
-        b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children.read_text().split()
-    ):
+    while time.monotonic() < deadline and not any(map(is_worker, children.read_text().split())):
         time.sleep(0.005)
     time.sleep(later)
     os.killpg(process.pid, signal.SIGINT)
