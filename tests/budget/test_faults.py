@@ -255,6 +255,12 @@ def test_a_long_log_is_cut_and_its_end_is_kept(tmp_path, monkeypatch):
     assert f"done with {seen(tmp_path)[-1]}".encode() in log
 
 
+def test_a_log_that_somebody_deletes_is_not_missed(tmp_path):
+    deletes = "    if number == 2:\n        os.remove(os.path.dirname(sys.argv[0]) + '/run/teacher.log')\n"
+    buy = program(tmp_path, EACH + deletes + "    time.sleep(.03)\n    say(id=name, probabilities=0.5)\n")
+    assert len(buy.run(X, folder=tmp_path / "run").answers) == 12
+
+
 def test_a_flood_left_by_a_killed_run_is_dropped(tmp_path):
     Ledger(tmp_path).close()
     with (tmp_path / "replies.jsonl").open("wb") as file:

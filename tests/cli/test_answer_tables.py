@@ -68,6 +68,12 @@ def with_gaps(values, have=HAVE):
     return np.where(have if values.ndim == 1 else have[:, None], values, np.nan)
 
 
+SELECT = (
+    *("select", "pool.csv", "--features", "x*", "--budget", 3),
+    *("--given", "given.csv", "--teacher-logit", "z"),
+)
+
+
 def flat(text):
     return " ".join(text.split())
 
@@ -159,20 +165,8 @@ def test_answers_of_a_second_table_may_be_refusals_and_are_counted(run):
         load("s.json").coef_, SoftLabelClassifier(0.1).fit(X[rows], P[rows]).coef_, rtol=1e-7
     )
     write("given.csv", {"id": order, "z": with_gaps(X @ [1.0, -1, 0.5])[order]})
-    words = (
-        "select",
-        "pool.csv",
-        "--features",
-        "x*",
-        "--budget",
-        3,
-        "--given",
-        "given.csv",
-        "--teacher-logit",
-        "z",
-    )
-    assert "--unanswered drop" in flat(run(*words, "--out", "no.csv")[2])
-    code, out, error = run(*words, "--unanswered", "drop", "--out", "picks.csv")
+    assert "--unanswered drop" in flat(run(*SELECT, "--out", "no.csv")[2])
+    code, out, error = run(*SELECT, "--unanswered", "drop", "--out", "picks.csv")
     assert code == 0, error
     assert f"{100 - len(rows)} of 100 rows have no answer" in flat(out)
 
@@ -719,29 +713,34 @@ def test_a_column_of_audit_rows_is_no_feature_and_needed_only_to_measure(run):
     )
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("select", "pool.csv", "--budget", 2, "--out", "p.csv", "--no-intercept"),
+        ("plan", "pool.csv", "--target-risk", "0.1"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_column_audit_is_no_feature_of_any_command_unless_it_is_named(run, words):
+    write("pool.csv", {"id": np.arange(N), **points(), "audit": np.arange(N) % 2})
+    code, _, error = run(*words, "--features", "*")
+    assert (code, "'audit' of 0 and 1 is no feature" in flat(error)) == (0, True)
+    more = ("--features", "*", "--features", "audit", *(["--overwrite"] if words[0] == "select" else []))
+    code, _, error = run(*words, *more)
+    assert (code, "no feature" in flat(error)) == (0, False)
+
+
 def test_select_says_on_its_page_and_in_json_how_many_rows_have_no_answer(run):
     write("pool.csv", {"id": np.arange(N), **points()})
     write("given.csv", {"id": np.arange(9), "z": [None, *(X[1:9] @ [1.0, -1, 0.5])]})
-    words = (
-        "select",
-        "pool.csv",
-        "--features",
-        "x*",
-        "--budget",
-        3,
-        "--given",
-        "given.csv",
-        "--teacher-logit",
-        "z",
-    )
-    said = flat(run(*words, "--out", "no.csv")[2])
+    said = flat(run(*SELECT, "--out", "no.csv")[2])
     assert "Row 1, column 'z' is empty: the row has no answer." in said
     code, out, error = run(
-        *words, "--unanswered", "drop", "--out", "picks.csv", "--report", "r.html", "--json"
+        *SELECT, "--unanswered", "drop", "--out", "picks.csv", "--report", "r.html", "--json"
     )
     assert code == 0, error
     assert json.loads(out)["unanswered"] == 1
     assert "1 of 9 rows has no answer: not learned from" in Path("r.html").read_text()
     assert "one kind of answer is needed, none given" in flat(
-        run(*words[:-2], "--unanswered", "drop", "--out", "n.csv")[2]
+        run(*SELECT[:-2], "--unanswered", "drop", "--out", "n.csv")[2]
     )

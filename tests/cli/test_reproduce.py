@@ -59,6 +59,14 @@ def test_wrong_words_exit_with_2_and_name_the_right_ones(tmp_path, arguments, sa
     assert list(tmp_path.iterdir()) == []
 
 
+def under_way(out, *more):
+    """A long run, in a process group of its own."""
+    words = "-m", "limbeck", "reproduce", "figure-3", "--out", str(out), "--repeats", "2000", *more
+    return subprocess.Popen(
+        [sys.executable, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
 def is_worker(process):
     try:
         return b"spawn_main" in Path(f"/proc/{process}/cmdline").read_bytes()
@@ -69,21 +77,7 @@ def is_worker(process):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for the workers in /proc")
 @pytest.mark.parametrize("later", [0.0, 0.1, 0.3])
 def test_workers_that_are_starting_are_interrupted_without_a_word(tmp_path, later):
-    words = (
-        "-m",
-        "limbeck",
-        "reproduce",
-        "figure-3",
-        "--out",
-        str(tmp_path),
-        "--repeats",
-        "2000",
-        "--jobs",
-        "2",
-    )
-    process = subprocess.Popen(
-        [sys.executable, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = under_way(tmp_path, "--jobs", "2")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     deadline = time.monotonic() + 100
     while time.monotonic() < deadline and not any(map(is_worker, children.read_text().split())):
@@ -96,22 +90,7 @@ def test_workers_that_are_starting_are_interrupted_without_a_word(tmp_path, late
 
 
 def test_an_interrupt_exits_with_130_and_keeps_what_is_finished(tmp_path):
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "limbeck",
-            "reproduce",
-            "figure-3",
-            "--out",
-            str(tmp_path),
-            "--repeats",
-            "2000",
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = under_way(tmp_path)
     records, deadline = tmp_path / "records.jsonl", time.monotonic() + 100
     while time.monotonic() < deadline and not (records.exists() and records.stat().st_size):
         time.sleep(0.02)

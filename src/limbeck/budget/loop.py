@@ -23,9 +23,9 @@ from limbeck.budget.stopping import StoppingRule
 from limbeck.budget.teachers import CallableTeacher, ProgramTeacher, Teacher, encoded
 from limbeck.records import UserError, locked
 from limbeck.students import SoftLabelClassifier
+from limbeck.students.study import SCALES
 
 BATCHES = 10
-SCALES = "none", "standard", "sharpen"
 AUDIT_ERRORS = 1
 
 

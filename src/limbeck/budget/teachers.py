@@ -257,19 +257,18 @@ class _Program:
 
     def _shorten_log(self) -> None:
         """Keep the end of a log that would fill the disk: the program appends, so what it writes next comes after."""
-        size = self._log.stat().st_size
-        if size <= LOG_LIMIT:
-            return
-        with self._log.open("rb+") as file:
-            file.seek(-LOG_KEPT, os.SEEK_END)
-            end = file.read()
-            file.truncate(0)
-        with self._log.open("ab") as file:
-            file.write(
-                f"limbeck: {size - LOG_KEPT} bytes of this log were cut here, it grew too long.\n".encode()
-                + end
-            )
-        self._from = 0
+        with contextlib.suppress(OSError):  # deleted, or a full disk: it is only for a message
+            size = self._log.stat().st_size
+            if size <= LOG_LIMIT:
+                return
+            with self._log.open("rb+") as file:
+                file.seek(-LOG_KEPT, os.SEEK_END)
+                end = file.read()
+                file.truncate(0)
+            self._from = 0
+            cut = f"limbeck: {size - LOG_KEPT} bytes of this log were cut here, it grew too long.\n"
+            with self._log.open("ab") as file:
+                file.write(cut.encode() + end)
 
     def send(self, question: Question) -> None:
         pipe = self._process.stdin
@@ -298,8 +297,8 @@ class _Program:
             self._process.kill()
 
     def last_words(self) -> str:
-        code = self._process.poll()
-        with self._log.open("rb") as file:
+        code, lines = self._process.poll(), []
+        with contextlib.suppress(OSError), self._log.open("rb") as file:
             file.seek(max(self._from, self._log.stat().st_size - 4096))
             lines = file.read().decode("utf-8", "replace").strip().splitlines()
         ended = "" if code is None else f"it ended with exit code {code}"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limbeck.cli import _options as options
-from limbeck.cli._console import Line, messages
+from limbeck.cli._console import Line
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from limbeck.data.pool import Answered, Pool
     from limbeck.data.sources import StoredPool
     from limbeck.data.tables import Table
-
-USUAL = "audit"
-"""Column by which ``limbeck label`` says which answers it bought at random."""
 
 
 @dataclass(frozen=True)
@@ -102,18 +98,9 @@ class Tables:
                 beside = answers is None and not needed
                 where = " (They are looked for beside the points without --answers TABLE.)" if beside else ""
                 raise UserError(f"{error}{where}") from error
-            marked = audit_column(said, wanted.audit)
+            marked = options.audit_column(said, wanted.audit)
             if answers is None:
                 taken += [*teacher.columns, *([] if marked is None else [marked])]
-        over = (
-            USUAL not in [*taken, *(features or ()), embedding, text] and audit_column(points, None) == USUAL
-        )
-        if over:
-            taken.append(USUAL)
-            if any(fnmatchcase(USUAL, pattern) for pattern in features or ()):
-                messages().print(
-                    f"Column {USUAL!r} of 0 and 1 is no feature: --features {USUAL} makes it one."
-                )
         chosen = options.features_of(points, features, embedding, text, taken=taken)
         return cls(points, identifier, chosen, said, teacher, marked, wanted, answers is not None)
 
@@ -168,23 +155,6 @@ class Drawn:
             f"{count} of {len(self.random)} answers were drawn at random, says column {self.column!r} of "
             f"{self.table}{found}"
         )
-
-
-def audit_column(table: Table, wanted: str | None) -> str | None:
-    """Column that says which answers were drawn at random: the one asked for, else ``audit`` where it holds 0 and 1."""
-    from limbeck.data.pool import flags
-    from limbeck.data.tables import require
-
-    if wanted is not None:
-        require(table, [wanted] if wanted else [])
-        return wanted or None
-    if USUAL not in table.columns:
-        return None
-    try:
-        flags(table, USUAL)
-    except UserError:  # a column of another meaning
-        return None
-    return USUAL
 
 
 def drawn(

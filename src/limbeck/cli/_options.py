@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from limbeck.cli import _provenance as provenance
+from limbeck.cli._console import messages
 from limbeck.records import UserError, locked
 
 if TYPE_CHECKING:
@@ -110,7 +112,6 @@ Jobs = Annotated[
     int | None,
     typer.Option(min=1, help="Threads, where local; the results are the same.", show_default="all cores"),
 ]
-SCALES = "none", "standard", "sharpen"
 Scale = Annotated[
     str,
     typer.Option(
@@ -130,12 +131,17 @@ Resume = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Say what was found as one JSON object, for scripts.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
 
+USUAL = "audit"
+"""Column by which ``limbeck label`` says which answers it bought at random."""
+
 HELD = ExitStack()
 """Output files of the command that runs, which no other run may write: released when it ends."""
 
 
 def check_scale(scale: str) -> None:
     """Refuse a metric that there is none of."""
+    from limbeck.students.study import SCALES
+
     if scale not in SCALES:
         raise UserError(f"--scale {scale}: one of {', '.join(SCALES)} is needed.")
 
@@ -198,12 +204,36 @@ def features_of(
     *,
     taken: Sequence[str] = (),
 ) -> Features:
-    """Features asked for; an array ``X`` of an .npz is taken without being asked for."""
+    """Features asked for; an array ``X`` of an .npz is taken without being asked for.
+
+    A column that says which rows were drawn at random is none, unless it is named exactly.
+    """
     from limbeck.data.features import choose
 
     if not globs and embedding is None and text is None and "X" in table.columns:
         embedding = "X"
+    if USUAL not in [*taken, *(globs or ()), embedding, text] and audit_column(table, None) == USUAL:
+        taken = [*taken, USUAL]
+        if any(fnmatchcase(USUAL, pattern) for pattern in globs or ()):
+            messages().print(f"Column {USUAL!r} of 0 and 1 is no feature: --features {USUAL} makes it one.")
     return choose(table, globs or (), embedding, text, taken=taken)
+
+
+def audit_column(table: Table, wanted: str | None) -> str | None:
+    """Column that says which answers were drawn at random: the one asked for, else ``audit`` where it holds 0 and 1."""
+    from limbeck.data.pool import flags
+    from limbeck.data.tables import require
+
+    if wanted is not None:
+        require(table, [wanted] if wanted else [])
+        return wanted or None
+    if USUAL not in table.columns:
+        return None
+    try:
+        flags(table, USUAL)
+    except UserError:  # a column of another meaning
+        return None
+    return USUAL
 
 
 def identifier_of(table: Table, wanted: str | None, *, answers: Table | None = None) -> str | None:

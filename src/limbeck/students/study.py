@@ -29,6 +29,8 @@ IDLE = (
     "sharpen changed nothing: learned from no other points than the independent ones that have answers, it leaves the "
     "student of alpha = 0 without intercept as it is. Give points without answers (--answers), a ridge, or none."
 )
+SCALES = "none", "standard", "sharpen"
+"""Metrics a student may be learned in: `Scaling`'s, without the one that throws the data's geometry away."""
 SMALLEST = 5
 SIZES = 8
 Matrix = Any
@@ -290,7 +292,7 @@ def _variants(answers: Answers, recipe: Recipe, sparse: bool) -> dict[str, tuple
     hard_recipe = Recipe("loo", recipe.fit_intercept, recipe.saturated, recipe.scale)
     variants = {"soft": (answers, recipe), "hard": (hardened(answers), hard_recipe)}
     if not sparse:
-        for kind in ("none", "standard", "sharpen"):
+        for kind in SCALES:
             if kind != recipe.scale:
                 other = Recipe(recipe.alpha, recipe.fit_intercept, recipe.saturated, kind)
                 variants[kind] = (answers, other)
