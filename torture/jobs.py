@@ -21,6 +21,7 @@ from limbeck.data.features import Features
 from limbeck.records import read_lines
 
 ROWS, MANY, FEW, WIDE = 400, 1_100_000, 60, 40
+"""Rows of the least table, of the one that is predicted, those asked about at least, and features of the widest."""
 CALLS = "calls.txt"
 
 TEACHER = """
@@ -57,14 +58,14 @@ class Job:
 
 JOBS: Mapping[str, Job] = {
     "reproduce": Job(
-        ("reproduce", "figure-3", "--quick", "--repeats", "4", "--jobs", "1", "--resume", "--out", "report"),
+        ("reproduce", "figure-3", "--quick", "--repeats", "12", "--jobs", "1", "--resume", "--out", "report"),
         ("report/*.csv", "report/*.svg", "report/*.png", "report/findings.json", "report/report.html"),
         "report",
         "report/records.jsonl",
     ),
     "distill": Job(
         (
-            "distill", "points.csv", "--features", "x*", "--teacher-logit", "z", "--repeats", "2",
+            "distill", "points.csv", "--features", "x*", "--teacher-logit", "z", "--repeats", "10",
             "--out", "student.json", "--report", "distill.html", "--overwrite",
         ),
         ("student.json", "distill.html"),
@@ -78,7 +79,7 @@ JOBS: Mapping[str, Job] = {
     ),
     "select": Job(
         (
-            "select", "wide.npy", "--budget", "40", "--out", "picks.csv", "--report", "select.html", "--overwrite",
+            "select", "wide.npy", "--budget", "80", "--out", "picks.csv", "--report", "select.html", "--overwrite",
         ),
         ("picks.csv", "select.html"),
     ),
@@ -102,17 +103,18 @@ JOBS: Mapping[str, Job] = {
 
 
 def inputs(place: Path, many: int = MANY) -> None:
-    """Write what the jobs read."""
+    """Write what the jobs read; with ``many`` rows of the largest table, the others grow too."""
     rng = np.random.default_rng(0)
-    X, w = rng.standard_normal((ROWS, 5)), np.array([1.0, -1, 2, 0.5, 0])
+    rows, few, wide = (max(least, many // share) for least, share in ((ROWS, 300), (FEW, 7_000), (ROWS, 3)))
+    X, w = rng.standard_normal((rows, 5)), np.array([1.0, -1, 2, 0.5, 0])
     names = [f"x{j}" for j in range(5)]
-    for file_name, rows in (("points.csv", ROWS), ("few.csv", FEW)):
+    for file_name, rows in (("points.csv", rows), ("few.csv", few)):
         with (place / file_name).open("w", newline="") as file:
             lines = ([f"r{i}", *map(repr, x.tolist()), repr(float(x @ w))] for i, x in enumerate(X[:rows]))
             csv.writer(file).writerows([["id", *names, "z"], *lines])
     np.save(place / "many.npy", np.resize(X.astype(np.float32), (many, 5)))
     spread = np.geomspace(1, 0.05, WIDE, dtype=np.float32)
-    np.save(place / "wide.npy", spread * rng.standard_normal((max(ROWS, many // 25), WIDE), dtype=np.float32))
+    np.save(place / "wide.npy", spread * rng.standard_normal((wide, WIDE), dtype=np.float32))
     (place / "teacher.py").write_text(TEACHER.format(calls=CALLS))
     student = SoftLabelClassifier(alpha=0).fit(X, 1 / (1 + np.exp(-X @ w)))
     save(student, place / "given.json", features={"table": Features(embedding="X", width=5).to_json()})
