@@ -108,9 +108,9 @@ def inputs(place: Path, many: int = MANY) -> None:
     rows, few, wide = (max(least, many // share) for least, share in ((ROWS, 300), (FEW, 7_000), (ROWS, 3)))
     X, w = rng.standard_normal((rows, 5)), np.array([1.0, -1, 2, 0.5, 0])
     names = [f"x{j}" for j in range(5)]
-    for file_name, rows in (("points.csv", rows), ("few.csv", few)):
+    for file_name, count in (("points.csv", rows), ("few.csv", few)):
         with (place / file_name).open("w", newline="") as file:
-            lines = ([f"r{i}", *map(repr, x.tolist()), repr(float(x @ w))] for i, x in enumerate(X[:rows]))
+            lines = ([f"r{i}", *map(repr, x.tolist()), repr(float(x @ w))] for i, x in enumerate(X[:count]))
             csv.writer(file).writerows([["id", *names, "z"], *lines])
     np.save(place / "many.npy", np.resize(X.astype(np.float32), (many, 5)))
     spread = np.geomspace(1, 0.05, WIDE, dtype=np.float32)
