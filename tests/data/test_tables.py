@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.special import expit, log_expit
+from scipy.special import expit, log_expit, log_softmax
 
 from limbeck.data.answers import Teacher, read_answers
 from limbeck.data.columns import numbers, texts, vectors
 from limbeck.data.features import Features, choose
 from limbeck.data.pool import answers_in, chunks_of, flags, joined, read_pool
 from limbeck.data.tables import CsvTable, open_table, read
-from limbeck.labels import from_logits, from_probabilities
 from limbeck.records import UserError
+from limbeck.students.study import Recipe, distil
 
 IDS = ["a", "007", "c", "d"]
 X = np.array([[1.5, 2.0], [0.1, -3.0], [1e-300, 4.0], [7.0, 0.0]])
@@ -359,14 +359,23 @@ def test_answers_reach_an_estimator_in_the_precision_they_were_stored_in(tmp_pat
     _, said = read_answers(
         Teacher(kind, ("said",)), list(open_table(tmp_path / "said.parquet").chunks(["said"]))
     )
-    (given,) = said.for_fit.values()
-    assert given.dtype == dtype
-    again = {"teacher_proba": from_probabilities, "teacher_logits": from_logits}[next(iter(said.for_fit))](
-        given
-    )
     # True of the answers before they were stored; expit and log_expit round by up to 4 units of 64 bits themselves.
-    assert np.all(np.abs(again.logits - z) <= again.error * (1 if dtype is np.float32 else 4))
-    assert np.median(again.error) > 0.1 * np.finfo(dtype).eps
+    assert np.all(np.abs(said.labels.logits - z) <= said.labels.error * (1 if dtype is np.float32 else 4))
+    assert np.median(said.labels.error) > 0.1 * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("top_k", [None, "uniform"])
+def test_what_rounding_explains_of_log_probabilities_reaches_the_verdict(tmp_path, top_k):
+    rng = np.random.default_rng(0)
+    X, W = rng.standard_normal((300, 4)), rng.standard_normal((4, 3))
+    # A linear teacher, of three classes or as its second class alone, to 3 decimals.
+    logs = log_softmax(X @ W, axis=1) if top_k else log_expit(X @ W[:, :1])
+    np.savez(tmp_path / "said.npz", X=X, z=np.round(logs, 3) if top_k else np.round(logs[:, 0], 3))
+    chunks = list(open_table(tmp_path / "said.npz").chunks(["z"]))
+    _, said = read_answers(Teacher("log-probability", ("z",), top_k=top_k), chunks)
+    found = distil(X, said, Recipe()).inner.linearity_
+    assert found.verdict == "linear"
+    assert 1e-5 < found.explained < 1e-2
 
 
 def test_a_header_of_texts_beyond_all_bounds_is_refused(tmp_path):

@@ -19,9 +19,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from limbeck import DistilledClassifier, SoftLabelClassifier
-from limbeck.labels import cross_entropy, from_logits, from_probabilities
+from limbeck.labels import cross_entropy, from_hard, from_logits, from_probabilities, from_top_k
 from limbeck.students._objective import Objective, minimise
 from limbeck.students.linearity import linearity
+from limbeck.students.metrics import agreement, soft_cross_entropy
 from limbeck.theory import Span, gradient_flow
 from limbeck.theory.loss import loss
 
@@ -842,3 +843,38 @@ def test_a_class_without_curvature_has_no_say_in_leave_one_out():
     rows = np.random.default_rng(3).permutation(1197)[:48]
     path = SoftLabelClassifier().fit(X[rows], np.eye(10)[y[rows]]).alpha_path_  # warnings are errors
     assert np.all(np.isfinite(path.losses))
+
+
+def test_soft_labels_read_before_are_learned_as_they_are():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 5))
+    logs = X @ rng.standard_normal((5, 6))
+    logs -= np.log(np.exp(logs).sum(axis=1, keepdims=True))
+    likeliest = np.argsort(-logs, axis=1)[:, :3]
+    said = from_top_k(likeliest, np.take_along_axis(logs, likeliest, axis=1), 6, tail="uniform")
+    student = SoftLabelClassifier(0.01).fit(X, said)
+    again = SoftLabelClassifier(0.01).fit(X, said.probabilities)
+    assert np.allclose(student.coef_, again.coef_, rtol=0, atol=1e-9)
+    assert student.score(X, said) == agreement(said, student.predict_proba(X))
+    assert soft_cross_entropy(said, student.decision_function(X)) == pytest.approx(
+        cross_entropy(said, student.decision_function(X)).mean()
+    )
+    named = SoftLabelClassifier(0.01, classes=list("abcdef")).fit(X, said)
+    assert set(named.predict(X)) <= set("abcdef")
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        SoftLabelClassifier().fit(X[:-1], said)
+    with pytest.raises(ValueError, match="y must be class labels, got soft ones"):
+        SoftLabelClassifier().fit(X, said, teacher_proba=said.probabilities)
+    hard = from_hard(said.decisions, 6)
+    assert np.array_equal(
+        SoftLabelClassifier(0.01).fit(X, hard).coef_, SoftLabelClassifier(0.01).fit(X, said.decisions).coef_
+    )
+
+
+def test_soft_labels_read_before_keep_the_rounding_that_was_found():
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((40, 3))
+    said = from_probabilities(np.round(expit(X @ [1.0, -1.0, 0.5]), 3))
+    # Of ten rows alone nobody could tell that they were rounded.
+    assert SoftLabelClassifier(0).fit(X[:10], said[:10]).realisable_
+    assert not SoftLabelClassifier(0).fit(X[:10], said.probabilities[:10]).realisable_

@@ -84,20 +84,6 @@ class Answers:
         """Code (n,) of the class that the teacher decides for; at even odds class 1 of two, as in the paper."""
         return self.labels.decisions
 
-    @property
-    def for_fit(self) -> dict[str, np.ndarray]:
-        """The answers as arguments of an estimator's ``fit``, in the precision they were stored in."""
-        if self.kind == "label":
-            return {"y": np.array(self.classes, dtype=object)[self.values]}
-        if self.kind == "probability":
-            return {"teacher_proba": self.values}
-        if self.kind == "logit" or self.values.ndim == 2:
-            # Log-probabilities are logits, up to a constant a row that softmax does not see.
-            return {"teacher_logits": self.values}
-        with np.errstate(divide="ignore"):
-            other = np.log(-np.expm1(np.minimum(self.values.astype(np.float64), 0.0)))
-        return {"teacher_logits": np.column_stack([other.astype(self.values.dtype), self.values])}
-
 
 def soft_labels(
     teacher: Teacher, values: np.ndarray, first: int = 0, chunks: Sequence[Chunk] = ()

@@ -1,4 +1,4 @@
-"""What `fit` and `score` are given as answers, read: hard labels, soft y, or a teacher's beside hard y."""
+"""What `fit` and `score` are given as answers, read: hard labels, soft y, soft labels read before, or a teacher's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def read_answers(
     X : array or sparse matrix, shape (n, d)
         Only its length is used.
     y, proba, logits : array_like, shape (n,) or (n, K), or None
-        Labels or soft labels; a teacher's answers, beside which y only names the classes.
+        Labels or soft labels (as y also `SoftLabels`, taken as they are); a teacher's answers, beside which y only
+        names the classes.
     classes : array_like, shape (K,), optional
         Classes in the order of columns or integer codes.
     decimals : int, optional
@@ -56,6 +57,8 @@ def read_answers(
 
 def decisions(y: Any, classes: np.ndarray) -> Any:
     """Classes (n,) that y says: itself if hard, the likelier class if soft; even odds are class 1, as in `predict`."""
+    if isinstance(y, SoftLabels):
+        return classes[y.decisions]
     table, _ = _by_name(y, classes, "y")
     if _is_soft(table):
         p = from_probabilities(table).probabilities
@@ -67,6 +70,8 @@ def decisions(y: Any, classes: np.ndarray) -> Any:
 
 def _read_y(X: Any, y: Any, classes: Any, decimals: int | None) -> Answers:
     check_consistent_length(X, y)
+    if isinstance(y, SoftLabels):
+        return y, _named(y.n_classes, classes)
     table, names = _by_name(y, classes, "y")
     if table.ndim == 2 and table.shape[1] > 1:
         labels = from_probabilities(table, decimals=decimals)
@@ -115,6 +120,8 @@ def _read_hard(y: np.ndarray, classes: Any) -> Answers:
 
 def _labels_beside(X: Any, y: Any, name: str) -> np.ndarray:
     """Distinct hard labels given beside the teacher's answers ``name``."""
+    if isinstance(y, SoftLabels):
+        raise ValueError(f"With {name}, y must be class labels, got soft ones: leave y out, or {name}.")
     y = column_or_1d(y, warn=True)
     check_consistent_length(X, y)
     if _is_soft(y):

@@ -1,7 +1,8 @@
 """How near a student is to its teacher: agreement, soft cross-entropy, divergence, Brier score, angle.
 
 Teacher's answers come first, as scikit-learn's ``y_true`` does. They are probabilities P[class 1], (n,), or of each
-class, (n, K); a student's logits are log-odds (n,) or (n, K), for which log-probabilities will do.
+class, (n, K), or the `limbeck.labels.SoftLabels` that a reader made of them; a student's logits are log-odds (n,) or
+(n, K), for which log-probabilities will do.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from limbeck.theory import angle
 from limbeck.theory.risk import Interval, wilson
 
 
-def agreement(teacher_proba: ArrayLike, student_proba: ArrayLike, *, sample_weight: Any = None) -> float:
+def agreement(
+    teacher_proba: ArrayLike | SoftLabels, student_proba: ArrayLike, *, sample_weight: Any = None
+) -> float:
     """Share of rows on which student and teacher decide alike: 1 - transfer risk (Eq. 4).
 
     The decision is the likeliest class; at even odds class 1 of two, as in the paper, the first of more.
@@ -43,7 +46,7 @@ def agreement(teacher_proba: ArrayLike, student_proba: ArrayLike, *, sample_weig
 
 
 def agreement_interval(
-    teacher_proba: ArrayLike, student_proba: ArrayLike, *, confidence: float = 0.95
+    teacher_proba: ArrayLike | SoftLabels, student_proba: ArrayLike, *, confidence: float = 0.95
 ) -> Interval:
     """`agreement` with Wilson's interval, for rows drawn at random that the student did not learn from.
 
@@ -59,7 +62,7 @@ def agreement_interval(
     return Interval(float(same.mean()), float(low), float(high), confidence, int(same.size))
 
 
-def tally(teacher_proba: ArrayLike, student_proba: ArrayLike) -> Tally:
+def tally(teacher_proba: ArrayLike | SoftLabels, student_proba: ArrayLike) -> Tally:
     """`agreement` by class, and beside a constant that always says the teacher's commonest class.
 
     A student of a rare class may agree on 99 % of the rows and have learned nothing: ``tally(p, q).gain`` and
@@ -80,7 +83,7 @@ def tally(teacher_proba: ArrayLike, student_proba: ArrayLike) -> Tally:
 
 
 def soft_cross_entropy(
-    teacher_proba: ArrayLike, student_logits: ArrayLike, *, sample_weight: Any = None
+    teacher_proba: ArrayLike | SoftLabels, student_logits: ArrayLike, *, sample_weight: Any = None
 ) -> float:
     """Mean of -sum_k p_k log q_k, nats; p the teacher's probabilities, q the softmax of the student's logits.
 
@@ -90,21 +93,25 @@ def soft_cross_entropy(
     student_logits : array_like, shape (n,) or (n, K)
     sample_weight : array_like, shape (n,), optional
     """
-    teacher = from_probabilities(teacher_proba)
+    teacher = _read(teacher_proba)
     return _mean(cross_entropy(teacher, _logits(teacher, student_logits)), teacher, sample_weight)
 
 
-def kl_divergence(teacher_proba: ArrayLike, student_logits: ArrayLike, *, sample_weight: Any = None) -> float:
+def kl_divergence(
+    teacher_proba: ArrayLike | SoftLabels, student_logits: ArrayLike, *, sample_weight: Any = None
+) -> float:
     """Mean of KL(teacher || student) = sum_k p_k log(p_k / q_k), nats: soft cross-entropy less the teacher's entropy.
 
     Parameters are those of `soft_cross_entropy`.
     """
-    teacher = from_probabilities(teacher_proba)
+    teacher = _read(teacher_proba)
     each = cross_entropy(teacher, _logits(teacher, student_logits)) - _entropy(teacher)
     return _mean(each, teacher, sample_weight)
 
 
-def soft_brier(teacher_proba: ArrayLike, student_proba: ArrayLike, *, sample_weight: Any = None) -> float:
+def soft_brier(
+    teacher_proba: ArrayLike | SoftLabels, student_proba: ArrayLike, *, sample_weight: Any = None
+) -> float:
     """Mean of 1/2 sum_k (p_k - q_k)^2, in [0, 1]; (p - q)^2 of either class where there are two.
 
     With hard labels for p it is `sklearn.metrics.brier_score_loss(..., scale_by_half=True)`.
@@ -184,12 +191,16 @@ SCORED = {
 # -- parts -----------------------------------------------------------------------------------------
 
 
-def _pair(teacher_proba: ArrayLike, student_proba: ArrayLike) -> tuple[SoftLabels, SoftLabels]:
-    teacher, student = from_probabilities(teacher_proba), from_probabilities(student_proba)
+def _pair(teacher_proba: ArrayLike | SoftLabels, student_proba: ArrayLike) -> tuple[SoftLabels, SoftLabels]:
+    teacher, student = _read(teacher_proba), from_probabilities(student_proba)
     check_consistent_length(teacher.probabilities, student.probabilities)
     if teacher.n_classes != student.n_classes:
         raise ValueError(f"The teacher knows {teacher.n_classes} classes, the student {student.n_classes}.")
     return teacher, student
+
+
+def _read(teacher: ArrayLike | SoftLabels) -> SoftLabels:
+    return teacher if isinstance(teacher, SoftLabels) else from_probabilities(teacher)
 
 
 def _logits(teacher: SoftLabels, student_logits: ArrayLike) -> Array:

@@ -188,7 +188,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     def fit(
         self,
         X: Rows,
-        y: ArrayLike | None = None,
+        y: ArrayLike | SoftLabels | None = None,
         *,
         sample_weight: ArrayLike | None = None,
         teacher_proba: ArrayLike | None = None,
@@ -200,9 +200,10 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : array-like or sparse matrix, shape (n, d)
             Points.
-        y : array-like, shape (n,) or (n, K), optional
-            Class labels, P[class 1], or probabilities of each class. With ``teacher_proba`` or
-            ``teacher_logits``, hard labels that only name the classes, or nothing.
+        y : array-like, shape (n,) or (n, K), or SoftLabels of length n, optional
+            Class labels, P[class 1], or probabilities of each class; or what a reader of `limbeck.labels` made of
+            log-probabilities, a service's top k or several teachers, with the precision it found. With
+            ``teacher_proba`` or ``teacher_logits``, hard labels that only name the classes, or nothing.
         sample_weight : array-like, shape (n,), optional
             Weights; a row of weight 2 counts as two rows, one of weight 0 as none. With ``alpha="loo"`` one of the
             two is left out, as of rows repeated; weights that say how much a row matters, not how often it came,
@@ -271,7 +272,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     def partial_fit(
         self,
         X: Rows,
-        y: ArrayLike | None = None,
+        y: ArrayLike | SoftLabels | None = None,
         classes: ArrayLike | None = None,
         *,
         teacher_proba: ArrayLike | None = None,
@@ -361,7 +362,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         """Classes (n,); a logit of exactly 0 is class 1, as in the paper."""
         return like(self._decisions(X), X)
 
-    def score(self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(self, X: Rows, y: ArrayLike | SoftLabels, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy for hard y; for soft y, agreement with the teacher's decisions (1 - transfer risk)."""
         said = decisions(to_numpy(y), self.classes_)
         return accuracy_score(said, self._decisions(X), sample_weight=to_numpy(sample_weight))

@@ -130,7 +130,7 @@ def taught(
     inner = recipe.student(classes=np.array(answers.classes, dtype=object))
     if near is not None:
         inner._near = near
-    inner.fit(X if scaling is None else scaling.apply(X), **answers.for_fit)
+    inner.fit(X if scaling is None else scaling.apply(X), answers.labels)
     return Distilled(inner, scaling)
 
 
