@@ -27,6 +27,7 @@ from limbeck.theory import (
     Interval,
     Span,
     clopper_pearson,
+    clopper_pearson_upper,
     transfer_risk_bound_tight,
 )
 from limbeck.theory.factor import row_norms
@@ -91,11 +92,13 @@ class Reading:
     curve: PilotCurve
     """Disagreement against the number of answers learned from."""
     forecast: Forecast
-    """What more answers would give."""
+    """What more answers would give. Nothing is promised from it while a teacher is found linear by too few answers
+    beyond the rank for this target, and a floor is then as likely as before they came."""
     tails: tuple[TailAt, ...]
     """P(theta) at several B; two classes only."""
     exact: Exact | None
-    """For a linear teacher, an exact student, and answers that span the pool."""
+    """For a linear teacher, an exact student, and answers that span the pool. It ends buying once its bound
+    ``otherwise`` is within the target."""
     inexact: str
     """What is missing for that, in words; empty where nothing is."""
 
@@ -198,7 +201,9 @@ def plan_budget(
     -----
     The forecast takes the mean risk to fall as a power law towards a floor, and averages over what the pilot
     leaves open; ``docs/calibration.md`` has how often its promise held. What `StoppingRule` shows on an audit
-    sample does not rest on that form.
+    sample does not rest on that form, nor does a ``stop`` because the student is the teacher: that a few answers
+    agree with a linear teacher does not end buying, only so many that whatever they leave unsaid is within the target
+    at the confidence asked for.
     """
     target = _check.number(target_risk, "target_risk", above=0.0, below=1.0)
     confidence = _check.number(confidence, "confidence", above=0.0, below=1.0)
@@ -305,7 +310,9 @@ def _read(
     uniform = pilot.labels[pilot.audit]
     verdict = linearity(pilot.X[pilot.audit], uniform, intercept=student.fit_intercept)
     curve = measure(pilot, student, orders=orders, rng=rng)
-    posterior = Posterior.of(curve, verdict.verdict, starting_levels(uniform), unbiased=may_be_exact(student))
+    unbiased = may_be_exact(student)
+    known = "cannot tell yet" if unbiased and _untested(verdict, target, confidence) else verdict.verdict
+    posterior = Posterior.of(curve, known, starting_levels(uniform), unbiased=unbiased)
     most = X.shape[0] if not len(pilot.learn) else X.shape[0] - len(pilot.audit)
     sizes = np.unique(np.geomspace(curve.sizes[0], max(most, curve.sizes[0] + 1), 60).round().astype(int))
     median, low, high = posterior.band(sizes, 0.9)
@@ -330,6 +337,17 @@ def _read(
         exact=exact,
         inexact=inexact,
     )
+
+
+def _untested(verdict: Linearity, target: float, confidence: float) -> bool:
+    """Whether a teacher is found linear by too few answers for the target to rest on it.
+
+    Each different answer beyond the rank would have shown a point where the teacher is not linear, and none did: at
+    most Clopper and Pearson's bound of all points are such. The curve measured cannot tell either: it falls to 0 at
+    the rank, and would rise to its floor only with the first such point.
+    """
+    linear = verdict.verdict == "linear"
+    return linear and clopper_pearson_upper(0, verdict.surplus, confidence) > target
 
 
 def _constant(labels: SoftLabels, confidence: float) -> Interval:
@@ -379,39 +397,65 @@ def _promised(tail: EmpiricalTail, target: float, confidence: float, rank: int) 
 def _decide(
     reading: Reading, geometry: Coverage, target: float, confidence: float, unbiased: bool
 ) -> tuple[str, int, str]:
-    """Decision, answers to buy, and why; the first of these that holds."""
+    """Decision, answers to buy, and why."""
     forecast, sure = reading.forecast, f"{confidence:.0%} confidence"
     learned = forecast.at_most - geometry.points + reading.answers
-    if reading.constant.high <= target:
-        said = f"{reading.constant.estimate:.2%} of the audit points, at most {reading.constant.high:.2%} with {sure}"
-        return (
-            "stop",
-            0,
-            f"Always giving the commonest class is wrong on {said}: the target needs no student.",
-        )
-    if reading.exact is not None:
-        return "stop", 0, _linear_enough(reading.exact, reading.answers, sure)
+    constant, exact = reading.constant, reading.exact
+    if constant.high <= target:
+        said = f"{constant.estimate:.2%} of the audit points, at most {constant.high:.2%} with {sure}"
+        need = f"Always giving the commonest class is wrong on {said}: the target needs no student."
+        return "stop", 0, need
+    if exact is not None and exact.otherwise <= target:
+        return "stop", 0, _linear_enough(exact, reading.answers, sure)
+    left = forecast.at_most - learned
+    untested = unbiased and left > 0 and _untested(reading.linearity, target, confidence)
+    if exact is not None or untested:
+        wanted = StoppingRule(target, confidence, looks=1).smallest_sample()
+        return _linear_so_far(reading, wanted, left, sure)
     if forecast.n is not None:
         need = f"The student of {forecast.n} answers learned from meets the target with {sure}; {learned} are there."
         return ("stop", 0, need) if forecast.n <= learned else ("buy", forecast.n - learned, need)
-    unlikely = forecast.reached <= 1 - confidence
-    beyond_rank = geometry.rank + SURPLUS - reading.linearity.n
-    if (
-        unlikely
-        and unbiased
-        and reading.linearity.verdict == "cannot tell yet"
-        and 0 < beyond_rank <= forecast.at_most - learned
-    ):
-        return "look again", beyond_rank, _only_if_linear(geometry.rank, reading.answers)
-    if unlikely or learned >= forecast.at_most:
+    return _no_promise(reading, geometry.rank, learned, confidence, unbiased)
+
+
+def _linear_so_far(reading: Reading, wanted: int, left: int, sure: str) -> tuple[str, int, str]:
+    """A linear teacher whose student nothing is wrong with, but that too few answers have tested."""
+    exact, agree = reading.exact, reading.linearity.surplus
+    if left <= 0:
+        said = f"All {reading.answers} points of the pool are answered, and a linear student meets them all."
+        if exact is not None:
+            said += (
+                f" Of other points like them it may decide up to {exact.otherwise:.2%} otherwise ({sure})."
+            )
+        return "stop", 0, said
+    more = wanted - (agree if exact is None else exact.held_out)
+    said = f"The teacher is linear so far: {agree} answers beyond the rank agree. "
+    if exact is None:
+        said += f"{wanted} leave no more open than the target ({sure}). Besides, {reading.inexact}."
+    else:
+        said += (
+            f"Assuming nothing, up to {exact.otherwise:.2%} of points could still be otherwise ({sure}): "
+            f"{exact.held_out} random answers came after those that span the pool, and {wanted} that all agree show "
+            "the target met."
+        )
+    return "look again", min(more if more > 0 else SURPLUS, left), said
+
+
+def _no_promise(
+    reading: Reading, rank: int, learned: int, confidence: float, unbiased: bool
+) -> tuple[str, int, str]:
+    """How many answers would tell more; or that none would."""
+    forecast, linear = reading.forecast, reading.linearity
+    left, unlikely = forecast.at_most - learned, forecast.reached <= 1 - confidence
+    beyond_rank = rank + SURPLUS - linear.n
+    if unlikely and unbiased and linear.verdict == "cannot tell yet" and 0 < beyond_rank <= left:
+        return "look again", beyond_rank, _only_if_linear(rank, reading.answers)
+    if unlikely or left <= 0:
         said = f"meets the target with a probability of {forecast.reached:.2g} only"
         cure = "better features, another student or a larger target are needed"
-        return (
-            "not reachable",
-            0,
-            f"Even the student of all the pool's {forecast.at_most} answers {said}: {cure}.",
-        )
-    more = min(learned, forecast.at_most - learned)
+        said = f"Even the student of all the pool's {forecast.at_most} answers {said}: {cure}."
+        return "not reachable", 0, said
+    more = min(learned, left)
     if forecast.likely is not None and forecast.likely > learned:
         more = min(more, forecast.likely - learned)
     return "look again", more, _not_yet(forecast, reading.answers, learned)
