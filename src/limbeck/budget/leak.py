@@ -165,7 +165,8 @@ def audit_leak(
     -----
     Exact answers: minimum-norm least squares on the logits. Rounded ones: the better of least squares weighted by
     each logit's precision and soft cross-entropy with a small ridge. Labels: the same cross-entropy; or, for two
-    classes and freely chosen points, bisection to points of the boundary (Lowd and Meek, 2005).
+    classes and freely chosen points, the better of that and of bisection to points of the boundary (Lowd and Meek,
+    2005).
 
     References
     ----------
@@ -196,10 +197,13 @@ def audit_leak(
     kinds["labels"] = (labels, _from_labels)
     if len(model.coef) == 1:
         kinds["labels, chosen points"] = (labels, _from_boundary)
-    leaks = []
+    leaks, found = [], np.empty(0)
     for name, (sizes, copy) in kinds.items():
         watch(name)
+        before = found
         found = np.array([[_wrong(model, T, copy(model, Q, int(n))) for n in sizes] for Q, T in draws])
+        if copy is _from_boundary:  # or the same number of labels as the queries come, where that is better
+            found = np.minimum(found, before)
         ends = found.min(axis=0), found.max(axis=0)
         leaks.append(Leak(name, sizes, np.median(found, axis=0), *ends))
     return LeakReport(
@@ -297,20 +301,19 @@ def _ridges(X: Array, answers: SoftLabels) -> list[Copy]:
 
 
 def _from_boundary(model: ScoringModel, Q: Array, n: int) -> list[Copy]:
-    """As many points of the boundary as there are features, and the plane through them.
+    """As many points of the boundary as there are features, and the plane through them; none for too few labels.
 
-    Each costs a label for every halving between a point of either class; as long as there are too few labels
-    for that, they are better spent on queries.
+    Each costs a label for every halving of a segment between queries of either class. The segments are edges of a
+    spanning tree of the queries: such points are independent where the queries are, while one on each edge of a
+    cycle are not, and leave the plane open.
     """
     wanted = model.coef.shape[1]
-    start = min(len(Q), max(4, n // 10))
+    start = min(len(Q), max(4, n // 10, wanted + 1))
     halvings = min(HALVINGS, (n - start) // wanted)
     says = model.decide(Q[:start])
-    ones, zeros = Q[:start][says == 1], Q[:start][says == 0]
-    if halvings < FEWEST_HALVINGS or not (len(ones) and len(zeros)):
-        return _from_labels(model, Q, n)
-    pairs = np.arange(wanted)
-    high, low = ones[pairs % len(ones)], zeros[(pairs + pairs // len(ones)) % len(zeros)]
+    high, low = _tree(Q[:start][says == 1], Q[:start][says == 0], wanted)
+    if halvings < FEWEST_HALVINGS or len(high) < wanted:
+        return []
     for _ in range(halvings):
         middle = (high + low) / 2
         up = model.decide(middle)[:, None] == 1
@@ -318,6 +321,15 @@ def _from_boundary(model: ScoringModel, Q: Array, n: int) -> list[Copy]:
     plane = np.linalg.svd(_with_one((high + low) / 2))[2][-1]
     # Which side is which, any one label tells.
     return [(s * plane[:-1, None], s * plane[-1:]) for s in (1.0, -1.0)]
+
+
+def _tree(ones: Array, zeros: Array, most: int) -> tuple[Array, Array]:
+    """Ends of at most so many segments: the first one with every zero, the first zero with every other one."""
+    if not (len(ones) and len(zeros)):
+        return ones[:0], zeros[:0]
+    high = np.concatenate([np.zeros(len(zeros), dtype=int), np.arange(1, len(ones))])[:most]
+    low = np.concatenate([np.arange(len(zeros)), np.zeros(len(ones) - 1, dtype=int)])[:most]
+    return ones[high], zeros[low]
 
 
 def from_arrays(arrays: Any) -> ScoringModel:
