@@ -29,7 +29,9 @@ def test_whitening_gives_equal_spread_and_sharpening_squares_the_condition_of_th
     X = rng.standard_normal((400, 5)) * 10.0 ** -np.arange(5)
     whitened = Scaling.of(X, "whiten").apply(X)
     moment = whitened.T @ whitened / len(X)
-    np.testing.assert_allclose(moment, moment[0, 0] * np.eye(5), atol=1e-8 * moment[0, 0])
+    np.testing.assert_allclose(
+        moment - np.outer(whitened.mean(axis=0), whitened.mean(axis=0)), np.eye(5), atol=1e-8
+    )
     # X -> X S^(1/4): singular values s -> s^(3/2).
     before = np.linalg.svd(X, compute_uv=False)
     after = np.linalg.svd(Scaling.of(X, "sharpen").apply(X), compute_uv=False)
@@ -62,4 +64,25 @@ def test_without_an_intercept_the_origin_stays_where_it_is(kind):
     if kind == "standard":
         np.testing.assert_allclose(np.square(F).mean(axis=0), 1)
     if kind == "whiten":
-        np.testing.assert_allclose(F.T @ F / np.trace(F.T @ F), np.eye(3) / 3, atol=1e-12)
+        np.testing.assert_allclose(F.T @ F / len(F), np.eye(3), atol=1e-12)
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_the_units_of_the_features_are_gone_after_standard_and_whiten_and_kept_by_none_and_sharpen(centred):
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((60, 4)) @ rng.standard_normal((4, 4)) + 1
+    for kind, power in (("none", 1), ("standard", 0), ("whiten", 0), ("sharpen", 1)):
+        small, large = (Scaling.of(unit * X, kind, centred=centred).apply(unit * X) for unit in (1.0, 100.0))
+        np.testing.assert_allclose(large, 100.0**power * small, rtol=1e-9, atol=1e-9)
+    # A change of basis is gone after whitening alone, but for a rotation: all inner products stay.
+    turned = X @ rng.standard_normal((4, 4))
+    F, G = (Scaling.of(Y, "whiten", centred=centred).apply(Y) for Y in (X, turned))
+    np.testing.assert_allclose(G @ G.T, F @ F.T, atol=1e-9)
+
+
+def test_directions_the_points_do_not_reach_stay_out_of_a_whitened_student():
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((50, 2)) @ rng.standard_normal((2, 5))
+    F = Scaling.of(X, "whiten").apply(X)
+    np.testing.assert_allclose(np.linalg.eigvalsh(np.cov(F.T, bias=True)), [0, 0, 0, 1, 1], atol=1e-9)
+    assert np.all(Scaling.of(np.ones((3, 2)), "whiten").matrix == np.eye(2))  # all alike: left as they are

@@ -38,11 +38,18 @@ class Scaling:
         X : array_like, shape (n, d)
         kind : {"none", "standard", "whiten", "sharpen"}
             As given; mean 0 and variance 1 for every feature (constant ones stay as they are, at 0);
-            identity covariance on the points' principal axes, which throws the data's geometry away; or
-            X S^(1/4) with S the points' second moment, scaled to mean eigenvalue 1, which sharpens it.
+            identity covariance in every direction the points reach, which throws the data's geometry away; or
+            X S^(1/4) with S the points' second moment over its mean eigenvalue, which sharpens it.
         centred : bool
             Whether the student has an intercept, which takes up the centre. Without one ``standard`` divides by the
             root mean square and ``whiten`` makes the second moment the identity: the origin stays where it is.
+
+        Notes
+        -----
+        Units: ``standard`` and ``whiten`` leave none, the sizes of all features are settled by the points. ``sharpen``
+        settles the shape of the spectrum and keeps its size, so that X in other units, 10 X say, is ten times as long
+        afterwards too, as under ``none``: beside an intercept, whose feature is 1, the units matter there, and are the
+        user's choice.
 
         Raises
         ------
@@ -61,7 +68,7 @@ class Scaling:
             spread = X.std(axis=0) if centred else np.sqrt(np.square(X).mean(axis=0))
             constant = spread <= 10 * np.finfo(np.float64).eps * np.abs(X).max(axis=0)
             return cls(kind, centre, 1.0 / np.where(constant, 1.0, spread))
-        return cls(kind, centre, moment_power(X - centre, -0.5 if kind == "whiten" else 0.25))
+        return cls(kind, centre, _whitening(X - centre) if kind == "whiten" else _sharpening(X))
 
     def apply(self, X: ArrayLike) -> Array:
         """x' of points (n, d)."""
@@ -79,16 +86,24 @@ class Scaling:
         return W, np.asarray(intercepts) - W @ self.centre
 
 
-def moment_power(X: Array, power: float) -> Array:
-    """Symmetric power (d, d) of the second moment X^T X of points, scaled to mean eigenvalue 1.
+def _whitening(X: Array) -> Array:
+    """S^(-1/2) (d, d), S = X^T X / n; directions in which the points do not reach are taken to 0."""
+    s, V = _axes(X)
+    return (V.T * (np.sqrt(len(X)) / s)) @ V if s.size else np.eye(X.shape[1])
 
-    Directions in which the points do not reach are taken to 0.
-    """
-    _, s, V = np.linalg.svd(X, full_matrices=False)
-    if s.size == 0 or s[0] == 0:
+
+def _sharpening(X: Array) -> Array:
+    """S^(1/4) (d, d), S = X^T X over its mean eigenvalue; directions in which the points do not reach go to 0."""
+    s, V = _axes(X)
+    if not s.size:
         return np.eye(X.shape[1])
-    kept = s > max(X.shape) * np.finfo(np.float64).eps * s[0]
-    s, V = s[kept], V[kept]
     moment = np.square(s / s[0])
     moment *= X.shape[1] / moment.sum()
-    return (V.T * moment**power) @ V
+    return (V.T * moment**0.25) @ V
+
+
+def _axes(X: Array) -> tuple[Array, Array]:
+    """Singular values (r,) of points and their principal axes (r, d), without those that rounding leaves."""
+    _, s, V = np.linalg.svd(X, full_matrices=False)
+    kept = s > max(X.shape) * np.finfo(np.float64).eps * s[0]
+    return s[kept], V[kept]
