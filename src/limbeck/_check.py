@@ -62,6 +62,28 @@ def in_range(a: Array, name: str) -> Array:
     )
 
 
+def covariance(S: ArrayLike, name: str, d: int) -> Array:
+    """Return ``S`` as a float64 array (d, d), symmetric and positive semidefinite but for rounding, and not zero."""
+    S = np.asarray(points(S, name), dtype=np.float64)
+    if S.shape != (d, d):
+        raise ValueError(f"{name} must have shape {(d, d)}, got {S.shape}.")
+    size = float(np.abs(S).max())
+    off = np.abs(S - S.T)
+    if off.max() > 1e-8 * size:
+        i, j = (int(k) for k in np.unravel_index(off.argmax(), off.shape))
+        raise ValueError(
+            f"{name} must be symmetric: [{i}, {j}] is {S[i, j]:.6g} and [{j}, {i}] is {S[j, i]:.6g}."
+        )
+    try:
+        np.linalg.cholesky((S + S.T) / 2 + 1e-8 * size * np.eye(d))
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            f"{name} must be positive semidefinite and not zero: its least eigenvalue is "
+            f"{np.linalg.eigvalsh((S + S.T) / 2)[0]:.6g}, as no variance is."
+        ) from None
+    return S
+
+
 def nonzero(v: Array, name: str) -> Array:
     """Return ``v`` unless it, or one of its rows, has length zero: a zero vector has no direction."""
     lengths = np.abs(v).max(axis=-1)

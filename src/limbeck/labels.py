@@ -71,7 +71,7 @@ def _row_error(said: str, row: int, column: int | None, advice: str, fault: str)
     return RowError(said, row, column, advice=advice, fault=fault)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SoftLabels:
     """A teacher's answers on n points; shape (n,) for two classes, (n, K) for K >= 3."""
 

@@ -18,12 +18,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from limbeck import DistilledClassifier, SoftLabelClassifier
+from limbeck import DistilledClassifier, KernelSoftLabelClassifier, SoftLabelClassifier
 from limbeck.labels import cross_entropy, from_hard, from_logits, from_probabilities, from_top_k
 from limbeck.students._objective import Objective, minimise
 from limbeck.students.linearity import linearity
 from limbeck.students.metrics import agreement, soft_cross_entropy
 from limbeck.theory import Span, gradient_flow
+from limbeck.theory.kernels import RBF
 from limbeck.theory.loss import loss
 
 
@@ -648,6 +649,9 @@ def test_teacher_answers_are_routed(routed):
             X, y, teacher_proba=P
         )
         StackingClassifier([("a", SoftLabelClassifier())], SoftLabelClassifier()).fit(X, y, teacher_proba=P)
+        for method in ("fit", "partial_fit"):
+            asked = getattr(SoftLabelClassifier(alpha=0).get_metadata_routing(), method).requests
+            assert asked["teacher_proba"] is asked["teacher_logits"] is True
 
 
 @pytest.mark.filterwarnings("ignore:The number of unique classes:UserWarning")
@@ -709,11 +713,34 @@ def test_what_y_means():
     assert soft.score(X, p) == soft.score(X, hard) == soft.score(X, np.column_stack([1 - p, p]))
 
 
+@pytest.mark.parametrize("student", [SoftLabelClassifier(alpha=0), KernelSoftLabelClassifier(RBF(), alpha=0)])
+def test_a_fit_that_is_refused_leaves_the_student_there_was(student):
+    X, z, _, _ = linear_teacher(40, 4)
+    named, p = pd.DataFrame(X, columns=list("abcd")), expit(z)
+    student = clone(student).fit(named, p)
+    before = student.decision_function(named)
+    held = np.where(np.arange(40) < 5, 0.0, p)
+    methods = [student.fit, student.partial_fit] if hasattr(student, "partial_fit") else [student.fit]
+    for again in methods:
+        with pytest.raises(ValueError, match="0 or 1"):
+            again(named.rename(columns={"a": "e"}) if again == student.fit else named, held)
+    with pytest.raises(ValueError, match="0 or 1"):
+        student.fit(X[:, :2], held)
+    assert student.n_features_in_ == 4
+    np.testing.assert_array_equal(student.decision_function(named), before)
+    fresh = clone(student)
+    with pytest.raises(ValueError, match="0 or 1"):
+        fresh.fit(X, held)
+    assert not hasattr(fresh, "n_features_in_")
+
+
 def test_float32_in_float32_out():
     X, z, w, _ = linear_teacher(30, 60)
     student = SoftLabelClassifier(alpha=0).fit(X.astype(np.float32), teacher_logits=z)
     assert student.coef_.dtype == student.decision_function(X.astype(np.float32)).dtype == np.float32
     assert student.predict_proba(X.astype(np.float32)).dtype == np.float32
+    kernel = KernelSoftLabelClassifier(RBF(), alpha=0.1).fit(X.astype(np.float32), teacher_logits=z)
+    assert kernel.decision_function(X.astype(np.float32)).dtype == np.float64  # as its notes say
     assert np.linalg.norm(student.coef_[0] - Span(X).project(w)) < 0.2
 
 
@@ -725,6 +752,9 @@ def test_to_sklearn_predicts_the_same():
         np.testing.assert_allclose(model.predict_proba(X), student.predict_proba(X), atol=1e-14)
         np.testing.assert_array_equal(model.predict(X), student.predict(X))
         clone(model)
+    exact = SoftLabelClassifier(alpha=0, fit_intercept=False).fit(X, teacher_logits=X[:, 0])
+    zero = np.zeros((1, 4))  # said of `to_sklearn`
+    assert (exact.predict(zero), exact.to_sklearn().predict(zero)) == (1, 0)
 
 
 def test_log_probabilities_where_probabilities_underflow():
@@ -751,6 +781,8 @@ def test_log_probabilities_where_probabilities_underflow():
         (ValueError, {"saturated": "clip"}, "saturated must be"),
         (ValueError, {"stop_time": 0}, "stop_time must be"),
         (ValueError, {"classes": ["a"]}, "classes must be 2 different names"),
+        (ValueError, {"fit_intercept": "no"}, "fit_intercept must be True or False, got 'no'"),
+        (ValueError, {"max_iter": True}, "max_iter must be a whole number from 1 to 1000000000, got True"),
     ],
 )
 def test_bad_input_is_refused(kind, change, said):

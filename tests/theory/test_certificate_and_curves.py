@@ -155,6 +155,18 @@ def test_the_least_norm_inside_is_below_every_teacher_the_errors_allow():
         (lambda X, z: data_curve(X, z, X, z[:-1]), "teacher_logits has 7 entries where 8"),
         (lambda X, z: data_curve(X, z, X, z, block=0), "block must be an integer of at least 1"),
         (lambda X, z: disagreement_probability(X[:2], X, covariance=np.eye(2)), "covariance must have shape"),
+        (
+            lambda X, z: disagreement_probability(X[:2], X, covariance=-np.eye(3)),
+            "covariance must be positive semidefinite and not zero: its least eigenvalue is -1",
+        ),
+        (
+            lambda X, z: disagreement_probability(X[:2], X, covariance=np.zeros((3, 3))),
+            "covariance must be positive",
+        ),
+        (
+            lambda X, z: disagreement_probability(X[:2], X, covariance=np.eye(3) + np.eye(3, k=1)),
+            r"covariance must be symmetric: \[0, 1\] is 1 and \[1, 0\] is 0",
+        ),
     ],
 )
 def test_bad_input_is_refused(call, said):
@@ -226,3 +238,13 @@ def test_display_draws_data_and_law():
     figure = display.plot().figure_
     assert display.plot(figure.axes[0], legend=False).figure_ is figure
     assert np.all(display.risk <= display.bounds["its proof"])
+
+
+def test_a_covariance_that_is_symmetric_and_semidefinite_but_for_rounding_is_taken():
+    rng = np.random.default_rng(0)
+    X, half = rng.standard_normal((3, 8)), rng.standard_normal((8, 4))
+    S = 1e6 * half @ half.T
+    found = disagreement_probability(
+        X, rng.standard_normal((9, 8)), covariance=S * (1 + 1e-12 * rng.random((8, 8)))
+    )
+    assert np.all((found >= 0) & (found <= 1))

@@ -130,3 +130,11 @@ def test_the_optimal_mix_is_the_minimum_of_a_parabola():
     assert found.risk == pytest.approx(best.fun, rel=1e-9)
     with pytest.raises(ValueError, match="do not differ"):
         optimal_mix(1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, None])
+def test_without_weight_on_the_labels_a_large_eigenvalue_loses_nothing(steps):
+    b = repeated_self_distillation(np.diag([1e17, 1.0, 0.0]), np.ones(3), 1.0, 0.0, steps)
+    D = np.array([1e17, 1.0, 0.0])
+    exact = np.zeros(3) if steps is None else (D / (D + 1)) ** (steps - 1) / (D + 1)
+    np.testing.assert_allclose(b, exact, rtol=1e-12)

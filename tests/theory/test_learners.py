@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.optimize import nnls
 from tolerance import relative
 
 from limbeck.theory import (
@@ -124,3 +125,30 @@ def test_bad_learners_are_named():
         HardTargetSteps(0)
     with pytest.raises(ValueError, match="delta"):
         BiasedDistillation(float("nan"))
+
+
+def test_the_sign_of_delta_makes_no_difference_on_average_over_q():
+    span, z, rng = example(n=5, d=10)
+    w_hat, T = span.weights(z), rng.standard_normal((400, 10))
+    w_star = w_hat + span.complement_direction(rng.standard_normal(10))
+    deltas = np.array([0.1, 1.0, np.inf])
+    both = [expected_disagreement(span, w_hat, T, T @ w_star, s * deltas) for s in (1, -1)]
+    np.testing.assert_array_equal(*both)
+    drawn = [
+        disagreement(T @ BiasedDistillation(-1.0).weights(span, z, rng=rng), T @ w_star) for _ in range(2000)
+    ]
+    assert np.mean(drawn) == pytest.approx(both[0][1], abs=5 * np.std(drawn) / np.sqrt(2000))
+    with pytest.raises(ValueError, match="deltas holds nan"):
+        expected_disagreement(span, w_hat, T, T @ w_star, [np.nan])
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_the_maximum_margin_has_no_units_and_obeys_its_conditions_for_dependent_points(scale):
+    rng = np.random.default_rng(3)
+    X, w_star = scale * rng.standard_normal((50, 20)), rng.standard_normal(20)
+    w, signs = HardTargetLimit().weights(Span(X), X @ w_star), np.sign(X @ w_star)
+    margins = signs * (X @ w)
+    assert margins.min() == pytest.approx(1.0, rel=1e-6)
+    active = margins < 1 + 1e-6  # w is a non-negative combination of those, and of no others
+    _, rest = nnls((signs[:, None] * X / scale)[active].T, w * scale)
+    assert rest < 1e-6 * np.linalg.norm(w * scale)

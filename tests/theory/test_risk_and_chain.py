@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import mpmath
 import numpy as np
 import pytest
@@ -33,7 +35,7 @@ from limbeck.theory import (
     transfer_risk_bound_tight,
 )
 from limbeck.theory.chain import cotangents
-from limbeck.theory.risk import TABLE_FROM, symmetric_risk_at_cotangent
+from limbeck.theory.risk import TABLE_FROM, symmetric_risk_at_cotangent, wilson
 
 RIGHT = np.pi / 2
 FALSE_ALARM = 1e-6  # of every statistical test here, for a right implementation
@@ -277,6 +279,28 @@ def test_wilsons_interval_of_one_student():
     assert (interval.low, interval.high) == pytest.approx((0.0055, 0.0700), abs=1e-4)
 
 
+def test_wilsons_confidence_is_kept_on_average_and_not_at_every_share_while_clopper_and_pearsons_is():
+    n = 1000
+    k = np.arange(n + 1)
+    shares = np.append(np.linspace(1e-5, 0.01, 1000), 1.75e-4)
+    covered = {}
+    for ends in (wilson, clopper_pearson):
+        low, high = ends(k, n)
+        inside = (low <= shares[:, None]) & (shares[:, None] <= high)
+        covered[ends] = np.sum(binom.pmf(k, n, shares[:, None]) * inside, axis=1)
+    assert covered[wilson][-1] == pytest.approx(0.84, abs=0.005)  # as its docstring says
+    assert covered[wilson].min() > 0.83
+    assert covered[wilson][:-1].mean() == pytest.approx(0.95, abs=0.01)
+    assert covered[clopper_pearson].min() >= 0.95
+
+
+@pytest.mark.parametrize("ends", [wilson, clopper_pearson])
+@pytest.mark.parametrize(("wrong", "size"), [(5, 3), (-1, 3), (0, 0), (np.nan, 3), ([1, 4], 3), (1, np.inf)])
+def test_counts_that_are_none_have_no_interval(ends, wrong, size):
+    with pytest.raises(ValueError, match="wrong"):
+        ends(wrong, size)
+
+
 def test_the_interval_over_transfer_sets_covers_the_expected_risk():
     # 300 runs at 95 %: fewer than 264 covered has probability below 1e-6 for a valid interval.
     task, rng = PolynomialTask(0.5, 30), np.random.default_rng(0)
@@ -474,3 +498,47 @@ def test_risks_too_small_for_their_squares_keep_their_table_and_their_interval()
     unit, small = expected_risk_interval(values / 8), expected_risk_interval(values / 8 * 2.0**-600)
     assert small.high == unit.high * 2.0**-600
     assert small.low == unit.low * 2.0**-600
+
+
+def test_one_transfer_set_shows_no_spread():
+    one = monotonicity([1.0], [0.5])
+    assert (one.index, one.shrinkage) == (1.0, 0.5)
+    assert np.isnan([one.index_stderr, one.shrinkage_stderr]).all()
+    curve = learning_curve(PolynomialTail(1.0), 5, 3, 1, rng=np.random.default_rng(0))
+    assert np.isnan([curve.stderr, curve.angle_stderr]).all()
+
+
+def test_an_infinite_delta_is_the_direction_outside_the_span_alone_for_every_reading():
+    tail = PolynomialTail(1.0)
+    for delta in (np.inf, -np.inf):
+        near, far = (
+            biased_angles(tail, 12, 4, [d], 500, rng=np.random.default_rng(0))
+            for d in (np.sign(delta) * 1e9, delta)
+        )
+        np.testing.assert_allclose(far.before, near.before, atol=1e-8)
+        np.testing.assert_allclose(far.after, near.after, atol=1e-8)
+        sizes = students_at(tail, 12, [1, 4, 20], delta, 500, rng=np.random.default_rng(1))[1]
+        assert np.isfinite(sizes).all()
+        assert np.all(sizes[-1] == 0)
+    with pytest.raises(ValueError, match="deltas holds nan"):
+        biased_angles(tail, 12, 4, [np.nan], 5, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("task", "change"),
+    [(PolynomialTask(1.5, 5, 3.0), {"kappa": 0.5}), (MarginTask(1.2, 5, 3.0), {"beta": 0.7})],
+)
+def test_a_task_with_another_dimension_or_law_is_made_by_replace(task, change):
+    wider = replace(task, d=6)
+    assert (type(wider), wider.d, wider.teacher_norm, wider.tail) == (type(task), 6, 3.0, task.tail)
+    assert wider != task == replace(wider, d=5)
+    other = replace(task, **change)
+    assert other.tail != task.tail
+    assert other.tail == type(task)(*change.values(), 5).tail
+
+
+def test_the_tail_of_a_pool_is_measured_once():
+    X = np.random.default_rng(0).standard_normal((20, 3))
+    task = SampleTask(X, np.ones(3))
+    assert task.tail is task.tail
+    assert replace(task, w_star=np.array([1.0, 0, 0])).tail is not task.tail

@@ -24,7 +24,7 @@ MOST_FACTORISED = 6000
 MOST_CHOSEN = 500
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Coverage:
     """Geometry of a pool, as its student sees it: an intercept counts as a feature."""
 
@@ -98,7 +98,7 @@ def as_seen(X: Any, intercept: bool) -> Any:
     return with_ones(X) if intercept else X
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Seen:
     """What all rows, taken at unit length, add up to."""
 

@@ -22,7 +22,7 @@ from limbeck.theory.risk import clopper_pearson
 HELD_OUT = 1 / 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PilotCurve:
     """What students of parts of the pilot are worth."""
 
@@ -55,7 +55,7 @@ class PilotCurve:
         return clopper_pearson(self.disagreement * self.trials, self.trials, confidence)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pilot:
     """Points with their answers, and which of them may measure."""
 

@@ -29,7 +29,7 @@ BIASED = 0.5
 """The most it can be for a student of a fixed ridge or stop, which a linear teacher too may leave with a floor."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Posterior:
     """Curves the pilot leaves possible, each with its weight."""
 

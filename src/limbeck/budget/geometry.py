@@ -20,7 +20,7 @@ from limbeck.theory.scaling import KINDS, Scaling
 BUDGETS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScalingCurve:
     """What students of selected and of random points would be worth under one scaling of the features."""
 
@@ -50,7 +50,7 @@ class ScalingCurve:
     """p(theta) of the pool about ``direction`` in these features, with its `band`; None without one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Geometry:
     """The pool as a linear student sees it."""
 

@@ -29,7 +29,7 @@ HALVINGS, FEWEST_HALVINGS = 30, 8
 AGREEMENTS = (0.99, 0.999)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScoringModel:
     """A linear classifier that answers."""
 
@@ -69,7 +69,7 @@ class ScoringModel:
         return (F >= 0).astype(int) if F.ndim == 1 else F.argmax(axis=1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Leak:
     """What one kind of answer gives away."""
 

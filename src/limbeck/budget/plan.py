@@ -55,7 +55,7 @@ class TailAt:
     """Smallest n below the rank at which Theorem 3 promises the target; None if only the rank does."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Forecast:
     """Disagreement carried on beyond the pilot; see `limbeck.budget.forecast`."""
 

@@ -68,7 +68,7 @@ class Noise:
     """Standard deviation of one answer's logit about its mean; NaN if none is finite."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bought:
     """What the money bought."""
 

@@ -31,7 +31,7 @@ WANING = 30.0  # times sqrt(eps): fall of the energy after which all scores are 
 WORN = 0.01  # disagreement of running and fresh scores that asks for all of them afresh
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ranking:
     """Points in the order in which to buy their labels."""
 

@@ -98,7 +98,7 @@ def matching_pursuit(X: ArrayLike, n: int, w_star: ArrayLike) -> np.ndarray:
     return np.array(taken)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Transfer risk after some numbers of labels, for several ways to choose the points."""
 
@@ -161,7 +161,7 @@ def compare(
     student : callable
         From points and logits to weights. Default: the minimum-norm student.
     confidence : float
-        Of Wilson's interval for each student's risk.
+        Of Wilson's interval for each student's risk, nominal (`limbeck.theory.held_out_risk`).
 
     Returns
     -------

@@ -21,7 +21,7 @@ FILES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Digits:
     """Images and their labels, the training part first where the source has one."""
 

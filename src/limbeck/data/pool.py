@@ -19,7 +19,7 @@ ROW = "row"
 """Column of a table of picks or answers that holds the points' row numbers, from 1, where they have no ids."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ids:
     """Names of a table's rows."""
 
@@ -36,7 +36,7 @@ class Ids:
         return {name: row_of[name] for name in names if name in row_of}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pool(Ids):
     """Points of a table."""
 
@@ -122,7 +122,7 @@ def unique_ids(ids: Sequence[str], table: Table, identifier: str | None) -> dict
     return row_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answered:
     """Which points of a pool have answers, and the answers."""
 

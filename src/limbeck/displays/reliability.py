@@ -15,7 +15,7 @@ from limbeck.displays.style import BLACK, BLUE, ORANGE, house_style, new_figure
 from limbeck.labels import Array, from_probabilities
 
 
-@dataclass
+@dataclass(eq=False)
 class ReliabilityDisplay:
     """Mean soft label of the teacher against the student's probability, in the form of scikit-learn's displays.
 

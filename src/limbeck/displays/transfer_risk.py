@@ -21,7 +21,7 @@ from limbeck.theory.risk import wilson
 LINES = ((PURPLE, "--"), (GREEN, "-."), (ORANGE, ":"), (SKY, (0, (1, 1))))
 
 
-@dataclass
+@dataclass(eq=False)
 class TransferRiskDisplay:
     """Transfer risk after n labels, in the form of scikit-learn's displays.
 
@@ -83,7 +83,7 @@ class TransferRiskDisplay:
         n : array_like of int, optional
             Numbers of labels; default 12 from 4 to m, evenly spaced by ratio.
         confidence : float
-            Of Wilson's interval for each student's risk.
+            Of Wilson's interval for each student's risk, nominal (`limbeck.theory.held_out_risk`).
         """
         from sklearn.base import clone  # slow to import, needed here only
         from sklearn.utils import _safe_indexing

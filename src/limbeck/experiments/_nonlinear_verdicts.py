@@ -125,7 +125,7 @@ def _judge(c: Columns, factor: Factor, data: str, teacher: str) -> Judged:
 
 
 def _intervals(c: Columns, factor: Factor, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals that hold for all rows at once (Bonferroni): Wilson's for shares, Student's for means."""
+    """Intervals for all rows at once (Bonferroni), nominally: Wilson's for shares, Student's for means."""
     mean, repeats, error = c["mean"][rows], c["repeats"][rows], (1 - CONFIDENCE) / len(rows)
     if factor.quantity == "nearer":
         return wilson(mean * repeats, int(repeats[0]), 1 - error)

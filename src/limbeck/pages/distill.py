@@ -72,7 +72,7 @@ def page(job: Job) -> Page:
             Section("How it was run", parts=[Facts(job.sources)]),
         ],
         footer="Agreement is the share of rows on which student and teacher decide alike, whether or not the teacher "
-        "is right. Held-out rows were drawn at random and not learned from; the intervals hold for rows like them.",
+        "is right. Held-out rows were drawn at random and not learned from; the intervals are for rows like them.",
     )
 
 
@@ -81,7 +81,7 @@ def _agreement(job: Job) -> Section:
     better = tally.gain.low > 0
     text = [
         f"The student decides as the teacher does on {between(tally.agreement)} of the held-out rows; the interval "
-        "(Wilson) is for this student and rows like these.",
+        "(Wilson, covering so often on average, not at every share) is for this student and rows like these.",
         constant(tally, job.answers.classes),
     ]
     if found.baseline is None or found.gain is None:

@@ -6,7 +6,9 @@ the standard has no least squares and no triangular solve, so that LAPACK on the
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from scipy.sparse import issparse
@@ -16,6 +18,29 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 Rows = Any
 """Points as estimators take them: array-like, DataFrame, SciPy sparse or an array of another library; these share no
 type."""
+
+
+Self_ = TypeVar("Self_")
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def all_or_nothing(
+    method: Callable[Concatenate[Self_, Given], Result],
+) -> Callable[Concatenate[Self_, Given], Result]:
+    """A method that leaves its object as it was where it raises: a fit that is refused, the student there was."""
+
+    @wraps(method)
+    def attempt(self: Self_, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        before = dict(vars(self))
+        try:
+            return method(self, *args, **kwargs)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return attempt
 
 
 def to_numpy(a: Any) -> Any:

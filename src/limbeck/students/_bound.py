@@ -14,6 +14,7 @@ from scipy.optimize import nnls
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._objective import Minimum, Objective, cholesky
 from limbeck.theory import Span
+from limbeck.theory.least_distance import shortest
 from limbeck.theory.readings import ROUNDING
 
 MOST_STEPS = 100
@@ -31,11 +32,11 @@ def bounded(A: Array, labels: SoftLabels, weight: Array) -> tuple[Array, bool, M
         free = np.eye(span.d)[:, :0]  # directions that leave the other answers as they are
         if span.rank < span.d:
             free = np.linalg.qr(span.basis.T, mode="complete")[0][:, span.rank :]
-        step = _shortest(C @ free, least - C @ theta)
+        step = shortest(C @ free, least - C @ theta)
         if step is None:
             raise _too_sure(held, " while meeting the other answers")
         return (theta + free @ step)[:, None], True, None
-    start = _shortest(C, least - C @ theta)
+    start = shortest(C, least - C @ theta)
     if start is None:
         raise _too_sure(held, "")
     others = labels[~held], weight[~held] / weight[~held].sum()
@@ -78,7 +79,7 @@ def _minimise_under(objective: Objective, C: Array, least: Array, theta: Array) 
 def _step_under(H: Array, g: Array, C: Array, short: Array) -> Array | None:
     L = cholesky(H + 1e-12 * H.diagonal().max() * np.eye(len(H)))
     towards, G = (solve_triangular(L, M, lower=True, check_finite=False) for M in (g, C.T))
-    v = _shortest(G.T, short + G.T @ towards)
+    v = shortest(G.T, short + G.T @ towards)
     return None if v is None else solve_triangular(L, v - towards, lower=True, trans=1, check_finite=False)
 
 
@@ -100,21 +101,3 @@ def _stationarity(C: Array, least: Array, theta: Array, g: Array) -> float:
         return float(np.abs(g).max())
     balance, _ = nnls(active.T, g)
     return float(np.abs(g - active.T @ balance).max())
-
-
-def _shortest(C: Array, b: Array) -> Array | None:
-    """Shortest u with C u >= b, by non-negative least squares (Lawson and Hanson); None if there is none."""
-    if b.max() <= 0:
-        return np.zeros(C.shape[1])
-    if C.shape[1] == 0:
-        return None
-    scale = np.linalg.norm(C, axis=1)
-    scale[scale == 0] = 1.0
-    size = max(float(np.abs(b / scale).max()), 1e-300)
-    E = np.vstack([(C / scale[:, None]).T, (b / scale / size)[None, :]])
-    f = np.append(np.zeros(C.shape[1]), 1.0)
-    dual, _ = nnls(E, f, maxiter=50 * E.shape[1])
-    rest = E @ dual - f
-    if np.linalg.norm(rest) < 1e-9:
-        return None
-    return -rest[:-1] / rest[-1] * size

@@ -18,7 +18,7 @@ ROWS_AN_UNKNOWN = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ProvedAnswers:
     """Which answers of a student are proved to be the teacher's, and under which assumptions."""
 
@@ -40,7 +40,7 @@ class ProvedAnswers:
         return float(np.mean(self.proved))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Asked:
     """What a student learned from, as far as a certificate or another batch of rows needs it."""
 

@@ -24,7 +24,7 @@ ENOUGH = 1e-8  # of the gradient, to compare alphas by; the one chosen is then f
 RISES = 2  # ridges in a row at which the loss is higher, and the search ends
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AlphaPath:
     """Leave-one-out soft cross-entropy along the ridge."""
 

@@ -16,7 +16,7 @@ from limbeck.students.study import Distilled
 from limbeck.theory.scaling import Scaling
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """Points and answers in the metric a student was learned in."""
 

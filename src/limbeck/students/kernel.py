@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from limbeck import _check
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._arrays import Rows, to_numpy, validated, weights_of
+from limbeck.students._arrays import Rows, all_or_nothing, to_numpy, validated, weights_of
 from limbeck.students._certify import (
     Asked,
     ProvedAnswers,
@@ -99,6 +99,9 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
     ordinary: they take part in the fit and add no direction; ``span_.independent`` lists the others. At
     ``alpha=0`` and rows that coincide with different answers the student minimises the cross-entropy.
 
+    Coordinates and answers are float64 whatever the points are: unlike `SoftLabelClassifier`'s, the student's weights
+    are no weights of the features, and float32 would save nothing and cost digits.
+
     Answers (``y``, ``teacher_proba``, ``teacher_logits``) and their routing are those of `SoftLabelClassifier`.
 
     Examples
@@ -154,6 +157,7 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
         self.landmarks = landmarks
         self.random_state = random_state
 
+    @all_or_nothing
     def fit(
         self,
         X: Rows,

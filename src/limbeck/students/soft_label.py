@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from limbeck import _check
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._arrays import Rows, like, to_numpy, validated, weights_of
+from limbeck.students._arrays import Rows, all_or_nothing, like, to_numpy, validated, weights_of
 from limbeck.students._batches import BATCHES, learned_so_far, with_more
 from limbeck.students._certify import Asked, ProvedAnswers, asked, nothing, prove
 from limbeck.students._learn import Settings, learn
@@ -159,8 +159,9 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     _near: float | None = None
     """Where many students of one kind are made, the ridge of the one before; see `limbeck.students.study`."""
 
-    # Metadata that routing hands to fit without being asked for.
+    # Metadata that routing hands to fit and partial_fit without being asked for.
     __metadata_request__fit = {"teacher_proba": True, "teacher_logits": True}  # noqa: RUF012
+    __metadata_request__partial_fit = {"teacher_proba": True, "teacher_logits": True}  # noqa: RUF012
 
     def __init__(
         self,
@@ -185,6 +186,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
 
     # -- fitting ---------------------------------------------------------------------------------
 
+    @all_or_nothing
     def fit(
         self,
         X: Rows,
@@ -218,7 +220,8 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If something given cannot be learned from; the message names the row or column.
+            If something given cannot be learned from; the message names the row or column. A student that was fitted
+            before stays what it was.
         """
         self._check_parameters()
         if y is None and teacher_proba is None and teacher_logits is None:
@@ -265,10 +268,14 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"stop_time must be a positive number, got {self.stop_time!r}.")
         if not _is_number(self.tol):
             raise ValueError(f"tol must be positive, got {self.tol!r}.")
-        if not (isinstance(self.max_iter, Integral) and 1 <= self.max_iter <= LONGEST):
+        if not isinstance(self.fit_intercept, bool | np.bool_):
+            raise ValueError(f"fit_intercept must be True or False, got {self.fit_intercept!r}.")
+        whole = isinstance(self.max_iter, Integral) and not isinstance(self.max_iter, bool)
+        if not (whole and 1 <= self.max_iter <= LONGEST):
             raise ValueError(f"max_iter must be a whole number from 1 to {LONGEST}, got {self.max_iter!r}.")
 
     @available_if(_is_exact)
+    @all_or_nothing
     def partial_fit(
         self,
         X: Rows,
@@ -412,7 +419,11 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         return prove(self, X, teacher_norm)
 
     def to_sklearn(self) -> LogisticRegression:
-        """A fitted `LogisticRegression` with the same weights, for skops, ONNX and whatever wants one."""
+        """A fitted `LogisticRegression` with the same weights, for skops, ONNX and whatever wants one.
+
+        Of two classes it decides a logit of exactly 0, such as a zero row's without intercept, for class 0 where
+        `predict` decides for class 1, as the paper does; everything else is decided alike.
+        """
         check_is_fitted(self)
         model = LogisticRegression(fit_intercept=self.fit_intercept)
         model.classes_, model.coef_, model.intercept_ = self.classes_, self.coef_, self.intercept_

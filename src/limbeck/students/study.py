@@ -140,7 +140,7 @@ def hardened(answers: Answers) -> Answers:
     return Answers("label", codes, from_hard(codes, len(answers.classes)), answers.classes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Agreement:
     """Share of held-out rows on which student and teacher decide alike."""
 
@@ -154,7 +154,7 @@ class Agreement:
     """Held-out rows (k,), as positions among them, that the student gets wrong, the surest answers first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Curve:
     """Transfer risk against the number of labels, over random orders of the training rows."""
 

@@ -174,7 +174,7 @@ class MarginTail:
         return np.array([self.beta]) if self.beta < RIGHT else np.empty(0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EmpiricalTail:
     """Share of a sample's angles that are at least theta, with its Dvoretzky-Kiefer-Wolfowitz band.
 

@@ -31,7 +31,7 @@ EXACT = "its answers are exact"
 WITHIN = "each of its answers is off by no more than the error stated"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Certificate:
     """Which answers are proved, and under which bound on the teacher's norm each would be."""
 
@@ -60,7 +60,7 @@ class Certificate:
         return self.largest_bound > _bound(norm_bound, self.norm_inside)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClassCertificate:
     """Which answers among K classes are proved, and under which bound on differences of the teacher's weights."""
 
@@ -282,6 +282,11 @@ def disagreement_probability(
     -------
     ndarray, shape (m,)
         1/2 for a point orthogonal to the span.
+
+    Raises
+    ------
+    ValueError
+        If the covariance is not symmetric, not positive semidefinite, or of other features.
     """
     span = X if isinstance(X, Readings) else Span(X)
     T = np.asarray(_check.points(T, "T"), dtype=np.float64)
@@ -293,9 +298,7 @@ def disagreement_probability(
     T = _check.nonzero(T, "T")
     T = T / row_norms(T)[:, None]
     inside = span.project(T)
-    S = np.asarray(_check.points(covariance, "covariance"), dtype=np.float64)
-    if S.shape != (span.d, span.d):
-        raise ValueError(f"covariance must have shape {(span.d, span.d)}, got {S.shape}.")
+    S = _check.covariance(covariance, "covariance", span.d)
     teacher, student = np.einsum("ij,ij->i", T @ S, T), np.einsum("ij,ij->i", inside @ S, inside)
     cross = np.einsum("ij,ij->i", T @ S, inside)
     size = np.sqrt(np.maximum(teacher * student, 0.0))

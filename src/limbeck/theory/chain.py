@@ -29,7 +29,7 @@ from limbeck._check import Array
 from limbeck.theory.risk import SymmetricTail, symmetric_risk_at_cotangent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LearningCurve:
     """Expected transfer risk against the number of labels, over simulated transfer sets."""
 
@@ -38,11 +38,11 @@ class LearningCurve:
     risk: Array
     """Mean over transfer sets of the exact risk given the student's angle, (n,)."""
     stderr: Array
-    """Standard error of the mean, (n,)."""
+    """Standard error of the mean, (n,); NaN from one transfer set."""
     angle: Array
     """Mean angle between student and teacher, radians, (n,)."""
     angle_stderr: Array
-    """Standard error of the mean angle, (n,)."""
+    """Standard error of the mean angle, (n,); NaN from one transfer set."""
     low: Array
     """5 % quantile of the risk over transfer sets, (n,)."""
     high: Array
@@ -181,7 +181,7 @@ def asymptotic_risk(kappa: float, d: int, n: int) -> float:
 # -- distillation with its bias removed (section 5.2) ------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BiasedAngles:
     """Angles in [0, pi] between w_delta and the teacher before and after one more point."""
 
@@ -210,7 +210,7 @@ def biased_angles(
     d, n : int
         Dimension, and points before the last one; n <= d - 2, so that a complement is left after it.
     deltas : array_like, shape (k,)
-        Sizes of the part outside the span relative to w_hat; 0 is distillation.
+        Sizes of the part outside the span relative to w_hat; 0 is distillation, inf that part alone.
     repeats : int
         Number of simulated transfer sets; every delta sees the same ones.
     shared : bool
@@ -221,9 +221,9 @@ def biased_angles(
     Raises
     ------
     ValueError
-        If n > d - 2 or a delta is not finite.
+        If n > d - 2 or a delta is no number.
     """
-    deltas = np.asarray(_check.vector(deltas, "deltas"), dtype=np.float64)
+    deltas = np.atleast_1d(_check.reals(deltas, "deltas"))
     if _check.count(n, "n") > _check.count(d, "d", 3) - 2:
         raise ValueError(
             f"n = {n} + 1 points in d = {d} dimensions leave no complement: n must be at most d - 2."
@@ -261,7 +261,7 @@ def students_at(
     sizes : array_like of int, shape (k,)
         Numbers of labels n, increasing.
     delta : float
-        Size of the part outside the span relative to w_hat, its direction drawn anew for each n.
+        Size of the part outside the span relative to w_hat, its direction drawn anew for each n; may be inf.
 
     Returns
     -------
@@ -273,7 +273,7 @@ def students_at(
     sizes = np.array([_check.count(n, "sizes") for n in np.atleast_1d(sizes)])
     if sizes.ndim != 1 or sizes.size == 0 or np.any(np.diff(sizes) <= 0):
         raise ValueError(f"sizes must be increasing numbers of labels, got {sizes!r}.")
-    deltas = np.asarray(_check.vector([delta], "delta"), dtype=np.float64)
+    deltas = _check.reals([delta], "delta")
     steps, at, cot, angles = cotangent_steps(tail, d, repeats, rng=rng), 0, [], []
     for n in sizes.tolist():
         root = next(islice(steps, _check.count(n, "n") - at - 1, None))
@@ -294,5 +294,7 @@ def _biased_angle(cot: Array, T: Array, deltas: Array) -> Array:
     a = np.divide(cot, np.hypot(1.0, cot), out=np.ones_like(cot), where=np.isfinite(cot))
     b, rest = sin * T, sin * np.sqrt((1 - T) * (1 + T))
     delta = deltas[:, None]
-    across = np.hypot(rest * np.sqrt(1 + delta**2), a * delta - b)
-    return np.arctan2(across, a + delta * b)
+    length = np.hypot(1.0, delta)
+    along = 1.0 / length  # w_delta in the frame, at length 1
+    beside = np.divide(delta, length, out=np.sign(delta), where=np.isfinite(delta))
+    return np.arctan2(np.hypot(rest, a * beside - b * along), a * along + b * beside)

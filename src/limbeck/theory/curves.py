@@ -24,7 +24,7 @@ CELLS = 4_000_000
 MULTIPLES = np.array([1.0, 1.5, 2.0])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataCurve:
     """What the student of the first 1, 2, ..., n points is worth."""
 
@@ -39,7 +39,8 @@ class DataCurve:
     high: Array
     """Upper end, (n,)."""
     confidence: float
-    """Probability with which one such interval covers the risk of one fixed student."""
+    """Probability with which one such interval covers the risk of one fixed student: nominal, as Wilson's intervals
+    cover so often on average over risks only (`held_out_risk`)."""
     norms: Array
     """|w_hat| of each student, (n,): the teacher's norm is at least that, and it never falls."""
     angles: Array
@@ -78,7 +79,7 @@ def data_curve(
     norm_bound : float, optional
         B >= |w_star|, for the certified share (`limbeck.theory.certify`). Default: ``teacher_norm``.
     confidence : float
-        Of the intervals.
+        Of the intervals, nominal (`held_out_risk`).
     block : int, optional
         Held-out points taken at a time. Default: as many as keep about 100 MB.
 
@@ -125,7 +126,7 @@ def data_curve(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CertifiedShares:
     """Share of the answers that is proved after 1, 2, ..., n labels, under several bounds on the teacher's norm."""
 

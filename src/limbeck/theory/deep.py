@@ -31,7 +31,7 @@ VANISHED = 1e-9
 FOLLOWED = 1e12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DeepLimit:
     """Where a deep linear student ends, and how far that is from the minimum-norm student."""
 
@@ -47,7 +47,7 @@ class DeepLimit:
     """|w| sin(phi)^N, the same at every moment."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DeepTrajectory:
     """A deep linear student along the flow of Lemma C.1."""
 

@@ -23,7 +23,7 @@ from limbeck.theory.span import Span
 LATEST = 1e12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trajectory:
     """A student at a sequence of times (or steps) of its training."""
 

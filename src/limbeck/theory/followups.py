@@ -213,7 +213,8 @@ def repeated_self_distillation(
         # b_t = (K + lambda)^-1 of what student t fits: a geometric series in (1 - a) A.
         again = (1 - a) * D / (D + lam)
         target = again ** (_check.count(steps, "steps") - 1)
-        target = target + a * (1 - target) / (1 - again)
+        # Over 1 - (1 - a) A, which rounds to 0 where D is large and a is 0.
+        target = target + a * (1 - target) * (D + lam) / (a * D + lam)
         share = target / (D + lam)
     return U @ (share.reshape(-1, *[1] * (y.ndim - 1)) * (U.T @ y))
 

@@ -17,6 +17,7 @@ from scipy.special import betainc, expit
 from limbeck import _check
 from limbeck._check import Array
 from limbeck.theory.factor import row_norms
+from limbeck.theory.least_distance import shortest
 from limbeck.theory.span import Span
 
 
@@ -38,7 +39,7 @@ class Distillation:
         return span.weights(z)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BiasedDistillation:
     """Another global minimiser of the same loss: w_delta = w_hat + delta |w_hat| q / |q| (section 5.2).
 
@@ -48,7 +49,7 @@ class BiasedDistillation:
     """
 
     delta: float
-    """Size of the part outside the span relative to w_hat; may be inf."""
+    """Size of the part outside the span relative to w_hat; may be inf. Negative: against q."""
     direction: Array | None = field(default=None, repr=False)
     """Gaussian vector (d,) to project on the complement (q shared); default: drawn anew each time."""
 
@@ -164,19 +165,13 @@ def _shortest_with_unit_margin(A: Array) -> Array:
         raise ValueError(
             "Every point is zero: the hard labels cannot be separated, there is no maximum margin."
         )
-    # Lawson and Hanson's least-distance problem, for dependent points.
-    scale = np.abs(A).max()
-    E = np.concatenate([A.T / scale, np.ones((1, n))])
-    f = np.zeros(r + 1)
-    f[r] = 1.0
-    u, distance = nnls(E, f)
-    rest = E @ u - f
-    if distance < 1e-10 or rest[r] >= 0:
+    w = shortest(A, np.ones(n))
+    if w is None:
         raise ValueError(
             "The hard labels cannot be separated by a linear classifier without intercept: there is no "
             "maximum-margin limit. Labels of a linear teacher are separable unless a point repeats with both."
         )
-    return -rest[:r] / rest[r] / scale
+    return w
 
 
 def expected_disagreement(
@@ -199,7 +194,8 @@ def expected_disagreement(
     teacher_logits : array_like, shape (m,)
         The teacher's logits on them.
     deltas : array_like, shape (k,)
-        Sizes of the part outside the span, >= 0; may be inf.
+        Sizes of the part outside the span relative to w_hat; may be inf. Their signs make no difference, as q and -q
+        are as likely.
 
     Returns
     -------
@@ -214,7 +210,7 @@ def expected_disagreement(
     outside = row_norms(span.residual(T)) * row_norms(np.asarray(w_hat, dtype=np.float64))
     positive = np.asarray(teacher_logits) >= 0
     shares = []
-    for delta in np.atleast_1d(np.asarray(deltas, dtype=np.float64)):
+    for delta in np.abs(np.atleast_1d(_check.reals(deltas, "deltas"))):
         with np.errstate(divide="ignore", invalid="ignore"):
             reach = np.where(outside > 0, inside / (delta * outside), np.where(inside >= 0, np.inf, -np.inf))
         if delta == 0:

@@ -25,7 +25,7 @@ INCONSISTENT = 1e-6
 """Beyond this share of the largest, logits of a precision nobody stated are no linear teacher's: float32 passes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Student:
     """A student as its span sees it, and how well it could reproduce the answers."""
 

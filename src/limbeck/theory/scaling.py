@@ -18,7 +18,7 @@ from limbeck._check import Array
 KINDS = ("none", "standard", "whiten", "sharpen")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scaling:
     """x' = (x - centre) @ matrix, or (x - centre) * matrix where the matrix is diagonal."""
 

@@ -20,7 +20,7 @@ from limbeck.theory.factor import REFINEMENTS, ColumnGram, Ordered, RowGram, row
 from limbeck.theory.readings import Readings, Student, inconsistency
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MinimumNorm:
     """What the student learns from logits, and how well it could reproduce them."""
 

@@ -7,6 +7,7 @@ curve costs the same in ten dimensions and in 1e12.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +21,7 @@ from limbeck.theory.factor import row_norms
 from limbeck.theory.risk import SymmetricTail, symmetric_risk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """Points and what the teacher says of them."""
 
@@ -116,6 +117,7 @@ class SymmetricTask:
         return learning_curve(self.tail, self.d, n, repeats, rng=rng)
 
 
+@dataclass(frozen=True, init=False)
 class PolynomialTask(SymmetricTask):
     """Section 5.1's task: P[angle >= theta] = (1 - 2 theta / pi)^kappa in R^d.
 
@@ -136,15 +138,17 @@ class PolynomialTask(SymmetricTask):
     (3,)
     """
 
+    tail: SymmetricTail = field(init=False, repr=False)
+    """p(theta) of the task."""
+    kappa: float
+    """Degree of the tail."""
+
     def __init__(self, kappa: float, d: int, teacher_norm: float = 1.0) -> None:
         super().__init__(PolynomialTail(kappa), d, teacher_norm)
-
-    @property
-    def kappa(self) -> float:
-        """Degree of the tail."""
-        return self.tail.kappa  # pyright: ignore[reportAttributeAccessIssue]
+        object.__setattr__(self, "kappa", kappa)
 
 
+@dataclass(frozen=True, init=False)
 class MarginTask(SymmetricTask):
     """Large-margin task: the angle to the teacher's axis uniform on [0, beta] (Figure 2, left).
 
@@ -161,11 +165,17 @@ class MarginTask(SymmetricTask):
         Norm of the teacher's weights.
     """
 
+    tail: SymmetricTail = field(init=False, repr=False)
+    """p(theta) of the task."""
+    beta: float
+    """Largest angle, radians."""
+
     def __init__(self, beta: float, d: int, teacher_norm: float = 1.0) -> None:
         super().__init__(MarginTail(beta), d, teacher_norm)
+        object.__setattr__(self, "beta", beta)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SampleTask:
     """A user's points and linear teacher; transfer sets are drawn from them without replacement."""
 
@@ -186,7 +196,7 @@ class SampleTask:
         """Dimension of the points."""
         return self.X.shape[1]
 
-    @property
+    @cached_property
     def tail(self) -> EmpiricalTail:
         """Empirical p(theta) of the pool's points; rows of length zero have no angle and are refused."""
         return EmpiricalTail.of(self.X, self.w_star)

@@ -23,7 +23,7 @@ EVALUATIONS = 100_000
 """Gradients after which a flow is given up: a stiff one (rows all but collinear) would take hours to its end."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerTrajectory:
     """Layers at the end of training, and their product along the way; as far as the integrator got."""
 
