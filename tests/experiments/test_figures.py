@@ -109,6 +109,15 @@ def test_figure_5_agrees_with_its_reference_values(out):
     assert abs(float(rows["hard-target-limit", "", ""]["ties"]) - 0.6) < 0.1
 
 
+def test_figure_5_ends_a_run_whose_last_block_holds_one_transfer_set(tmp_path):
+    # Its own standard error is unknown; the record holds 0 for one, and the table that of all blocks.
+    values = {"d": "12", "n": "3", "steps": "5", "chain": "200"}
+    run(EXPERIMENTS, Request(["figure-5"], tmp_path, repeats=101, values=values))
+    rows = table(tmp_path, "figure-5")
+    assert {int(row["repeats"]) for row in rows if row["learner"].startswith("hard")} == {101}
+    assert all(float(row["monotonicity_stderr"]) >= 0 for row in rows)
+
+
 def test_deep_leaks_stay_inside_theorem_2_and_follow_its_power(out):
     rows = [r for r in table(out, "deep") if r["kind"] == "leak"]
     for depth in ("2", "3", "5"):

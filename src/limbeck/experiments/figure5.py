@@ -74,9 +74,12 @@ class Figure5(Experiment):
         ) -> None:
             found, size = monotonicity(*angles, tied=tied), len(tied)
             estimates[f"{label} risk"] = Estimate.of(risk)
-            estimates[f"{label} monotonicity"] = Estimate(found.index, found.index_stderr, size)
+            errors = np.nan_to_num(
+                [found.index_stderr, found.shrinkage_stderr]
+            )  # of one set, 0 as `Estimate.of`
+            estimates[f"{label} monotonicity"] = Estimate(found.index, float(errors[0]), size)
             estimates[f"{label} ties"] = Estimate.of(tied)
-            estimates[f"{label} shrinkage"] = Estimate(found.shrinkage, found.shrinkage_stderr, size)
+            estimates[f"{label} shrinkage"] = Estimate(found.shrinkage, float(errors[1]), size)
 
         # Distillation is delta = 0; none of these needs a vector.
         chain = max(2, round(settings["chain"] * cell.repeats / settings.repeats))
