@@ -421,12 +421,11 @@ def _decide(
 def _linear_so_far(reading: Reading, wanted: int, left: int, sure: str) -> tuple[str, int, str]:
     """A linear teacher whose student nothing is wrong with, but that too few answers have tested."""
     exact, agree = reading.exact, reading.linearity.surplus
-    if left <= 0:
-        said = f"All {reading.answers} points of the pool are answered, and a linear student meets them all."
-        if exact is not None:
-            said += (
-                f" Of other points like them it may decide up to {exact.otherwise:.2%} otherwise ({sure})."
-            )
+    if exact is not None and left <= 0:
+        said = (
+            f"All {reading.answers} points of the pool are answered, and the student decides each as the teacher does. "
+            f"Of other points like them it may decide up to {exact.otherwise:.2%} otherwise ({sure})."
+        )
         return "stop", 0, said
     more = wanted - (agree if exact is None else exact.held_out)
     said = f"The teacher is linear so far: {agree} answers beyond the rank agree. "
