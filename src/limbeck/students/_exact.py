@@ -13,6 +13,7 @@ from scipy.sparse.linalg import lsmr
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._bound import bounded
+from limbeck.students._leave_one_out import leave_one_out
 from limbeck.students._objective import Minimum, Objective, minimise
 from limbeck.students.design import SWALLOWED, Matrix, Points, could_be_linear, precision
 from limbeck.theory import Span
@@ -200,7 +201,11 @@ def _left_out(
         )
     else:
         objective = Objective(A, labels, weight, np.zeros(A.shape[1]), 0.0)
-        out = objective.leave_one_out(theta, mass)
+        out = leave_one_out(objective, theta, mass)
+    # Of a row that counts as several one is left out, and the others still carry its direction.
+    several = alone & (mass < (1 - 1e-9) * weight)
+    out[several] = F[several]
+    alone &= ~several
     if alone.any():
         U, R = qr(A, mode="economic", check_finite=False)
         pinv = solve_triangular(R, U[alone].T, check_finite=False)  # columns c_i of A^+

@@ -1,4 +1,4 @@
-"""Mean soft cross-entropy plus a ridge, its Newton minimiser, and leave-one-out logits from one step a point.
+"""Mean soft cross-entropy plus a ridge, and its Newton minimiser.
 
 Parameters are theta, (r, m): a row a coordinate of the data, a column a logit (m = 1 for two classes, K for
 K >= 3). Coordinates without penalty (the intercept; all of them at alpha = 0) are listed by ``penalty``.
@@ -98,12 +98,12 @@ class Objective:
         ridge = np.diag(self.alpha * self.penalised)
         if m == 1:
             curvature = s * expit(F[:, 0]) * expit(-F[:, 0])
-            return _weighted_gram(A, curvature) + ridge
+            return weighted_gram(A, curvature) + ridge
         P = softmax(F, axis=1)
         H = _shared_gram(A, np.sqrt(s)[:, None] * P).reshape(m, r, m, r)
         np.negative(H, out=H)
         for j in range(m):
-            H[j, :, j] += _weighted_gram(A, s * P[:, j]) + ridge
+            H[j, :, j] += weighted_gram(A, s * P[:, j]) + ridge
         lift = self._lift(H.reshape(m * r, m * r).diagonal().mean())
         for j in range(m):
             for k in range(m):
@@ -162,7 +162,7 @@ class Objective:
         every = max(1, self.A.shape[0] // (32 * r))  # near enough: 32 rows a coordinate
         A, inverses = self.A[::every], np.empty((m, r, r))
         for k in range(m):
-            H = _weighted_gram(A, every * (s * curvature[:, k])[::every]) + np.diag(ridge)
+            H = weighted_gram(A, every * (s * curvature[:, k])[::every]) + np.diag(ridge)
             root = lapack.dtrtri(cholesky(H + 1e-12 * max(H.diagonal().max(), 1e-300) * np.eye(r)), lower=1)[
                 0
             ]
@@ -172,65 +172,6 @@ class Objective:
             return centred(np.matmul(inverses, v.reshape(r, m).T[:, :, None])[:, :, 0].T)
 
         return solve
-
-    # -- leave-one-out -----------------------------------------------------------------------------
-
-    def leave_one_out(self, theta: Array, mass: Array) -> Array:
-        """Logits (n, m) of the students fitted without ``mass`` (n,) of each row's weight, by one Newton step.
-
-        The ridge kept as it is in the sum: the student of n - 1 rows has alpha n / (n - 1) in the mean.
-        """
-        F = self.A @ theta
-        G = self.gap(F)
-        P = softmax(F, axis=1) if self.columns > 1 else expit(F)
-        n, m, r = len(F), self.columns, self.A.shape[1]
-        dual = self.alpha > 0 and n <= 2 * self.penalised.sum() and not hasattr(self.A, "toarray")
-        if m > 1 and not dual and r * m <= DENSE_UNKNOWNS and n * r * m * m <= 4e7:
-            return F + self._full_step(F, G, P, mass)
-        # K classes: the Hessian's block of each class alone; what is left out between them moves little.
-        curvature = P * (1 - P) if m > 1 else expit(F) * expit(-F)
-        shifts = self._dual_shifts if dual else self._primal_shifts
-        return F + np.column_stack([shifts(F[:, k], G[:, k], curvature[:, k], mass) for k in range(m)])
-
-    def _primal_shifts(self, u: Array, gap: Array, curvature: Array, mass: Array) -> Array:
-        H = _weighted_gram(self.A, self.weight * curvature) + np.diag(self.alpha * self.penalised)
-        q = _leverage(H, self.A)
-        # A row that all but carries its direction alone has leverage 1 up to rounding.
-        return mass * gap * q / np.maximum(1 - mass * curvature * q, 1e-6)
-
-    def _dual_shifts(self, u: Array, gap: Array, curvature: Array, mass: Array) -> Array:
-        """The same from the n x n side, where 1 - leverage of a nearly interpolated row keeps its digits.
-
-        With D = s curvature and B = (I + D^1/2 K D^1/2 / alpha)^-1, the unpenalised intercept projected out,
-        the leverage is 1 - B_ii, and s gap = -D^1/2 B D^1/2 (u - gap / curvature).
-        """
-        features, free = self.A[:, self.penalised > 0], self.A[:, self.penalised == 0]
-        D = self.weight * curvature
-        root = np.sqrt(D)
-        scaled = root[:, None] * features
-        B = np.linalg.inv(scaled @ scaled.T / self.alpha + np.eye(len(u)))
-        for v in (root[:, None] * free).T:
-            b = B @ v
-            B -= np.outer(b, b) / max(float(v @ b), 1e-300)  # 0 where no row of this class has curvature
-        response = root * u - root * gap / np.maximum(curvature, 1e-290)
-        pull = root * (B @ response)
-        share, left = mass / self.weight, B.diagonal()
-        moves = 1 - left > 1e-12  # rows of no curvature have no say, here as in the fit
-        shift = share * pull * (1 - left) / (np.maximum(D, 1e-300) * (1 - share + share * left))
-        return np.where(moves, -shift, 0.0)
-
-    def _full_step(self, F: Array, G: Array, P: Array, mass: Array) -> Array:
-        n, m, r = len(F), self.columns, self.A.shape[1]
-        A = self.A.toarray() if hasattr(self.A, "toarray") else self.A  # r m is small: so is this
-        # The inverse root's columns of one class meet the rows' features alone: m times less than rows by classes.
-        root = lapack.dtrtri(cholesky(self.hessian(F)), lower=1)[0].reshape(m * r, m, r)
-        Q = np.empty((n, m, m))
-        for rows in _blocks(n, 256):
-            half = np.tensordot(A[rows], root, axes=(1, 2)).transpose(0, 2, 1)
-            Q[rows] = half @ half.transpose(0, 2, 1)
-        C = P[:, :, None] * (np.eye(m) - P[:, None, :])
-        inner = np.eye(m) - mass[:, None, None] * (C @ Q)
-        return mass[:, None] * np.einsum("njk,nk->nj", Q, np.linalg.solve(inner, G[..., None])[..., 0])
 
 
 @dataclass(frozen=True)
@@ -293,7 +234,7 @@ def minimise(
     return Minimum(theta, size, taken, size <= max(tol, 1e-9))
 
 
-def _blocks(n: int, size: int = 1024) -> list[slice]:
+def blocks(n: int, size: int = 1024) -> list[slice]:
     """Rows a thousand at a time: products of them stay in the cache."""
     return [slice(start, start + size) for start in range(0, n, size)]
 
@@ -302,18 +243,19 @@ def _shared_gram(A: Matrix, P: Array) -> Array:
     """sum_i (p_i x a_i) (p_i x a_i)', (m r, m r) for P (n, m) and A (n, r): all pairs of classes in one product."""
     m, r = P.shape[1], A.shape[1]
     total = np.zeros((m * r, m * r))
-    for rows in _blocks(A.shape[0]):
+    for rows in blocks(A.shape[0]):
         B = A[rows].toarray() if hasattr(A, "toarray") else A[rows]
         wide = (P[rows, :, None] * B[:, None, :]).reshape(len(B), m * r)
         total += wide.T @ wide
     return total
 
 
-def _weighted_gram(A: Matrix, weight: Array) -> Array:
+def weighted_gram(A: Matrix, weight: Array) -> Array:
+    """A' diag(weight) A, (r, r)."""
     if hasattr(A, "multiply"):
         return (A.T @ A.multiply(weight[:, None])).toarray()
     root, total = np.sqrt(weight)[:, None], np.zeros((A.shape[1], A.shape[1]))
-    for rows in _blocks(len(A)):
+    for rows in blocks(len(A)):
         half = A[rows] * root[rows]
         total += half.T @ half
     return total
@@ -339,14 +281,3 @@ def newton_step(H: Array, gradient: Array) -> Array:
 def _solve(H: Array, b: Array) -> Array:
     scale = np.sqrt(np.maximum(H.diagonal(), 1e-300))
     return cho_solve((cholesky(H / np.outer(scale, scale)), True), b / scale) / scale
-
-
-def _leverage(H: Array, A: Matrix) -> Array:
-    """a_i' H^-1 a_i for every row, (n,)."""
-    scale = np.sqrt(np.maximum(H.diagonal(), 1e-300))
-    root = lapack.dtrtri(cholesky(H / np.outer(scale, scale)), lower=1)[0] / scale
-    out = np.empty(A.shape[0])
-    for rows in _blocks(len(out)):  # which also keeps sparse points sparse
-        B = A[rows].toarray() if hasattr(A, "toarray") else A[rows]
-        out[rows] = np.square(B @ root.T).sum(axis=1)
-    return out
