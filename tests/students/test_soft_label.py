@@ -917,3 +917,48 @@ def test_soft_labels_read_before_keep_the_rounding_that_was_found():
     # Of ten rows alone nobody could tell that they were rounded.
     assert SoftLabelClassifier(0).fit(X[:10], said[:10]).realisable_
     assert not SoftLabelClassifier(0).fit(X[:10], said.probabilities[:10]).realisable_
+
+
+def rare_pixels(seed, size=8.0, K=5):
+    """A curved teacher on digits, some of whose pixels are dark in all but a few rows."""
+    rng = np.random.default_rng(seed)
+    X = load_digits().data / 16
+    z = size * np.tanh(X @ rng.standard_normal((64, 30)) / 2) @ rng.standard_normal((30, K)) / 3
+    rows = rng.choice(len(X), 120, replace=False)
+    return X[rows], z[rows]
+
+
+@pytest.mark.parametrize("seed", [2, 4])
+def test_the_exact_student_is_found_where_rows_are_all_but_saturated(seed):
+    X, z = rare_pixels(seed)
+    student = SoftLabelClassifier(alpha=0).fit(X, teacher_logits=z)
+    P = student.predict_proba(X) - softmax(z, axis=1)
+    assert np.abs(X.T @ P).max() / len(X) < 1e-9
+    assert np.abs(P.mean(axis=0)).max() < 1e-9
+
+
+def test_a_step_that_rounding_turned_uphill_is_damped(monkeypatch):
+    X, z = rare_pixels(0)
+    A, labels = np.column_stack([X, np.ones(len(X))]), from_logits(z)
+    objective = Objective(A, labels, np.full(len(X), 1 / len(X)), np.zeros(65), 0.0)
+    plain = Objective.step
+
+    def astray(self, F, gradient, damping=0.0):
+        return plain(self, F, gradient, damping) if damping > 1e-9 else 1e12 * plain(self, F, gradient)
+
+    monkeypatch.setattr(Objective, "step", astray)
+    assert minimise(objective, objective.zero()).gradient < 1e-6
+
+
+def test_leaving_out_at_alpha_0_fits_rows_again_that_a_step_moves_far():
+    X, z = rare_pixels(2, 3.0, 3)
+    labels = from_logits(z)
+    path = SoftLabelClassifier().fit(X, teacher_logits=z).alpha_path_
+    left = [np.delete(np.arange(120), i) for i in range(120)]
+    refits = [
+        cross_entropy(
+            labels[[i]], SoftLabelClassifier(0).fit(X[rest], teacher_logits=z[rest]).decision_function(X[[i]])
+        )
+        for i, rest in enumerate(left)
+    ]
+    assert path.losses[0] == pytest.approx(np.mean(refits), rel=0.03)  # one step a row says 114128 nats

@@ -21,6 +21,12 @@ from limbeck.students.design import Matrix
 from limbeck.theory.loss import soft_label_gap
 
 DENSE_UNKNOWNS = 1200
+SHORTEST = 1e-5
+"""Share of a Newton step below which it is damped."""
+ENOUGH, PATIENCE = 1e-9, 10
+"""Relative gradient at which a minimum counts as found; so does one below 1e-8 that so many steps did not halve."""
+LEAST_DAMPING = 1e-14
+"""Of the Hessian's diagonal."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +91,15 @@ class Objective:
 
     # -- Newton ---------------------------------------------------------------------------------
 
-    def step(self, F: Array, gradient: Array) -> Array:
-        """Newton step (r, m): -H^-1 gradient, by Cholesky, or by preconditioned conjugate gradients if large."""
+    def step(self, F: Array, gradient: Array, damping: float = 0.0) -> Array:
+        """Newton step (r, m): -H^-1 gradient, by Cholesky, or by preconditioned conjugate gradients if large.
+
+        Damped it is that of H + damping diag(H), or of diag(H)'s mean where it is large.
+        """
         r, m = gradient.shape
         if r * m <= DENSE_UNKNOWNS or (m == 1 and r <= 4 * DENSE_UNKNOWNS):
-            return newton_step(self.hessian(F), gradient)
-        return -self._by_conjugate_gradients(F, gradient)
+            return newton_step(self.hessian(F), gradient, damping)
+        return -self._by_conjugate_gradients(F, gradient, damping)
 
     def hessian(self, F: Array) -> Array:
         """H, (m r, m r), blocks by class; along shifts of all classes, where F is flat, it is lifted off 0."""
@@ -113,10 +122,11 @@ class Objective:
     def _lift(self, size: float) -> Array:
         return (1.0 - self.penalised * (self.alpha > 0)) * size
 
-    def _by_conjugate_gradients(self, F: Array, gradient: Array) -> Array:
+    def _by_conjugate_gradients(self, F: Array, gradient: Array, damping: float) -> Array:
         A, s, (r, m) = self.A, self.weight, gradient.shape
         P = softmax(F, axis=1) if m > 1 else expit(F)
-        lift = self._lift(float(np.mean(P * (1 - P))) * self._mean_square) if m > 1 else np.zeros(r)
+        size = float(np.mean(P * (1 - P))) * self._mean_square
+        lift = self._lift(size) if m > 1 else np.zeros(r)
 
         def times(v: Array) -> Array:
             V = v.reshape(r, m)
@@ -126,7 +136,7 @@ class Objective:
                 shifted = lift[:, None] * V.sum(axis=1, keepdims=True)
             else:
                 U, shifted = P * (1 - P) * U, 0.0
-            return (A.T @ (s[:, None] * U) + self._ridge * V + shifted).ravel()
+            return (A.T @ (s[:, None] * U) + (self._ridge + damping * size) * V + shifted).ravel()
 
         precondition = self._preconditioner(P)
 
@@ -196,7 +206,7 @@ class Smooth(Protocol):
     def logits(self, theta: Array) -> Array: ...
     def value(self, theta: Array, F: Array) -> float: ...
     def gradient(self, theta: Array, F: Array) -> Array: ...
-    def step(self, F: Array, gradient: Array) -> Array: ...
+    def step(self, F: Array, gradient: Array, damping: float = 0.0) -> Array: ...
 
 
 def minimise(
@@ -206,32 +216,45 @@ def minimise(
     theta = start
     F = objective.logits(theta)
     value, gradient = objective.value(theta, F), objective.gradient(theta, F)
-    best, taken = np.inf, 0
+    best, taken, damping, stalled = np.inf, 0, 0.0, 0
     for _ in range(max_iter):
         size = float(np.abs(gradient).max()) / objective.scale
         # Below 1e-8 the steps are down to rounding: stop once they no longer help.
-        if size <= tol or (size < 1e-8 and size > 0.5 * best):
+        stalled += size < 1e-8 and size > 0.5 * best
+        if size <= tol or (stalled and size <= ENOUGH) or stalled > PATIENCE:
             break
         best = min(best, size)
-        step = objective.step(F, gradient)
-        slope, length = float(np.sum(step * gradient)), 1.0
-        while True:
-            moved = theta + length * step
-            F_moved = objective.logits(moved)
-            lower = objective.value(moved, F_moved)
-            if lower <= value + 1e-4 * length * slope:
-                break
-            # A fall below F's own rounding cannot be seen in F; the gradient still shows it.
-            unseen = -length * slope < 1e-10 * abs(value)
-            if unseen and np.abs(objective.gradient(moved, F_moved)).max() < 0.9 * np.abs(gradient).max():
-                break
-            length /= 2
-            if length < 1e-10:
-                return Minimum(theta, size, taken, size <= max(tol, 1e-9))
-        theta, F, value, taken = moved, F_moved, lower, taken + 1
+        while (found := _along(objective, theta, F, value, gradient, damping)) is None and damping < 1:
+            # Where some rows are all but saturated H^-1 is lost in rounding: damped, a step is downhill again.
+            damping = max(100 * damping, LEAST_DAMPING)
+        if found is None:
+            break
+        theta, F, value, length = found
+        damping = damping / 10 if damping > LEAST_DAMPING and length == 1 else damping * (length < 1)
+        taken += 1
         gradient = objective.gradient(theta, F)
     size = float(np.abs(gradient).max()) / objective.scale
-    return Minimum(theta, size, taken, size <= max(tol, 1e-9))
+    return Minimum(theta, size, taken, size <= max(tol, ENOUGH) or (stalled > PATIENCE and size < 1e-8))
+
+
+def _along(
+    objective: Objective | Smooth, theta: Array, F: Array, value: float, gradient: Array, damping: float
+) -> tuple[Array, Array, float, float] | None:
+    """Where a Newton step, halved until it helps, leads: parameters, logits, value, length; None if it never does."""
+    step = objective.step(F, gradient, damping)
+    slope, length = float(np.sum(step * gradient)), 1.0
+    while length > (SHORTEST if damping < 1 else SHORTEST**2):
+        moved = theta + length * step
+        F_moved = objective.logits(moved)
+        lower = objective.value(moved, F_moved)
+        if lower <= value + 1e-4 * length * slope:
+            return moved, F_moved, lower, length
+        # A fall below F's own rounding cannot be seen in F; the gradient still shows it.
+        unseen = -length * slope < 1e-10 * abs(value)
+        if unseen and np.abs(objective.gradient(moved, F_moved)).max() < 0.9 * np.abs(gradient).max():
+            return moved, F_moved, lower, length
+        length /= 2
+    return None
 
 
 def blocks(n: int, size: int = 1024) -> list[slice]:
@@ -272,12 +295,12 @@ def cholesky(H: Array) -> Array:
     raise ArithmeticError("The Hessian is not positive definite: the points are too badly scaled.")
 
 
-def newton_step(H: Array, gradient: Array) -> Array:
-    """-H^-1 gradient for a gradient (r, m) and a Hessian (m r, m r), blocks by class."""
+def newton_step(H: Array, gradient: Array, damping: float = 0.0) -> Array:
+    """-(H + damping diag(H))^-1 gradient for a gradient (r, m) and a Hessian (m r, m r), blocks by class."""
     r, m = gradient.shape
-    return -_solve(H, gradient.T.ravel()).reshape(m, r).T
-
-
-def _solve(H: Array, b: Array) -> Array:
     scale = np.sqrt(np.maximum(H.diagonal(), 1e-300))
-    return cho_solve((cholesky(H / np.outer(scale, scale)), True), b / scale) / scale
+    unit = H / np.outer(scale, scale)
+    if damping > 0:
+        unit[np.diag_indices(m * r)] += damping
+    b = gradient.T.ravel() / scale
+    return -(cho_solve((cholesky(unit), True), b) / scale).reshape(m, r).T

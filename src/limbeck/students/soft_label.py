@@ -80,7 +80,8 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         Decimals the probabilities were rounded to. Default: inferred; see `limbeck.labels.from_probabilities`.
     tol : float, default=1e-10
         Largest gradient entry at which Newton's method stops, relative to the features' mean size, where ``alpha``
-        is a number > 0; the exact student and the one chosen by leave-one-out always go to 1e-10.
+        is a number > 0; the exact student and the one chosen by leave-one-out always go to 1e-10, or, where rows are
+        all but saturated, as far below 1e-8 as rounding lets them (``gradient_`` tells).
     max_iter : int, default=100
         Most Newton steps, for the same.
 

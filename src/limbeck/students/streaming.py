@@ -477,7 +477,10 @@ class _Summed:
     def gradient(self, theta: Array, F: Array) -> Array:
         return self._at(F)[1] + self.ridge * theta
 
-    def step(self, F: Array, gradient: Array) -> Array:
+    def step(self, F: Array, gradient: Array, damping: float = 0.0) -> Array:
+        if damping > 0:
+            assert self._hessian is not None
+            return newton_step(self._hessian, gradient, damping)
         if self._before is not None:
             moved, turned = F - self._before[0], gradient - self._before[1]
             if np.linalg.norm(gradient) > SLOW * np.linalg.norm(self._before[1]):
