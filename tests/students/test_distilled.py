@@ -477,3 +477,13 @@ def test_a_class_that_is_no_estimator_is_taken_as_fitted():
 
     X = np.random.default_rng(0).standard_normal((60, 3))
     assert DistilledClassifier(Own()).fit(X).predict(X).tolist() == (X[:, 0] >= 0).astype(int).tolist()
+
+
+def test_without_labels_it_is_scored_by_agreement_with_its_teacher_and_temperatures_can_be_searched():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 4))
+    W = rng.standard_normal((4, 3))
+    student = DistilledClassifier(lambda X: softmax(np.tanh(X) @ W, axis=1)).fit(X)
+    assert student.score(X) == np.mean(student.predict(X) == (np.tanh(X) @ W).argmax(axis=1))
+    search = GridSearchCV(student, {"temperature": [1.0, 2.0]}, cv=3).fit(X)
+    assert np.all(np.isfinite(search.cv_results_["mean_test_score"]))

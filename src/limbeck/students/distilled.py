@@ -12,6 +12,7 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import Bunch, Tags, _safe_indexing, check_random_state, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
@@ -409,9 +410,15 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         points = self._points(X)
         return self.student_.predict(points)
 
-    def score(self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Accuracy of the student for hard y; agreement with the answers for soft y."""
+    def score(self, X: Rows, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy of the student for hard y; agreement with the answers for soft y, and without y with the teacher's.
+
+        Without y the teacher is asked about X, so that a search over temperatures needs no labels.
+        """
         points = self._points(X)
+        if y is None:
+            codes = _decided(self._combined(self._ask(X))[0])
+            return accuracy_score(codes, _decided(self.predict_proba(X)), sample_weight=sample_weight)
         return self.student_.score(points, y, sample_weight=sample_weight)
 
     def to_sklearn(self) -> LogisticRegression | Pipeline:

@@ -124,7 +124,8 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     on; StackingClassifier does too but hands them to its final estimator unasked, which must accept them.
 
     Points are computed in float64 on the CPU by NumPy and SciPy; float32 in gives float32 out. Sparse points
-    stay sparse. With scikit-learn's ``array_api_dispatch`` on, dense arrays of other libraries are taken, and
+    stay sparse. Dense arrays of other libraries on the CPU are taken, and answered by NumPy's; with scikit-learn's
+    ``array_api_dispatch`` on (which wants SCIPY_ARRAY_API=1 in the environment before SciPy is imported), they are
     answered in their own kind (annotations say NumPy's); fitted attributes are NumPy arrays all the same.
 
     References

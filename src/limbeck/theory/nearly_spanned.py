@@ -165,5 +165,7 @@ def _panels(low: Array, high: Array, nodes: Nodes) -> tuple[Array, Array]:
     return low[:, None] + length * at, length * np.tile(weight / (2 * count), count)
 
 
-legendre = lru_cache(np.polynomial.legendre.leggauss)
-"""Nodes and weights on [-1, 1] of a Gauss-Legendre rule of some size."""
+@lru_cache
+def legendre(size: int) -> tuple[Array, Array]:
+    """Nodes and weights (size,) on [-1, 1] of a Gauss-Legendre rule."""
+    return np.polynomial.legendre.leggauss(size)
