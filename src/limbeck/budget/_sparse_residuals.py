@@ -1,0 +1,182 @@
+"""Residuals of sparse rows as they are, no d x d matrix; see `limbeck.budget._residuals`.
+
+With X the scaled rows, W their weights on the diagonal and r a residual, which is orthogonal to what is projected out,
+
+    r.S r = sum_j w_j (x_j.r)^2,    S e = (I - P) X^T W X e,
+
+so that a product with X and one with its transpose stand for one with S. Only the directions taken are dense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from limbeck._check import Array
+from limbeck.budget._leading import Floor, Leaders
+from limbeck.budget._residuals import Direction, Foreseen, carried, direction_of, residual_of
+from limbeck.budget.pool import CELLS, SparsePool
+from limbeck.theory import Span
+
+PAIRS = 1 << 21  # pairs of entries of a row that are looked up at once
+LOOK_UP = 64  # multiplications in a product of sparse and dense that take as long as one pair looked up
+
+
+class SparseSubspace:
+    """What is projected out of sparse rows, and their second moment S outside it, which is never formed.
+
+    Parameters
+    ----------
+    Q : ndarray, shape (k, d)
+        Orthonormal directions projected out.
+    X : csr_array, shape (n, d)
+        Scaled rows.
+    weight : ndarray, shape (n,)
+    energy : float
+        Trace of S.
+    """
+
+    def __init__(self, Q: Array, X: csr_array, weight: Array, energy: float) -> None:
+        self.Q, self.X, self.weight, self.energy = Q, X, weight, energy
+        self._columns = X.T.tocsr()  # one product with it is several times faster than with the transpose of X
+
+    def residual(self, rows: Array) -> Array:
+        """Rows (m, d) less their projection."""
+        return residual_of(self.Q, rows)
+
+    def scores(self, rows: Array) -> tuple[Array, Array]:
+        """a and b of rows (m, d)."""
+        R = self.residual(rows)
+        return self.weight @ np.square(self.X @ R.T), np.einsum("ij,ij->i", R, R)
+
+    def add(self, row: Array) -> Direction:
+        """Project a row (d,) out."""
+        return self.without(direction_of(self.Q, row))
+
+    def without(self, e: Array) -> Direction:
+        """Project out a direction (d,) of unit length, orthogonal to those before it."""
+        along = self.X @ e
+        weighted = self.weight * along
+        self.Q = np.vstack([self.Q, e])
+        found = Direction(e, self.residual((self._columns @ weighted)[None])[0], float(weighted @ along))
+        self.energy -= found.explained
+        return found
+
+
+class SparseResiduals:
+    """Residuals of sparse rows: a pick costs a few products with their entries.
+
+    Parameters
+    ----------
+    pool : SparsePool
+    weight : ndarray, shape (n,)
+        Of each row in the energy.
+    given : ndarray of int
+        Rows already in the span.
+    tol : float
+        Relative length of a residual that adds no direction.
+    """
+
+    eps = float(np.finfo(np.float64).eps)
+
+    def __init__(self, pool: SparsePool, weight: Array, given: np.ndarray, tol: float) -> None:
+        self.pool, self.weight, self.least = pool, weight, tol**2
+        self.sizes = np.square(pool.norms * pool.factors)
+        self.total = float(weight @ self.sizes)
+        self.space = SparseSubspace(np.empty((0, pool.d)), pool.X, weight, self.total)
+        self.a, self.b = quadratics(pool.X, weight), self.sizes.copy()
+        self.before, self.fresh, self.refreshed = self.b.copy(), True, self.total
+        for e in Span(pool.rows(given)).basis if len(given) else ():
+            self._carry(self.space.without(e))
+
+    @property
+    def energy(self) -> float:
+        return self.space.energy
+
+    def refresh(self) -> None:
+        """Compute all scores afresh, a block of dense residuals at a time; a only where a direction may be added."""
+        for rows in _spans(self.pool.n, CELLS // self.pool.d):
+            R = self.space.residual(self.pool.rows(rows))
+            self.b[rows] = np.einsum("ij,ij->i", R, R)
+        self.a[:] = 0.0
+        live = np.flatnonzero(self.b > self.least * self.sizes)
+        for at in _spans(len(live), min(CELLS // self.pool.d, 4 * CELLS // self.pool.n)):
+            self.a[live[at]], _ = self.scores_of(live[at])
+        self.space.energy = float(self.weight @ self.b)
+        self.before, self.fresh, self.refreshed = self.b.copy(), True, self.energy
+
+    def foreseen(self, closed: np.ndarray, count: int, least: float) -> Foreseen:
+        """None: reading the pool costs nothing."""
+        del closed, count, least
+        return Foreseen([], [], [self.energy])
+
+    def surveyed(self, path: Foreseen, closed: np.ndarray, now: Floor, later: Floor) -> Sequence[Leaders]:
+        del later
+        gains = now.gains(self.a, self.b, self.sizes, self.before, path.energies[0])
+        gains[closed] = -1.0
+        return [Leaders.of(gains, self.b, now.within)]
+
+    def scores_of(self, rows: np.ndarray) -> tuple[Array, Array]:
+        return self.space.scores(self.pool.rows(rows))
+
+    def take(self, row: int) -> float:
+        return self._carry(self.space.add(self.pool.rows(np.array([row]))[0]))
+
+    def _carry(self, new: Direction) -> float:
+        along, towards = (self.pool.X @ np.column_stack([new.e, new.Se])).T
+        self.a, self.b = carried(self.a, self.b, along, towards, new.explained)
+        self.fresh = False
+        return new.explained
+
+
+def quadratics(X: csr_array, weight: Array) -> Array:
+    """x_i.G x_i for every row, G = sum_j w_j x_j x_j^T (d, d) made some columns at a time, (n,).
+
+    A row needs the entries of G where it has entries itself: they are looked up pair by pair, or taken from a product
+    with all of G where that is less work.
+    """
+    n, d = X.shape
+    counts = np.diff(X.indptr).astype(np.int64)
+    look_up = LOOK_UP * int(np.square(counts).sum()) <= X.nnz * d
+    left, right = X.T.tocsr(), (X * weight[:, None]).tocsc()
+    found = np.zeros(n)
+    for some in _spans(d, 8 * CELLS // (d if look_up else max(n, d))):
+        columns = slice(some[0], some[-1] + 1)
+        G = (left @ right[:, columns].tocsr()).toarray()
+        part = X[:, columns]
+        found += _looked_up(X, part, G) if look_up else np.asarray(part.multiply(X @ G).sum(axis=1)).ravel()
+    return found
+
+
+def _looked_up(X: csr_array, part: csr_array, G: Array) -> Array:
+    """sum over entries p of a row of ``part`` and q of the same row of X of x_p x_q G[q, p], (n,)."""
+    row = np.repeat(np.arange(X.shape[0]), np.diff(part.indptr))
+    counts = np.diff(X.indptr)[row].astype(np.int64)
+    sums = np.empty(len(row))
+    ends = np.cumsum(counts)
+    for chunk in _chunks(ends):
+        count, start = counts[chunk], X.indptr[row[chunk]]
+        firsts = np.cumsum(count) - count
+        q = np.arange(int(count.sum())) + np.repeat(start - firsts, count)
+        products = X.data[q] * G[X.indices[q], np.repeat(part.indices[chunk], count)]
+        sums[chunk] = np.add.reduceat(products, firsts) * part.data[chunk]
+    return np.bincount(row, sums, X.shape[0])
+
+
+def _chunks(ends: np.ndarray) -> Iterator[slice]:
+    """Consecutive entries of about `PAIRS` pairs together, from the pairs up to the end of each."""
+    start = 0
+    while start < len(ends):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + PAIRS, side="right")))
+        yield slice(start, stop)
+        start = stop
+
+
+def _spans(n: int, size: int) -> Iterator[np.ndarray]:
+    """Numbers 0 to n - 1, at least one and about ``size`` at a time."""
+    size = max(1, size)
+    for start in range(0, n, size):
+        yield np.arange(start, min(start + size, n))
