@@ -15,12 +15,13 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from limbeck._check import Array
-from limbeck.budget._leading import Floor, Leaders
+from limbeck.budget._leading import Floor, Leaders, agree, gains_of
 from limbeck.budget._residuals import Direction, Foreseen, carried, direction_of, residual_of
 from limbeck.budget.pool import CELLS, SparsePool
 from limbeck.theory import Span
 
 PAIRS = 1 << 21  # pairs of entries of a row that are looked up at once
+MENDED = 30  # times that leaders' scores are computed afresh before all rows' are
 LOOK_UP = 64  # multiplications in a product of sparse and dense that take as long as one pair looked up
 
 
@@ -59,8 +60,8 @@ class SparseSubspace:
         """Project out a direction (d,) of unit length, orthogonal to those before it."""
         along = self.X @ e
         weighted = self.weight * along
-        self.Q = np.vstack([self.Q, e])
         found = Direction(e, self.residual((self._columns @ weighted)[None])[0], float(weighted @ along))
+        self.Q = np.vstack([self.Q, e])
         self.energy -= found.explained
         return found
 
@@ -103,7 +104,7 @@ class SparseResiduals:
         self.a[:] = 0.0
         live = np.flatnonzero(self.b > self.least * self.sizes)
         for at in _spans(len(live), min(CELLS // self.pool.d, 4 * CELLS // self.pool.n)):
-            self.a[live[at]], _ = self.scores_of(live[at])
+            self.a[live[at]], _ = self.space.scores(self.pool.rows(live[at]))
         self.space.energy = float(self.weight @ self.b)
         self.before, self.fresh, self.refreshed = self.b.copy(), True, self.energy
 
@@ -113,13 +114,26 @@ class SparseResiduals:
         return Foreseen([], [], [self.energy])
 
     def surveyed(self, path: Foreseen, closed: np.ndarray, now: Floor, later: Floor) -> Sequence[Leaders]:
+        """Who leads: rows that lead by rounding only, as those within the span may, get their scores afresh."""
         del later
-        gains = now.gains(self.a, self.b, self.sizes, self.before, path.energies[0])
+        leaders = self._led(path.energies[0], closed, now)
+        for _ in range(MENDED):
+            if not len(rows := leaders.rows):
+                break
+            self.a[rows], self.b[rows] = self.space.scores(self.pool.rows(rows))
+            self.before[rows] = self.b[rows]
+            if agree(gains_of(*self.scores_of(rows), self.least * self.sizes[rows]), leaders.gains):
+                break
+            leaders = self._led(path.energies[0], closed, now)
+        return [leaders]
+
+    def _led(self, energy: float, closed: np.ndarray, floor: Floor) -> Leaders:
+        gains = floor.gains(self.a, self.b, self.sizes, self.before, energy)
         gains[closed] = -1.0
-        return [Leaders.of(gains, self.b, now.within)]
+        return Leaders.of(gains, self.b, floor.within)
 
     def scores_of(self, rows: np.ndarray) -> tuple[Array, Array]:
-        return self.space.scores(self.pool.rows(rows))
+        return self.a[rows], self.b[rows]  # computed afresh when they were found to lead
 
     def take(self, row: int) -> float:
         return self._carry(self.space.add(self.pool.rows(np.array([row]))[0]))
@@ -140,7 +154,7 @@ def quadratics(X: csr_array, weight: Array) -> Array:
     n, d = X.shape
     counts = np.diff(X.indptr).astype(np.int64)
     look_up = LOOK_UP * int(np.square(counts).sum()) <= X.nnz * d
-    left, right = X.T.tocsr(), (X * weight[:, None]).tocsc()
+    left, right = X.T.tocsr(), X.multiply(weight[:, None]).tocsc()
     found = np.zeros(n)
     for some in _spans(d, 8 * CELLS // (d if look_up else max(n, d))):
         columns = slice(some[0], some[-1] + 1)

@@ -21,7 +21,7 @@ from scipy.linalg import qr
 from limbeck import _check
 from limbeck._check import Array
 from limbeck.budget._kernel_residuals import KernelResiduals
-from limbeck.budget._leading import NOISE, TIED, Floor, Leaders, tied
+from limbeck.budget._leading import NOISE, TIED, Floor, Leaders, agree, gains_of, tied
 from limbeck.budget._residuals import LinearResiduals, Residuals
 from limbeck.budget._sparse_residuals import SparseResiduals
 from limbeck.budget.pool import KernelPool, Pool, SparsePool, pool_of
@@ -29,7 +29,6 @@ from limbeck.engine import Engine
 
 EPS = float(np.finfo(np.float64).eps)
 WANING = 30.0  # times sqrt(eps): fall of the energy after which all scores are computed afresh
-WORN = 0.01  # disagreement of running and fresh scores that asks for all of them afresh
 
 
 @dataclass(frozen=True)
@@ -272,10 +271,8 @@ class _Round:
         if len(leaders.rows) == 0:
             return None, self.left.fresh
         a, b = self.left.scores_of(leaders.rows)
-        floor = self.least * self.left.sizes[leaders.rows]
-        exact = np.divide(a, b, out=np.full(len(b), -1.0), where=b > floor)
-        off = float(np.abs(exact - leaders.gains).max())
-        return int(leaders.rows[tied(exact, b, TIED)].min()), off <= WORN * abs(float(exact.max()))
+        exact = gains_of(a, b, self.least * self.left.sizes[leaders.rows])
+        return int(leaders.rows[tied(exact, b, TIED)].min()), agree(exact, leaders.gains)
 
 
 class _Order:
