@@ -10,16 +10,18 @@ so that a product with X and one with its transpose stand for one with S. Only t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from limbeck._check import Array
-from limbeck.budget._leading import Floor, Leaders, agree, gains_of
+from limbeck.budget._leading import LEADERS, Floor, Leaders, agree, gains_of
 from limbeck.budget._residuals import Direction, Foreseen, carried, direction_of, residual_of
 from limbeck.budget.pool import CELLS, SparsePool
 from limbeck.theory import Span
 
+EPS = float(np.finfo(np.float64).eps)
 PAIRS = 1 << 21  # pairs of entries of a row that are looked up at once
 MENDED = 30  # times that leaders' scores are computed afresh before all rows' are
 LOOK_UP = 64  # multiplications in a product of sparse and dense that take as long as one pair looked up
@@ -80,7 +82,7 @@ class SparseResiduals:
         Relative length of a residual that adds no direction.
     """
 
-    eps = float(np.finfo(np.float64).eps)
+    eps = EPS
 
     def __init__(self, pool: SparsePool, weight: Array, given: np.ndarray, tol: float) -> None:
         self.pool, self.weight, self.least = pool, weight, tol**2
@@ -143,6 +145,31 @@ class SparseResiduals:
         self.a, self.b = carried(self.a, self.b, along, towards, new.explained)
         self.fresh = False
         return new.explained
+
+
+def longest_first(X: Any, n: int) -> np.ndarray:
+    """Always the row with the longest residual, then those that add no direction, (n,) of int.
+
+    Lengths are carried along and computed afresh, from the row itself, for those that lead.
+    """
+    pool = SparsePool(X, unit=False)
+    sizes = np.square(pool.norms * pool.factors)
+    least = (8 * min(pool.n, pool.d) * EPS) ** 2 * sizes
+    Q, b, order = np.empty((0, pool.d)), np.where(sizes > 0, sizes, -1.0), list[int]()
+    while len(order) < n and b.max() >= 0:
+        rows = np.sort(np.argpartition(b, -min(LEADERS, pool.n))[-LEADERS:])
+        rows = rows[b[rows] >= 0]
+        R = residual_of(Q, pool.rows(rows))
+        b[rows] = np.einsum("ij,ij->i", R, R)
+        b[rows[b[rows] <= least[rows]]] = -1.0
+        best = int(np.argmax(b))
+        if best not in rows or b[best] < 0:
+            continue
+        order.append(best)
+        Q = np.vstack([Q, direction_of(Q, R[np.searchsorted(rows, best)])])
+        b = np.where(b < 0, -1.0, np.maximum(b - np.square(pool.X @ Q[-1]), 0.0))
+        b[best] = -1.0
+    return np.concatenate([order, np.setdiff1d(np.arange(pool.n), order)])[:n].astype(int)
 
 
 def quadratics(X: csr_array, weight: Array) -> Array:

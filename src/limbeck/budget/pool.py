@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
+from scipy.linalg import qr
 from scipy.sparse import csr_array, issparse, vstack
 
 from limbeck import _check
@@ -131,6 +132,10 @@ class Pool:
                 found[here] = block[indices[here] - start]
         return found * self.factors[indices, None]
 
+    def coordinates(self, indices: np.ndarray) -> Array:
+        """What has the inner products of scaled rows at these indices: themselves."""
+        return self.rows(indices)
+
 
 def _of_group(
     statistic: Statistic, work: tuple[Group, tuple[np.ndarray, ...]]
@@ -175,7 +180,7 @@ class SparsePool:
     """
 
     def __init__(self, X: Any, *, unit: bool = True) -> None:
-        X = _canonical(X)
+        X = sparse_rows(X)
         self.n: int = X.shape[0]
         self.d: int = X.shape[1]
         self.dtype: np.dtype[Any] = X.dtype
@@ -201,6 +206,29 @@ class SparsePool:
         """Scaled rows at these indices, dense, (m, d)."""
         return self.X[indices].toarray()
 
+    def coordinates(self, indices: np.ndarray) -> Array:
+        """What has the inner products of scaled rows at these indices: (m, at most min(m, d))."""
+        return coordinates(self.X[indices])
+
+
+def coordinates(X: csr_array) -> Array:
+    """Sparse rows (m, d) in an orthonormal basis of their span, (m, at most min(m, d)), a block of columns at a time."""
+    columns = X.T.tocsr()
+    columns = columns[np.diff(columns.indptr) > 0]
+    m = X.shape[0]
+    if columns.shape[0] <= m:
+        return columns.toarray().T
+    R = np.empty((0, m))
+    for start in range(0, columns.shape[0], m):
+        R = triangle([R, columns[start : start + m].toarray()])
+    return R.T
+
+
+def triangle(parts: Sequence[Array]) -> Array:
+    """Triangular factor of rows (n, d), given in parts: at most d rows with the same products of columns."""
+    R = qr(np.concatenate(parts), mode="r", check_finite=False)[0]
+    return R[: R.shape[1]]
+
 
 def pool_of(X: Any, *, unit: bool = True, at: Engine | None = None) -> Pool | SparsePool:
     """The pool of dense rows or of sparse ones; parameters and errors as theirs."""
@@ -209,7 +237,7 @@ def pool_of(X: Any, *, unit: bool = True, at: Engine | None = None) -> Pool | Sp
     return SparsePool(X, unit=unit) if issparse(X) else Pool(X, unit=unit, at=at)
 
 
-def _canonical(X: Any) -> csr_array:
+def sparse_rows(X: Any) -> csr_array:
     """Sparse rows with sorted columns, none twice, floating and finite; what was given stays as it is."""
     if 0 in X.shape or len(X.shape) != 2:
         raise ValueError(
