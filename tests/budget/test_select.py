@@ -260,13 +260,9 @@ def test_bad_input_is_named(call, said):
         call(SpanSelection())
 
 
-def test_blocks_of_different_widths_and_sparse_pools_are_refused():
-    from scipy.sparse import csr_array
-
+def test_blocks_of_different_widths_are_refused():
     with pytest.raises(ValueError, match="block that starts at row 2"):
         SpanSelection().query(iterable([np.ones((2, 3)), np.ones((2, 4))]), 1)
-    with pytest.raises(TypeError, match="sparse"):
-        SpanSelection().query(csr_array(np.eye(3)), 1)
 
 
 def iterable(blocks):

@@ -43,7 +43,9 @@ class SparseSubspace:
 
     def __init__(self, Q: Array, X: csr_array, weight: Array, energy: float) -> None:
         self.Q, self.X, self.weight, self.energy = Q, X, weight, energy
-        self._columns = X.T.tocsr()  # one product with it is several times faster than with the transpose of X
+        self._columns = (
+            X.T.tocsr()
+        )  # one product with it is several times faster than with the transpose of X
 
     def residual(self, rows: Array) -> Array:
         """Rows (m, d) less their projection."""
@@ -203,7 +205,7 @@ def _looked_up(X: csr_array, part: csr_array, G: Array) -> Array:
         q = np.arange(int(count.sum())) + np.repeat(start - firsts, count)
         products = X.data[q] * G[X.indices[q], np.repeat(part.indices[chunk], count)]
         sums[chunk] = np.add.reduceat(products, firsts) * part.data[chunk]
-    return np.bincount(row, sums, X.shape[0])
+    return np.asarray(np.bincount(row, sums, X.shape[0]), dtype=np.float64)
 
 
 def _chunks(ends: np.ndarray) -> Iterator[slice]:

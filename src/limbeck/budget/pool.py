@@ -212,7 +212,7 @@ class SparsePool:
 
 
 def coordinates(X: csr_array) -> Array:
-    """Sparse rows (m, d) in an orthonormal basis of their span, (m, at most min(m, d)), a block of columns at a time."""
+    """Sparse rows (m, d) in an orthonormal basis of their span: (m, at most min(m, d)), some columns at a time."""
     columns = X.T.tocsr()
     columns = columns[np.diff(columns.indptr) > 0]
     m = X.shape[0]
@@ -240,9 +240,7 @@ def pool_of(X: Any, *, unit: bool = True, at: Engine | None = None) -> Pool | Sp
 def sparse_rows(X: Any) -> csr_array:
     """Sparse rows with sorted columns, none twice, floating and finite; what was given stays as it is."""
     if 0 in X.shape or len(X.shape) != 2:
-        raise ValueError(
-            f"The pool must have two axes and at least one row and column, got shape {X.shape}."
-        )
+        raise ValueError(f"The pool must have two axes and at least one row and column, got shape {X.shape}.")
     if X.dtype.kind not in "fiub":
         raise ValueError(f"The pool must be real numbers, got dtype {X.dtype}.")
     X = csr_array(X)
@@ -307,9 +305,9 @@ class KernelPool:
 def _source(X: Any) -> Any:
     if hasattr(X, "toarray"):
         raise TypeError(
-            f"The pool is sparse ({type(X).__name__}), and this one reads dense rows. SpanSelection, AnswerSelection and "
-            "the other strategies take SciPy's sparse matrices: give them scipy.sparse.csr_array(X), or X.toarray() if "
-            "that fits in memory."
+            f"The pool is sparse ({type(X).__name__}), and this one reads dense rows. SpanSelection, AnswerSelection "
+            "and the other strategies take SciPy's sparse matrices: give them scipy.sparse.csr_array(X), or "
+            "X.toarray() if that fits in memory."
         )
     if isinstance(X, (np.ndarray, list, tuple)) or hasattr(X, "__array__"):
         X = np.asarray(X)

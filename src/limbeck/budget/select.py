@@ -81,8 +81,8 @@ class SpanSelection:
     scores are computed afresh, which costs two products with a d x d matrix. Memory: some numbers a row and a few
     d x d matrices.
 
-    Of a sparse pool no d x d matrix is kept: a pick costs some forty products with its entries, and memory is that of
-    the entries, of picks times d numbers and of some hundred numbers a row. The ranking is that of the same rows made dense.
+    Of a sparse pool no d x d matrix is kept: a pick costs some forty products with its entries, and memory grows with
+    the entries, picks times d, and some hundred numbers a row. The ranking is that of the same rows made dense.
 
     Gains equal to within 1e-9 are ties: of these the longest residual is taken, of those the lowest index. The order
     depends on nothing but the pool.
@@ -221,7 +221,9 @@ def rated(X: Any, order: np.ndarray, given: ArrayLike | None = None, *, at: Engi
 class _Followed:
     """Picks in an order that is given, until one adds no direction."""
 
-    def __init__(self, left: LinearResiduals | SparseResiduals, order: np.ndarray, rows: Array, tol: float) -> None:
+    def __init__(
+        self, left: LinearResiduals | SparseResiduals, order: np.ndarray, rows: Array, tol: float
+    ) -> None:
         self.left, self.order, self.rows, self.least = left, order, rows, tol**2
 
     def picks(self, wanted: int) -> Iterator[tuple[int, float]]:

@@ -1,4 +1,7 @@
-"""What else one would do: random, core-set, k-means++, largest residual, and an oracle; all compared in one call."""
+"""What else one would do: random, core-set, k-means++, largest residual, and an oracle; all compared in one call.
+
+Strategies take a pool as an array or a SciPy sparse matrix, (n, d), which is never made dense.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +40,13 @@ def _wanted(n: int, rows: int) -> int:
     return n
 
 
-def random_order(X: ArrayLike, n: int, *, rng: np.random.Generator) -> np.ndarray:
+def random_order(X: Any, n: int, *, rng: np.random.Generator) -> np.ndarray:
     """n rows drawn without replacement."""
     rows = X.shape[0] if issparse(X) else len(np.asarray(X))
     return rng.permutation(rows)[: _wanted(n, rows)]
 
 
-def farthest_first(X: ArrayLike, n: int) -> np.ndarray:
+def farthest_first(X: Any, n: int) -> np.ndarray:
     """Core-set: the row nearest the mean, then always the row farthest from those taken (Gonzalez 1985).
 
     Within a factor 2 of the smallest radius with which n balls cover the pool.
@@ -60,7 +63,7 @@ def farthest_first(X: ArrayLike, n: int) -> np.ndarray:
     return np.array(taken)
 
 
-def k_means_plus_plus(X: ArrayLike, n: int, *, rng: np.random.Generator) -> np.ndarray:
+def k_means_plus_plus(X: Any, n: int, *, rng: np.random.Generator) -> np.ndarray:
     """Rows drawn with probability proportional to the squared distance from those taken (scikit-learn's)."""
     X = _rows(X)
     n = _wanted(n, X.shape[0])
@@ -70,7 +73,7 @@ def k_means_plus_plus(X: ArrayLike, n: int, *, rng: np.random.Generator) -> np.n
     return np.concatenate([rows, rng.permutation(rest)])[:n]
 
 
-def largest_residual(X: ArrayLike, n: int) -> np.ndarray:
+def largest_residual(X: Any, n: int) -> np.ndarray:
     """Always the row with the longest residual: QR with column pivoting of the transpose.
 
     Sparse rows that add no direction follow in their order.
@@ -83,7 +86,7 @@ def largest_residual(X: ArrayLike, n: int) -> np.ndarray:
     return order[:n].astype(int)
 
 
-def matching_pursuit(X: ArrayLike, n: int, w_star: ArrayLike) -> np.ndarray:
+def matching_pursuit(X: Any, n: int, w_star: ArrayLike) -> np.ndarray:
     """The oracle: orthogonal matching pursuit of the teacher itself by rows at unit length.
 
     It brings w_hat near w_star fast; that is not yet the least risk, and with few labels other orders may have less.
@@ -108,9 +111,11 @@ def matching_pursuit(X: ArrayLike, n: int, w_star: ArrayLike) -> np.ndarray:
     return np.array(taken)
 
 
-def _rows(X: ArrayLike) -> Any:
+def _rows(X: Any) -> Any:
     """A pool as float64: dense rows, or sparse ones, which stay so."""
-    return sparse_rows(X).astype(np.float64) if issparse(X) else np.asarray(_check.points(X), dtype=np.float64)
+    return (
+        sparse_rows(X).astype(np.float64) if issparse(X) else np.asarray(_check.points(X), dtype=np.float64)
+    )
 
 
 def _nonzero(lengths: Array) -> Array:

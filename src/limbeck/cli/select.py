@@ -264,7 +264,6 @@ def _dense(rows: Any) -> Any:
 def _proved(X: Any, known: Any, logits: Any, seed: int, at: Engine) -> CertifiedShares | str:
     """Share of the pool's answers that is proved, in a random order of the points; or why nothing is."""
     import numpy as np
-
     from scipy.sparse import issparse
 
     from limbeck.budget.proved import proved_shares
