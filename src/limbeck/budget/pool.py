@@ -188,7 +188,7 @@ class SparsePool:
         largest = np.zeros(self.n)
         np.maximum.at(largest, row, np.abs(X.data).astype(np.float64))
         safe = np.where(largest > 0, largest, 1.0)
-        shares = X.data / safe[row]
+        shares = X.data.astype(np.float64) / safe[row]
         self.norms: Array = largest * np.sqrt(np.bincount(row, np.square(shares), self.n))
         lengths = self.norms if unit else np.full(self.n, float(self.norms.max()))
         self.factors: Array = np.divide(1.0, lengths, out=np.zeros(self.n), where=self.norms > 0)
@@ -332,7 +332,9 @@ def _source(X: Any) -> Any:
 
 def _checked(block: np.ndarray, start: int) -> Array:
     """The block as finite floats; errors count rows from the start of the pool."""
-    if not np.isfinite(block.sum(dtype=np.float64)) and (bad := ~np.isfinite(block)).any():
+    with np.errstate(invalid="ignore"):  # inf - inf
+        total = block.sum(dtype=np.float64)
+    if not np.isfinite(total) and (bad := ~np.isfinite(block)).any():
         row, column = (int(i) for i in np.argwhere(bad)[0])
         raise ValueError(_not_finite(block[row, column], start + row, column))
     return _check.points(block, "The pool")
