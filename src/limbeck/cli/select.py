@@ -38,6 +38,9 @@ EPILOG = """Examples:
 \b
   ... --given bought.csv --teacher-logit z
       (the answers themselves help to choose; two classes)
+\b
+  limbeck select messages.csv --text text --budget 100 --out picks.csv
+      (texts, by the TF-IDF of their words, as limbeck distill reads them)
 
 Every prefix of the ranking is the choice for that budget."""
 
