@@ -43,9 +43,7 @@ class SparseSubspace:
 
     def __init__(self, Q: Array, X: csr_array, weight: Array, energy: float) -> None:
         self.Q, self.X, self.weight, self.energy = Q, X, weight, energy
-        self._columns = (
-            X.T.tocsr()
-        )  # one product with it is several times faster than with the transpose of X
+        self._columns = X.T.tocsr()  # its products are several times faster than those of X.T
 
     def residual(self, rows: Array) -> Array:
         """Rows (m, d) less their projection."""
