@@ -24,7 +24,7 @@ from limbeck.theory import Span
 EPS = float(np.finfo(np.float64).eps)
 PAIRS = 1 << 21  # pairs of entries of a row that are looked up at once
 MENDED = 30  # times that leaders' scores are computed afresh before all rows' are
-LOOK_UP = 64  # multiplications in a product of sparse and dense that take as long as one pair looked up
+LOOK_UP = 50  # multiplications in a product of sparse and dense that take as long as one pair looked up
 
 
 class SparseSubspace:
@@ -173,37 +173,45 @@ def longest_first(X: Any, n: int) -> np.ndarray:
 
 
 def quadratics(X: csr_array, weight: Array) -> Array:
-    """x_i.G x_i for every row, G = sum_j w_j x_j x_j^T (d, d) made some columns at a time, (n,).
+    """x_i.G x_i for every row, G = sum_j w_j x_j x_j^T (d, d) made some rows at a time, (n,).
 
     A row needs the entries of G where it has entries itself: they are looked up pair by pair, or taken from a product
     with all of G where that is less work.
     """
     n, d = X.shape
     counts = np.diff(X.indptr).astype(np.int64)
-    look_up = LOOK_UP * int(np.square(counts).sum()) <= X.nnz * d
-    left, right = X.T.tocsr(), X.multiply(weight[:, None]).tocsc()
+    look_up = LOOK_UP * int((counts * (counts + 1) // 2).sum()) <= X.nnz * d
+    columns, weighted = X.T.tocsr(), X.multiply(weight[:, None]).tocsr()
+    row = np.repeat(np.arange(n), counts)
     found = np.zeros(n)
     for some in _spans(d, 8 * CELLS // (d if look_up else max(n, d))):
-        columns = slice(some[0], some[-1] + 1)
-        G = (left @ right[:, columns].tocsr()).toarray()
-        part = X[:, columns]
-        found += _looked_up(X, part, G) if look_up else np.asarray(part.multiply(X @ G).sum(axis=1)).ravel()
+        start, stop = some[0], some[-1] + 1
+        G = (columns[start:stop] @ weighted).toarray()
+        if look_up:
+            at = np.flatnonzero((X.indices >= start) & (X.indices < stop))
+            at = at[np.argsort(X.indices[at], kind="stable")]  # one row of G after the other
+            found += np.bincount(row[at], _looked_up(X, row, at, G, start), n)
+        else:
+            found += np.asarray(X[:, start:stop].multiply(X @ G.T).sum(axis=1)).ravel()
     return found
 
 
-def _looked_up(X: csr_array, part: csr_array, G: Array) -> Array:
-    """sum over entries p of a row of ``part`` and q of the same row of X of x_p x_q G[q, p], (n,)."""
-    row = np.repeat(np.arange(X.shape[0]), np.diff(part.indptr))
-    counts = np.diff(X.indptr)[row].astype(np.int64)
-    sums = np.empty(len(row))
-    ends = np.cumsum(counts)
-    for chunk in _chunks(ends):
-        count, start = counts[chunk], X.indptr[row[chunk]]
+def _looked_up(X: csr_array, row: np.ndarray, at: np.ndarray, G: Array, start: int) -> Array:
+    """Of entries p of X, sum over entries q of the same row of x_p x_q G[p, q], by symmetry those up to p, twice.
+
+    ``row`` has the row of every entry, G its rows from ``start`` on.
+    """
+    counts = at - X.indptr[row[at]] + 1
+    sums = np.empty(len(at))
+    for chunk in _chunks(np.cumsum(counts)):
+        p, count = at[chunk], counts[chunk]
         firsts = np.cumsum(count) - count
-        q = np.arange(int(count.sum())) + np.repeat(start - firsts, count)
-        products = X.data[q] * G[X.indices[q], np.repeat(part.indices[chunk], count)]
-        sums[chunk] = np.add.reduceat(products, firsts) * part.data[chunk]
-    return np.asarray(np.bincount(row, sums, X.shape[0]), dtype=np.float64)
+        q = np.arange(int(count.sum())) + np.repeat(X.indptr[row[p]] - firsts, count)
+        here = X.indices[p] - start
+        products = X.data[q] * G[np.repeat(here, count), X.indices[q]]
+        own = X.data[p]
+        sums[chunk] = own * (2 * np.add.reduceat(products, firsts) - own * G[here, X.indices[p]])
+    return sums
 
 
 def _chunks(ends: np.ndarray) -> Iterator[slice]:
