@@ -234,7 +234,7 @@ def judged(
         reason = f"{counts.said}: any logits fit some linear teacher"
         return unknown(reason, n, counts.distinct, rank, explained)
     explains = f"rounding explains {explained:.2g}"
-    if noise <= NEGLIGIBLE and explained < noise:
+    if 2 * explained < noise <= NEGLIGIBLE:
         explains = f"{NEGLIGIBLE:.0e} counts as none"
     reason = f"{counts.said} leave residual logits of {noise:.2g} of their spread; {explains}"
     if left is None or against:
