@@ -141,7 +141,7 @@ class ColumnGram:
 
     def keeps_all(self, X: Array, tol: float) -> bool:
         """Whether the points span R^d under ``tol``: a rule about rows, that the Gram matrix of columns cannot tell."""
-        return len(self.ordered(X, tol).independent) == X.shape[1]
+        return len(Ordered.of(X, tol).independent) == X.shape[1]
 
     def solve(self, X: Array, z: Array) -> Array:
         """(X^T X)^-1 X^T z by its Cholesky factor, for z (n, K)."""
@@ -168,8 +168,21 @@ class ColumnGram:
         return h if h.max() < 1 - 1e-6 else _qr_leverages(X)
 
     def ordered(self, X: Array, tol: float) -> Ordered:
-        """Orthonormal rows in the order the points came, from as many points as it takes to span R^d."""
-        return Ordered.of(X, tol)
+        """Orthonormal rows in the order the points came, d of them, from as many points as it takes to span R^d.
+
+        The rule about rows passes over columns far smaller than others, and over much beside points that all but
+        coincide. The columns, each at unit length, are well conditioned all the same: pivoting finds d such points.
+        """
+        found = Ordered.of(X, tol)
+        if len(found.independent) == X.shape[1]:
+            return found
+        scale = row_norms(X)
+        some = np.flatnonzero(scale)
+        pivots = qr(unit_rows(X[some] / self.scale).T, mode="r", pivoting=True, check_finite=False)[1]
+        rows = np.sort(some[pivots[: X.shape[1]]])
+        Q, R = qr(unit_rows(X[rows]).T, mode="economic", check_finite=False)
+        signs = np.copysign(1.0, R.diagonal())
+        return Ordered(rows, (R * signs[:, None]).T, scale, np.ascontiguousarray((Q * signs).T))
 
 
 @dataclass(frozen=True)
