@@ -162,6 +162,11 @@ class Span(Readings):
         return self.tol
 
     @property
+    def rounding(self) -> float:
+        """What rounding in a point may be worth in its logit, over |x| |w|: at least the unit it was stored in."""
+        return self._rounding
+
+    @property
     def rank(self) -> int:
         """Dimension r of the span."""
         return min(self.n, self.d) if not isinstance(self._factor, Ordered) else len(self._factor.independent)
