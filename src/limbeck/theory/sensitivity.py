@@ -58,6 +58,17 @@ class Sensitivity:
         said = self.scale > 0
         return np.linalg.norm((e[said].T / self.scale[said]).T, axis=0)
 
+    @property
+    def amplification(self) -> float:
+        """Root of the sum of 1 / sigma_i^2, over the singular values of A."""
+        r = self.own.shape[1]
+        if not r:
+            return 0.0
+        if self.L is not None:
+            return float(np.linalg.norm(self.coefficients(np.eye(r))))
+        _, R, _, _, unit = self._by_size
+        return float(np.linalg.norm(solve_triangular(R, np.eye(r), check_finite=False))) / unit
+
     @cached_property
     def complement(self) -> Array | None:
         """|I - H| (n, n), H the projection onto the columns of A; None of more points than `LARGEST_COMPLEMENT`."""

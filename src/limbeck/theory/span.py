@@ -20,7 +20,6 @@ from limbeck._check import Array
 from limbeck.theory.factor import REFINEMENTS, ColumnGram, Ordered, RowGram, row_norms
 from limbeck.theory.readings import Readings, Student, inconsistency
 
-
 FINE = 1e-5
 """A tolerance below it passes over nothing that is as well conditioned as `RowGram` and `ColumnGram` must be."""
 
@@ -65,9 +64,10 @@ class Span(Readings):
     Well-conditioned points (scaled Gram matrix below condition 1e8) are factorised by one Gram
     product and a Cholesky factorisation, refined with residuals of X itself; other points by an
     ordered, re-orthogonalised Gram-Schmidt process. Both give the same readings, and the same rank under a
-    ``tol`` that is given. Without one, more points than features whose columns are well conditioned once each is
-    scaled to unit length span the whole space, however small some columns are beside others; no proof rests on
-    what such a column adds below ``tol`` of a point's length (`limbeck.theory.certify`).
+    ``tol`` that is given. Without one, more points than features are judged with every column at unit length, too: a
+    column far smaller than the others (an intercept's beside large features) adds a direction, although by a point's
+    length it is rounding. No proof rests on what such a column adds below ``tol`` of a point's length
+    (`limbeck.theory.certify`).
 
     References
     ----------
@@ -89,7 +89,7 @@ class Span(Readings):
         self.dtype: np.dtype[Any] = X.dtype if dtype is None else np.dtype(dtype)
         self.X: Array = np.asarray(X, dtype=np.float64)
         self._tol = None if tol is None else _check.number(tol, "tol", above=0.0, below=1.0)
-        self._factor = self._gram() or Ordered.of(self.X, self.tol)
+        self._factor = self._gram() or self._judged(Ordered.of(self.X, self.tol))
 
     def _gram(self) -> RowGram | ColumnGram | None:
         return self._admitted(RowGram.of(self.X) if self.n <= self.d else ColumnGram.of(self.X))
@@ -102,6 +102,12 @@ class Span(Readings):
         if factor is None or (self._tol is None and self.tol < FINE) or factor.keeps_all(self.X, self.tol):
             return factor
         return None
+
+    def _judged(self, found: Ordered) -> Ordered:
+        """By the rule about points; without a ``tol`` that was asked for, uneven columns at unit length, too."""
+        if self._tol is not None or self.n <= self.d or len(found.independent) == self.d:
+            return found
+        return Ordered.by_columns(self.X, self.tol) or found
 
     def append(self, more: ArrayLike) -> Span:
         """Return the span of these points followed by ``more``, updating the factorisation.
@@ -127,10 +133,10 @@ class Span(Readings):
 
     def _extended(self, longer: Span, more: Array) -> RowGram | ColumnGram | Ordered:
         if isinstance(self._factor, Ordered):
-            return self._factor.extended(self.X, more, longer.tol)
+            return longer._judged(self._factor.extended(self.X, more, longer.tol))
         same_side = (self.n <= self.d) == (longer.n <= longer.d)
         factor = longer._admitted(self._factor.extended(self.X, more)) if same_side else longer._gram()
-        return factor or Ordered.of(longer.X, longer.tol)
+        return factor or longer._judged(Ordered.of(longer.X, longer.tol))
 
     @property
     def n(self) -> int:
@@ -196,6 +202,13 @@ class Span(Readings):
         """
         return self._factor.leverages(self.X)
 
+    @cached_property
+    def amplification(self) -> float:
+        """Answers off by e move the student's weights by at most this times |e|: root of the sum of 1 / sigma_i^2."""
+        if isinstance(self._factor, ColumnGram):
+            return self._factor.amplification
+        return self.sensitivity.amplification
+
     # -- the subspace ------------------------------------------------------------------------
 
     def coordinates(self, V: ArrayLike) -> Array:
@@ -242,13 +255,11 @@ class Span(Readings):
         """Whether rounding explains, in each column, what the independent points combined leave of V (m, d), (m,)."""
         rows, triangle = self.X[self.independent], self._ordered
         if not len(rows):
-            return ~V.any(axis=1)
+            return np.asarray(np.all(V == 0, axis=1))
         unit = rows / triangle.scale[self.independent, None]
-        a = solve_triangular(
-            triangle.L, self.coordinates(V).T, lower=True, trans=1, check_finite=False
-        ).T
+        a = solve_triangular(triangle.L, self.coordinates(V).T, lower=True, trans=1, check_finite=False).T
         allowed = np.abs(V) + row_norms(a)[:, None] * row_norms(unit.T)
-        return np.all(np.abs(V - a @ unit) <= self._arithmetic * allowed, axis=1)
+        return np.asarray(np.all(np.abs(V - a @ unit) <= self._arithmetic * allowed, axis=1))
 
     def logits(self, V: Array, c: Array) -> Array:
         """V (Q^T c): logits on the rows of V (m, d) of the student with coordinates c."""
