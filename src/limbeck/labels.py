@@ -163,7 +163,19 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
             advice=" If these are scores, normalise them; if some classes are missing, say how (from_top_k).",
             fault="sum",
         )
-    return _shares(p, half, one, _computed(given, p, half, p))
+    off = _computed(given, p, half, p)
+    # One column that is 1 less the other has no digits of its own.
+    stored = given if given.dtype.kind == "f" else p
+    for k in (1, 0) if p.shape[1] == 2 else ():
+        if np.array_equal(stored[:, 1 - k], 1 - stored[:, k]):
+            found = _binary(p[:, k], half[:, k], one, off[:, k])
+            return found if k else _swapped(found)
+    return _shares(p, half, one, off)
+
+
+def _swapped(labels: SoftLabels) -> SoftLabels:
+    """The same of the other class of two."""
+    return replace(labels, probabilities=1 - labels.probabilities, logits=-labels.logits)
 
 
 def _computed(given: np.ndarray, p: Array, half: Array, least: Array) -> Array:
