@@ -26,7 +26,7 @@ def with_more(before: Asked, points: Points, labels: SoftLabels) -> tuple[Asked,
     X, Z, E = before.rows
     E = np.zeros_like(Z) if E is None else E
     n = len(labels)
-    dtype = min(before.dtype, points.stored, key=lambda t: t.itemsize)
+    dtype = min(np.dtype(before.dtype), points.stored, key=lambda t: t.itemsize)
     span = Span(np.concatenate([X, points.affine]), dtype=dtype)
     Z = np.concatenate([Z, labels.logits.reshape(n, -1)])
     E = np.concatenate([E, labels.error.reshape(n, -1)])

@@ -53,8 +53,8 @@ class Asked:
     """Largest error of each; None of the unit vectors'."""
     n: int
     """Rows that came."""
-    dtype: np.dtype[Any] = np.dtype(np.float64)  # noqa: RUF009 - a constant
-    """Type the points came in, the shortest of several."""
+    dtype: str = "float64"
+    """Name of the type the points came in, the shortest of several."""
 
     @property
     def rows(self) -> tuple[Array, Array, Array | None]:
@@ -93,7 +93,7 @@ def remember(span: Span, logits: Array, error: Array, weights: Array, n: int) ->
     than |U|^T e: the same student and the same span from no more rows than the rank. What is proved from them is true,
     and of rounded answers less than all rows would prove.
     """
-    dtype = span.dtype
+    dtype = span.dtype.name
     if span.rank == span.d and _forgettable(span, logits, error, weights):
         return Asked(None, weights, None, n, dtype)
     if span.n <= ROWS_AN_UNKNOWN * span.d:

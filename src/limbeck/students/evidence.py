@@ -15,6 +15,9 @@ from limbeck.students.design import with_ones
 from limbeck.students.study import Distilled
 from limbeck.theory.scaling import Scaling
 
+STORED = ("float32", "float64")
+"""Types that points are learned from."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -32,8 +35,8 @@ class Evidence:
     """Largest error of each logit, where it is more than rounding."""
     verdict: str
     """Whether the teacher was found linear on the rows learned from."""
-    dtype: np.dtype[Any] = np.dtype(np.float64)  # noqa: RUF009 - a constant
-    """Type the points came in."""
+    dtype: str = "float64"
+    """Name of the type the points came in."""
 
     @classmethod
     def of(cls, made: Distilled) -> Evidence:
@@ -75,7 +78,7 @@ class Evidence:
             "logits": self.logits.tolist(),
             "error": None if self.error is None else self.error.tolist(),
             "verdict": self.verdict,
-            "dtype": self.dtype.name,
+            "dtype": self.dtype,
         }
 
     @classmethod
@@ -91,8 +94,7 @@ class Evidence:
             if not fits or logits.ndim != 2 or (error is not None and error.shape != logits.shape):
                 raise ValueError("the shapes do not match")
             scaling = Scaling(str(saved["scaling"]), centre, matrix)
-            dtype = np.dtype(str(saved.get("dtype", "float64")))
-            if dtype.kind != "f":
+            if (dtype := str(saved.get("dtype", "float64"))) not in STORED:
                 raise ValueError(f"{dtype} is no type of points")
             return cls(scaling, bool(saved["intercept"]), points, logits, error, str(saved["verdict"]), dtype)
         except (KeyError, TypeError, ValueError) as error:
