@@ -120,7 +120,8 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
     ----------
     p : array_like, shape (n,) or (n, K)
         P[class 1], or of each of K >= 2 classes; rows must sum to 1 within 1e-6, or within what their
-        rounding explains. Two columns are read as two classes.
+        rounding explains. Two columns are read as two classes; where one is 1 less the other in every row, as
+        the other alone.
     decimals : int, optional
         Decimals they were rounded to. Default: inferred, from the dtype (float16, float32) or from every
         value being a multiple of 10^-k, k <= 7, in at least 20 values.
