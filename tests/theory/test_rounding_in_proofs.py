@@ -180,3 +180,24 @@ def test_a_probability_computed_in_float64_is_off_by_more_than_its_storage(weigh
             proved += 1
             assert (found.logits[0] >= 0) == (w[1] >= 0)
     assert proved >= some
+
+
+def test_a_point_passed_over_tells_nothing_of_the_span_if_much_of_it_lies_beyond():
+    # Two points all but coincide, and beside them most of another one is rounding: its answer is not the span's alone.
+    passed = proved = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        X, w = rng.standard_normal((10, 10)), rng.standard_normal(10)
+        X[1] = X[0] + 2e-14 * rng.standard_normal(10)
+        span, T = Span(X), rng.standard_normal((60, 10)) @ X
+        passed += not span.sensitivity.whole
+        for error in (None, 1e-15):
+            try:
+                found = certify(span, X @ w, T, error=error)
+            except ValueError:  # what came from beyond the span is more than an exact answer may be missed by
+                continue
+            known = found.largest_bound > 1.0001 * np.linalg.norm(w)
+            assert not np.any(known & ((found.logits >= 0) != (T @ w >= 0)))
+            proved += known.sum()
+    assert passed > 10
+    assert proved > 1000

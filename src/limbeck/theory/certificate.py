@@ -286,12 +286,14 @@ class _Answers:
         floor = eps * size + span.rounding * span.sensitivity.scale * _norm(c)
         stated = bool(e.any())
         _refuse_impossible(span, student.residual, e + floor if stated else INCONSISTENT * size.max(), stated)
-        off = e + floor if stated else np.abs(student.residual) + floor
+        # The student's own combination of the answers has none of what it missed, where each tells of the span alone.
+        missed = 0.0 if stated and span.sensitivity.whole else np.abs(student.residual)
+        off = e + floor + missed
         return cls(span, np.asarray(z, dtype=np.float64), c, stated, off)
 
     def moved(self, seen: _Seen) -> Array:
         """How far the teacher's logit inside the span may be from the student's, at points (m,)."""
-        if self.stated:
+        if self.stated and self.span.sensitivity.whole:
             return seen.weights @ self.off
         return seen.spread * float(self.span.sensitivity.relative(self.off))
 
@@ -302,7 +304,7 @@ class _Answers:
         if not (length := _norm(c)):
             return 0.0
         unit = c[None] / length
-        if not self.stated:
+        if not (self.stated and sensitivity.whole):
             return max(0.0, length - float(sensitivity.spread(unit)[0] * sensitivity.relative(self.off)))
         least = length - float((np.abs(sensitivity.coefficients(unit)) @ self.off)[0])
         if least > (1 - SHARP) * length:
@@ -340,8 +342,8 @@ def _refuse_impossible(span: Readings, residual: Array, allowed: Array | float, 
     of no teacher at all.
     """
     size = np.abs(residual)
-    if not (size - allowed).max() > 0:
-        return  # the student itself is such a teacher
+    if not (size - allowed).max() > 0 or (stated and not span.sensitivity.whole):
+        return  # the student itself is such a teacher, or what it missed may come from beyond the span
     at = int(np.argmax(size - allowed))
     if stated:
         e = np.broadcast_to(allowed, residual.shape)

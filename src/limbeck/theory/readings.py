@@ -41,6 +41,9 @@ class Student:
 class Readings(ABC):
     """A span of points in some Euclidean space: abstract here are the few things that know which."""
 
+    X: Array
+    """The points, (n, d)."""
+
     @property
     @abstractmethod
     def n(self) -> int:
@@ -119,8 +122,11 @@ class Readings(ABC):
     def sensitivity(self) -> Sensitivity:
         """How far students move with the answers they learn from."""
         triangle = self._triangle
-        alone = self.rank == self.n
-        return Sensitivity(self.own_coordinates(), triangle.scale, triangle.L if alone else None)
+        alone, said = self.rank == self.n, triangle.scale > 0
+        if not alone:
+            said &= self.distances(self.X) <= self.resolution * triangle.scale
+            said[self.independent] = True
+        return Sensitivity(self.own_coordinates(), triangle.scale, triangle.L if alone else None, said)
 
     # -- the students of the first 1, 2, ..., n points (Lemma 1) --------------------------------
 

@@ -29,6 +29,14 @@ class Sensitivity:
     """Their lengths, (n,)."""
     L: Array | None
     """Lower triangle (r, r) with A = scale L, where each point adds a direction; else None."""
+    said: np.ndarray
+    """Points (n,) whose answers tell of the span alone: not of length zero, nor passed over while part of them lies
+    beyond it. Beside points that all but coincide such a part need not be small."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether no answer has a part from beyond the span, so that `coefficients` says all."""
+        return bool(np.all(self.said | (self.scale == 0)))
 
     def coefficients(self, C: Array) -> Array:
         """What each answer weighs in the student's at points of coordinates C (m, r): a (m, n), C c_hat = a z."""
@@ -42,7 +50,7 @@ class Sensitivity:
         return a
 
     def spread(self, C: Array) -> Array:
-        """|b| (m,) of the least b with C = b A, the rows of A at unit length, at points of coordinates C (m, r).
+        """|b| (m,) of the least b with C = b A, A's rows that were ``said`` at unit length, at coordinates C (m, r).
 
         Answers off by e_i, and missed by r_i, leave the student's at most |b| |(e + |r|) / scale| off: one triangle,
         where `coefficients` takes m n numbers.
@@ -54,9 +62,8 @@ class Sensitivity:
         return np.linalg.norm(b, axis=0)
 
     def relative(self, e: Array) -> Array:
-        """Norm of e / scale, for errors e (n,) or (n, K); a point of length zero says nothing."""
-        said = self.scale > 0
-        return np.linalg.norm((e[said].T / self.scale[said]).T, axis=0)
+        """Norm of e / scale, for errors e (n,) or (n, K), over the points that were ``said``."""
+        return np.linalg.norm((e[self.said].T / self.scale[self.said]).T, axis=0)
 
     @property
     def amplification(self) -> float:
@@ -95,6 +102,5 @@ class Sensitivity:
         """Triangle R (r, r) with R^T R = B^T B, B the rows of A at unit length; L itself where B is L."""
         if self.L is not None:
             return self.L
-        said = self.scale > 0
-        B = self.own[said] / self.scale[said, None]
+        B = self.own[self.said] / self.scale[self.said, None]
         return qr(B, mode="r", overwrite_a=True, check_finite=False)[0][: B.shape[1]]
