@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from scipy.special import expit
 
 from limbeck import budget, plan_budget
@@ -20,9 +21,10 @@ from torture.odd import Draws
 
 def _rows(found: np.ndarray, X: Any, n: Any, *_: Any) -> str | None:
     """As many different rows of the pool as were asked for, or all of them."""
-    wanted = min(int(n), len(X))
-    good = len(set(found.tolist())) == len(found) == wanted and set(found.tolist()) <= set(range(len(X)))
-    return None if good else f"{found} of {len(X)} rows where {n} were asked for"
+    rows = X.shape[0] if issparse(X) else len(X)
+    wanted = min(int(n), rows)
+    good = len(set(found.tolist())) == len(found) == wanted and set(found.tolist()) <= set(range(rows))
+    return None if good else f"{found} of {rows} rows where {n} were asked for"
 
 
 def _ranked(found: Any, X: Any, n: Any) -> str | None:

@@ -238,7 +238,7 @@ LAWS: dict[str, Callable[[Draws], Call]] = {
     "symmetric_risk of any tail": _bound(
         lambda tail, d, alpha: theory.symmetric_risk(alpha, tail, d), "whole", "share"
     ),
-    "expected_risk": lambda g: Call(theory.expected_risk, (g.size(), g.whole(2, 30), g.whole(1, 30))),
+    "expected_risk": lambda g: Call(theory.expected_risk, (g.size(), g.whole(45, 90), g.whole(1, 30))),
     "asymptotic_risk": lambda g: Call(theory.asymptotic_risk, (g.size(), g.whole(2, 50), g.whole(1, 50))),
     "mean_square_cotangent": lambda g: Call(
         theory.mean_square_cotangent, (g.array(5, positive=True), g.whole(2, 50))

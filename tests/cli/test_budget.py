@@ -16,6 +16,10 @@ from messages import messages
 from scipy.special import expit
 
 import limbeck as package
+from limbeck import SpanSelection
+from limbeck.data.features import choose
+from limbeck.data.pool import read_pool
+from limbeck.data.tables import open_table
 from limbeck.students import save
 from limbeck.theory.scaling import Scaling
 
@@ -130,7 +134,7 @@ def test_label_buys_learns_saves_and_goes_on_without_asking_again(pool, run):
     assert "left " in err
     assert "at most 15.00" in out
     assert re.search(r'by class  "no" \d+ of \d+, "yes" \d+ of \d+', out)
-    assert re.search(r'constant  always "(yes|no)" agrees on \d\d\.', out)
+    assert re.search(r'constant  always "(yes|no)", the commonest of these rows, agrees on \d\d\.', out)
     calls = (pool / "calls.txt").read_text().split()
     rows = answers(pool)
     assert len(rows) == len(set(calls))
@@ -503,6 +507,36 @@ def test_audit_takes_the_students_own_features_of_a_pool(pool, run):
     code, out, err = run("audit", student, pool / "pool.csv", "--decimals", "3", "--repeats", "1")
     assert code == 0, err
     assert out.splitlines()[1].split() == ["exact", "5", "1", "5", "1"]
+
+
+def test_label_and_plan_choose_among_texts(tmp_path, run):
+    said = messages(60)
+    (tmp_path / "t.csv").write_text(
+        "\n".join(["id,text", *(f"r{i},{text}" for i, text in enumerate(said))]) + "\n"
+    )
+    (tmp_path / "teacher.py").write_text(
+        "import json, sys\n"
+        "for line in sys.stdin:\n"
+        "    x = json.loads(line)\n"
+        "    p = 0.9 if x['x'][0] > 0 else 0.2\n"
+        "    print(json.dumps({'id': x['id'], 'probabilities': p}), flush=True)\n"
+    )
+    texts = tmp_path / "t.csv", "--text", "text", "--target-risk", "0.1"
+    code, _, err = run(
+        "label", *texts, "--teacher-command", f"{sys.executable} {tmp_path / 'teacher.py'}", "--budget", "40",
+        "--audit", "20", "--batch", "10", "--alpha", "0.01", "--anyway", "--out", tmp_path / "bought",
+    )  # fmt: skip
+    assert code == 0, err
+    X = read_pool(
+        open_table(tmp_path / "t.csv"), choose(open_table(tmp_path / "t.csv"), [], None, "text"), "id"
+    ).X
+    rows = [(int(row["id"][1:]), int(row["audit"])) for row in answers(tmp_path)]
+    rest = np.setdiff1d(np.arange(60), [row for row, audit in rows if audit])
+    best = SpanSelection().query(np.hstack([X.toarray()[rest], np.ones((40, 1))]), 40)
+    assert [row for row, audit in rows if not audit] == rest[best[:20]].tolist()
+    code, out, err = run("plan", *texts)
+    assert code == 0, err
+    assert out.startswith("rank ")
 
 
 def test_audit_of_a_student_of_texts_makes_a_small_pool_dense_and_says_so(tmp_path, run, monkeypatch):

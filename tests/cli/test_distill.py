@@ -101,7 +101,7 @@ def test_a_student_that_only_learned_the_commonest_class_is_told_from_a_good_one
     said = " ".join(said.split())
     by_class = re.search(r'by class "ham" (\d+) of (\d+), "spam" (\d+) of (\d+)', said)
     assert int(by_class[3]) < int(by_class[4]) / 2
-    assert 'constant always "ham" agrees on 9' in said
+    assert 'constant always "ham", the commonest of these rows, agrees on 9' in said
     assert "not shown to be better" in said
     page = section(tmp_path / "r.html", "How often does the student")
     assert "it is not shown to be better than a constant" in page
@@ -493,3 +493,32 @@ def test_a_table_replaced_between_its_points_and_its_answers_is_refused(
     assert (code, said) == (2, "")
     assert "t.csv changed while it was read" in " ".join(error.split())
     assert not (folder / "s.json").exists()
+
+
+def test_answers_of_another_kind_are_no_features_unless_named(tmp_path, run):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 3))
+    z = X @ [1.0, -1.0, 0.5] + X[:, 0] * X[:, 1]
+    columns = {
+        "x0": X[:, 0],
+        "x1": X[:, 1],
+        "x2": X[:, 2],
+        "teacher_logit": z,
+        "teacher_probability": expit(z),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    words = (
+        "distill",
+        tmp_path / "t.parquet",
+        "--teacher-logit",
+        "teacher_logit",
+        "--out",
+        tmp_path / "s.json",
+    )
+    code, _, error = run(*words, "--features", "*")
+    assert code == 0, error
+    assert "('teacher_probability') are no features" in " ".join(error.split())
+    assert load(tmp_path / "s.json").n_features_in_ == 3
+    code, _, error = run(*words, "--overwrite", "--features", "x*", "--features", "teacher_probability")
+    assert code == 0, error
+    assert load(tmp_path / "s.json").n_features_in_ == 4

@@ -8,6 +8,10 @@ import pytest
 from command import in_process
 
 from limbeck import SpanSelection
+from limbeck.budget import AnswerSelection
+from limbeck.data.features import choose
+from limbeck.data.pool import read_pool
+from limbeck.data.tables import open_table
 from limbeck.theory import Span
 
 
@@ -222,3 +226,74 @@ def test_a_list_of_ids_is_taken_as_answered_and_that_is_said(pool, run, partly):
     code, _, error = run(*words, "--given", "given.csv", "--unanswered", "drop", "--out", "q.csv")
     assert code == 2
     assert "one kind of answer is needed, none given" in " ".join(error.split())
+
+
+# -- texts -----------------------------------------------------------------------------------------
+
+
+WORDS = [f"w{k}" for k in range(60)]
+
+
+@pytest.fixture
+def texts(tmp_path, monkeypatch):
+    """80 texts of a few words, the commoner ones more often, of which one has no words; answers of six."""
+    rng = np.random.default_rng(0)
+    share = np.arange(1, 61) ** -0.8
+    said = [" ".join(rng.choice(WORDS, 8, p=share / share.sum())) for _ in range(80)]
+    said[17] = "?"
+    (tmp_path / "t.csv").write_text(
+        "\n".join(["id,text", *(f"d{i},{text}" for i, text in enumerate(said))]) + "\n"
+    )
+    answers = [f"d{i},{z:.6f}" for i, z in enumerate(rng.standard_normal(6))]
+    (tmp_path / "given.csv").write_text("\n".join(["id,z", *answers]) + "\n")
+    monkeypatch.chdir(tmp_path)
+    table = open_table(tmp_path / "t.csv")
+    X = read_pool(table, choose(table, [], None, "text"), "id").X
+    return tmp_path, X.toarray(), np.array([float(line.split(",")[1]) for line in answers])
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_texts_are_chosen_as_their_tf_idf_made_dense(texts, run, intercept):
+    folder, X, _ = texts
+    how = "--intercept" if intercept else "--no-intercept"
+    words = ("select", "t.csv", "--text", "text", how, "--budget", 10)
+    code, _, error = run(*words, "--out", "p.csv", "--report", "r.html")
+    assert code == 0, error
+    seen = np.hstack([X, np.ones((80, 1))]) if intercept else X
+    assert picked(folder / "p.csv") == [f"d{i}" for i in SpanSelection().query(seen, 10)]
+    page = (folder / "r.html").read_text()
+    for part in ("10 of 10 add a direction", "Before any answer", "1 row is zero"):
+        assert part in page, part
+    assert "whitened" not in page  # a text's words are taken as given
+
+
+def test_answers_of_texts_help_to_choose_and_prove_nothing(texts, run):
+    folder, X, z = texts
+    code, _, error = run(
+        "select", "t.csv", "--text", "text", "--budget", 5, "--out", "p.csv", "--given", "given.csv",
+        "--teacher-logit", "z", "--report", "r.html",
+    )  # fmt: skip
+    assert code == 0, error
+    seen = np.hstack([X, np.ones((80, 1))])
+    assert picked(folder / "p.csv") == [f"d{i}" for i in AnswerSelection().query(seen, 5, np.arange(6), z)]
+    page = (folder / "r.html").read_text()
+    assert "proved for dense points only" in page
+    assert "How are the points aligned?" in page
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (["--stream"], "--text makes sparse points, which are read at once: leave out --stream"),
+        (
+            ["--scale", "standard"],
+            "--scale standard: sparse features, such as a text's words, are taken as given",
+        ),
+    ],
+)
+def test_what_cannot_be_done_with_texts_is_said(texts, run, extra, said):
+    folder, _, _ = texts
+    code, out, error = run("select", "t.csv", "--text", "text", "--budget", 5, "--out", "p.csv", *extra)
+    assert (code, out) == (2, "")
+    assert said in " ".join(error.split())
+    assert not (folder / "p.csv").exists()

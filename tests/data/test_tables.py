@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import expit, log_expit, log_softmax
 
-from limbeck.data.answers import Teacher, read_answers
+from limbeck.data.answers import Teacher, classes_named, read_answers
 from limbeck.data.columns import numbers, texts, vectors
 from limbeck.data.features import Features, choose
 from limbeck.data.pool import answers_in, chunks_of, flags, joined, read_pool
@@ -386,3 +386,17 @@ def test_a_header_of_texts_beyond_all_bounds_is_refused(tmp_path):
     )
     with pytest.raises(UserError, match=r"t\.npy"):
         list(read(open_table(tmp_path / "t.npy"), ["X"]))
+
+
+def test_probabilities_given_as_logits_are_refused(tmp_path):
+    P = np.random.default_rng(0).dirichlet(np.ones(3), 30)
+    np.savez(tmp_path / "t.npz", z=P, l=np.log(P))
+    with pytest.raises(UserError, match=r"given as logits.*--teacher-probability"):
+        read_answers(Teacher("logit", ("z",)), list(open_table(tmp_path / "t.npz").chunks(["z"])))
+    read_answers(Teacher("logit", ("l",)), list(open_table(tmp_path / "t.npz").chunks(["l"])))
+
+
+def test_classes_named_by_a_pattern_that_stops_before_the_separator(tmp_path):
+    pq.write_table(pa.table({"logit_a": [1.0], "logit_b": [2.0]}), tmp_path / "t.parquet")
+    table = open_table(tmp_path / "t.parquet")
+    assert classes_named(table, ["logit*"], ("logit_a", "logit_b")) == ("a", "b")

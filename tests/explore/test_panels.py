@@ -94,7 +94,7 @@ def test_the_risk_without_sampling_is_given_where_there_is_one_and_refused_with_
     assert exactly(View(d=30, n=30)).startswith("E[R] = 0,")
     assert "margin law is simulated" in exactly(View(law="margin"))
     assert "beyond n = 60" in exactly(View(n=61))
-    assert "within 10 of d" in exactly(View(d=30, n=25))
+    assert "near n = d" in exactly(View(d=30, n=25))
 
 
 def test_the_table_says_how_each_number_is_known():

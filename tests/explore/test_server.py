@@ -69,6 +69,11 @@ def test_headers_allow_nothing_from_elsewhere(known):
     assert headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.parametrize("body", [{}, [], {"output": "x"}, None])
+def test_an_update_that_is_none_is_refused_and_no_error_of_the_server(known, body):
+    assert known.post("/_dash-update-component", json=body, base_url=HERE).status_code == 400
+
+
 def test_a_panel_comes_as_csv_and_as_json_with_its_view(known):
     view = View(n=9, kappa=2.0)
     risk = compute(view).risk

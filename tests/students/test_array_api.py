@@ -7,6 +7,7 @@ from pathlib import Path
 
 import array_api_strict as xp
 import numpy as np
+import pytest
 from scipy.special import softmax
 from sklearn import config_context
 
@@ -32,6 +33,27 @@ def test_with_dispatch_they_are_answered_in_kind():
         [sys.executable, "-W", "error", str(Path(__file__))], env=env, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_without_dispatch_short_floats_stay_short():
+    X, P = answers(3)
+    assert SoftLabelClassifier().fit(xp.asarray(X.astype(np.float32)), P).coef_.dtype == np.float32
+
+
+def test_a_tensor_that_numpy_cannot_read_is_refused_with_what_to_do():
+    class Tensor:
+        """As torch's, with a gradient."""
+
+        shape, dtype, ndim = (60, 5), "torch.float32", 2
+
+        def __dlpack__(self):
+            raise AssertionError
+
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+
+    with pytest.raises(ValueError, match=r"torch.float32 and shape \(60, 5\).*requires grad.*\.detach\(\)"):
+        SoftLabelClassifier().fit(Tensor(), answers(3)[1])
 
 
 def dispatched(K):

@@ -451,3 +451,39 @@ def test_a_students_proofs_are_in_the_teachers_units_at_every_temperature(n):
         both = DistilledClassifier(teacher, student=student, answers="logits", temperature=temperature).fit(X)
         bounds.append(both.student_.certify(T, teacher_norm=5.0).largest_bound)
     np.testing.assert_allclose(bounds[1], bounds[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("rounded", [lambda p: p.astype(np.float16), lambda p: np.round(p, 3)])
+def test_answers_that_are_taken_to_learn_from_are_taken_to_rate_by(rounded):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 4))
+    W = rng.standard_normal((4, 3))
+    # The rows of shares rounded to 3 decimals sum to 1 within a thousandth only.
+    student = DistilledClassifier(lambda X: rounded(softmax(X @ W, axis=1)), hold_out=40, random_state=0).fit(
+        X
+    )
+    assert student.agreement_.size == 40
+    assert student.agreement_.estimate > 0.9
+
+
+def test_a_class_that_is_no_estimator_is_taken_as_fitted():
+    class Own:
+        def fit(self, X, y):
+            raise AssertionError("never called")
+
+        def predict_proba(self, X):
+            p = expit(X[:, 0])
+            return np.column_stack([1 - p, p])
+
+    X = np.random.default_rng(0).standard_normal((60, 3))
+    assert DistilledClassifier(Own()).fit(X).predict(X).tolist() == (X[:, 0] >= 0).astype(int).tolist()
+
+
+def test_without_labels_it_is_scored_by_agreement_with_its_teacher_and_temperatures_can_be_searched():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 4))
+    W = rng.standard_normal((4, 3))
+    student = DistilledClassifier(lambda X: softmax(np.tanh(X) @ W, axis=1)).fit(X)
+    assert student.score(X) == np.mean(student.predict(X) == (np.tanh(X) @ W).argmax(axis=1))
+    search = GridSearchCV(student, {"temperature": [1.0, 2.0]}, cv=3).fit(X)
+    assert np.all(np.isfinite(search.cv_results_["mean_test_score"]))

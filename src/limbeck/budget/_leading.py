@@ -12,6 +12,7 @@ from limbeck._check import Array
 TIED = 1e-9  # gains this close are equal to rounding: the lower index is taken
 LEADERS = 32  # rows whose scores are computed afresh before one is picked
 NOISE = 64.0  # a residual is trusted above this many rounding errors
+WORN = 0.01  # disagreement of running and fresh scores that asks for all of them afresh
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,17 @@ class Floor:
             return np.full(len(b), -1.0)
         if self.noise:
             floor = np.maximum(floor, self.noise / energy * np.sqrt(np.maximum(before, 0.0)))
-        return np.divide(a, b, out=np.full(len(b), -1.0), where=b > floor)
+        return gains_of(a, b, floor)
+
+
+def gains_of(a: Array, b: Array, floor: Array) -> Array:
+    """a / b, and -1 where b is no more than a floor."""
+    return np.divide(a, b, out=np.full(len(b), -1.0), where=b > floor)
+
+
+def agree(exact: Array, carried: Array) -> bool:
+    """Whether gains computed afresh are those carried along, but for what does not matter."""
+    return float(np.abs(exact - carried).max()) <= WORN * abs(float(exact.max()))
 
 
 def tied(gains: Array, b: Array, within: float) -> np.ndarray:

@@ -109,7 +109,7 @@ class Subspace:
 
     def residual(self, rows: Array) -> Array:
         """Rows (m, d) less their projection."""
-        return _residual(self.Q, rows)
+        return residual_of(self.Q, rows)
 
     def scores(self, rows: Array) -> tuple[Array, Array]:
         """a and b of rows (m, d)."""
@@ -117,9 +117,7 @@ class Subspace:
 
     def add(self, row: Array) -> Direction:
         """Project a row (d,) out."""
-        e = self.residual(row[None])[0]
-        e = self.residual(e[None] / row_norms(e))[0]
-        e /= row_norms(e)
+        e = direction_of(self.Q, row)
         Se = self.S @ e
         explained = float(e @ Se)
         self.S = self.S - (np.outer(e, Se) + np.outer(Se, e) - explained * np.outer(e, e))
@@ -128,10 +126,18 @@ class Subspace:
         return found
 
 
-def _residual(Q: Array, rows: Array) -> Array:
+def residual_of(Q: Array, rows: Array) -> Array:
+    """Rows (m, d) less their projection on orthonormal rows Q (k, d), twice."""
     for _ in range(2 if len(Q) else 0):
         rows = rows - (rows @ Q.T) @ Q
     return rows
+
+
+def direction_of(Q: Array, row: Array) -> Array:
+    """Unit vector (d,) along what is left of a row outside orthonormal rows Q (k, d)."""
+    e = residual_of(Q, row[None])[0]
+    e = residual_of(Q, e[None] / row_norms(e))[0]
+    return e / row_norms(e)
 
 
 def _scores(R: Array, S: Array) -> tuple[Array, Array]:
@@ -260,7 +266,7 @@ class _Moment:
 
     def __call__(self, first: int, X: Array, factors: Array, weight: Array) -> tuple[Array, Array]:
         scaled = X * factors[:, None]
-        R = _residual(self.Q, scaled) * np.sqrt(weight)[:, None]
+        R = residual_of(self.Q, scaled) * np.sqrt(weight)[:, None]
         start, stop = np.searchsorted(self.sample, [first, first + len(X)])
         return R.T @ R, scaled[self.sample[start:stop] - first]
 
@@ -276,7 +282,7 @@ class _Scores:
     S: Array
 
     def __call__(self, first: int, X: Array, factors: Array) -> tuple[Array, Array]:
-        return _scores(_residual(self.Q, X * factors[:, None]), self.S)
+        return _scores(residual_of(self.Q, X * factors[:, None]), self.S)
 
     def joined(self, parts: list[Any]) -> tuple[Array, Array]:
         a, b = zip(*parts, strict=True)

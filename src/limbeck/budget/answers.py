@@ -21,7 +21,7 @@ from scipy.special import owens_t
 from limbeck import _check
 from limbeck._check import Array
 from limbeck.budget._leading import TIED
-from limbeck.budget.pool import Pool
+from limbeck.budget.pool import pool_of
 from limbeck.budget.select import Ranking, SpanSelection, rated, rows_given
 from limbeck.engine import Engine
 from limbeck.theory import Span
@@ -65,8 +65,9 @@ class AnswerSelection:
 
         Parameters
         ----------
-        X : array_like, shape (n_pool, d), or re-iterable of blocks
-            The pool.
+        X : array_like or SciPy sparse matrix, shape (n_pool, d), or re-iterable of blocks
+            The pool. A sparse one is never made dense: rows that may be picked or counted on are reduced to
+            coordinates in their own span.
         n : int
             How many.
         given : array_like of int, shape (k,)
@@ -86,7 +87,7 @@ class AnswerSelection:
         ValueError
             As `SpanSelection.rank` does, or if there are no answers: use `SpanSelection` for the first.
         """
-        pool = Pool(X, at=at)
+        pool = pool_of(X, at=at)
         given = rows_given(given, pool.n)
         if len(given) == 0:
             raise ValueError(
@@ -105,8 +106,9 @@ class AnswerSelection:
         reference = np.sort(rng.permutation(np.setdiff1d(np.arange(pool.n), pool.zeros))[: self.reference])
         # Rows at unit length have answers over their length.
         own = rows[:, None] == reference
-        known = pool.rows(given), z * pool.factors[given]
-        picks = _least(*known, pool.rows(rows), pool.rows(reference), own, n)
+        seen = pool.coordinates(np.concatenate([given, rows, reference]))
+        known, candidates, those = np.split(seen, np.cumsum([len(given), len(rows)]))
+        picks = _least(known, z * pool.factors[given], candidates, those, own, n)
         chosen = rows[picks]
         if len(chosen) == n:
             return chosen

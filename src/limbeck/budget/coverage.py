@@ -8,11 +8,10 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from scipy.linalg import qr
 from scipy.sparse import issparse
 
 from limbeck.budget.geometry import effective_rank
-from limbeck.budget.pool import Pool
+from limbeck.budget.pool import Pool, triangle
 from limbeck.data.blocks import Points
 from limbeck.engine import Engine
 from limbeck.labels import Array
@@ -129,12 +128,12 @@ def _of_matrix(X: Any) -> _Seen:
 
 def _of_points(X: Points, at: Engine | None) -> _Seen:
     pool = Pool(X, at=at)
-    gram, triangle = np.zeros((pool.d, pool.d)), np.empty((0, pool.d))
+    gram, factored = np.zeros((pool.d, pool.d)), np.empty((0, pool.d))
     for _, (moment, factor) in pool.each(_Moment(), pool.factors):
         gram += moment
-        triangle = _triangle([triangle, factor])
+        factored = triangle([factored, factor])
     return _Seen(
-        rank=Span(triangle).rank,  # its rows span what the pool's do
+        rank=Span(factored).rank,  # its rows span what the pool's do
         spectrum=np.maximum(np.linalg.eigvalsh(gram), 0.0),
         inside=lambda basis: np.einsum("kd,kd->k", basis @ gram, basis),
         total=float(np.sum(pool.norms > 0)),
@@ -149,15 +148,10 @@ class _Moment:
     def __call__(self, first: int, X: Array, factors: Array) -> tuple[Array, Array]:
         del first
         unit = X * factors[:, None]
-        return unit.T @ unit, _triangle([unit])
+        return unit.T @ unit, triangle([unit])
 
     def joined(self, parts: list[Any]) -> tuple[Array, Array]:
-        return reduce(np.add, (moment for moment, _ in parts)), _triangle([factor for _, factor in parts])
-
-
-def _triangle(parts: list[Array]) -> Array:
-    R = np.concatenate(parts)
-    return qr(R, mode="r", check_finite=False)[0][: R.shape[1]]
+        return reduce(np.add, (moment for moment, _ in parts)), triangle([factor for _, factor in parts])
 
 
 def _residual(seen: _Seen, rows: Any, sizes: np.ndarray) -> Array:

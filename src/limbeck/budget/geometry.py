@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import csr_array, issparse, vstack
 
 from limbeck import _check
 from limbeck._check import Array
+from limbeck.budget.pool import coordinates, sparse_rows
 from limbeck.budget.select import SpanSelection
 from limbeck.budget.strategies import random_order
 from limbeck.data.blocks import Points
-from limbeck.students.design import AsSeen
+from limbeck.students.design import AsSeen, with_ones
 from limbeck.theory import EmpiricalTail, Span, disagreement, mean_interval
 from limbeck.theory.factor import row_norms
 from limbeck.theory.scaling import KINDS, Scaling
@@ -75,14 +79,15 @@ class Geometry:
     budgets: np.ndarray
     """Numbers of labels, (k,)."""
     scalings: tuple[ScalingCurve, ...]
-    """One for each of ``none``, ``standard``, ``whiten``, ``sharpen``, in this order."""
+    """One for each of ``none``, ``standard``, ``whiten``, ``sharpen``, in this order; of sparse points, which are taken
+    as given, ``none`` only."""
     better: str
     """Scaling whose selected points would disagree least with ``direction``, averaged over the budgets, if by more
     than one part in ten below the features as given; else empty, as it is without a direction."""
 
 
 def geometry(
-    X: ArrayLike | Points,
+    X: Any,
     *,
     intercept: bool = False,
     budgets: ArrayLike | None = None,
@@ -95,7 +100,7 @@ def geometry(
 
     Parameters
     ----------
-    X : array_like, shape (n, d), or Points
+    X : array_like or SciPy sparse matrix, shape (n, d), or Points
         The pool.
     intercept : bool
         Whether students have an intercept: ones that join the features after these were scaled.
@@ -124,34 +129,78 @@ def geometry(
     ``expected_*`` of different scalings assume different teachers and are not comparable with each other as risks:
     each says how fast its own geometry fills. ``risk_*`` are of one teacher and are comparable.
     """
-    X = X if isinstance(X, Points) else _check.points(X)
+    if not isinstance(X, Points):
+        X = sparse_rows(X) if issparse(X) else _check.points(X)
     rows = np.sort(rng.permutation(X.shape[0])[: _check.count(sample, "sample")])
-    P = np.asarray(X[rows], dtype=np.float64)
-    alive = np.abs(P).max(axis=1) > 0 if not intercept else np.ones(len(P), dtype=bool)
+    P = _sample(X, rows)
+    empty = _empty(P)
+    alive = ~empty | intercept
     if not alive.any():
         raise ValueError("Every row of the pool is zero: there is no direction to learn.")
     d = X.shape[1] + intercept
     w = None if direction is None else _direction(direction, d)
-    unit = _unit(AsSeen(None, intercept)(P[alive]))[0]
+    kinds, seen, ones = KINDS, P[alive], intercept
+    if issparse(P):
+        kinds, ones = KINDS[:1], False
+        seen, w = _reduced(seen, w, intercept)
+    unit = _unit(AsSeen(None, ones)(seen))[0]
     values = np.square(np.linalg.svd(unit, compute_uv=False))
     rank = Span(unit).rank
     sizes = _budgets(budgets, rank, len(unit))
     orders = [random_order(unit, int(sizes.max()), rng=rng) for _ in range(_check.count(draws, "draws", 2))]
-    curves = tuple(_curve(kind, P[alive], intercept, w, sizes, orders) for kind in KINDS)
+    curves = tuple(_curve(kind, seen, ones, w, sizes, orders) for kind in kinds)
     return Geometry(
         n=X.shape[0],
         d=d,
-        used=len(P),
+        used=len(rows),
         rank=rank,
         effective_rank=curves[0].effective_rank,
         spectrum=values[:rank] / values.sum(),
-        zeros=int(np.sum(~P.any(axis=1))),
-        repeated=len(P) - len(np.unique(P, axis=0)),
-        constant=np.flatnonzero(np.ptp(P, axis=0) == 0),
+        zeros=int(empty.sum()),
+        repeated=len(rows) - _different(P),
+        constant=_constant(P),
         budgets=sizes,
         scalings=curves,
         better=_better(curves) if w is not None else "",
     )
+
+
+def _sample(X: Any, rows: np.ndarray) -> Any:
+    """These rows, float64, sparse where X is."""
+    if not issparse(X):
+        return np.asarray(X[rows], dtype=np.float64)
+    P = X[rows].astype(np.float64)
+    P.eliminate_zeros()
+    return P
+
+
+def _empty(P: Any) -> np.ndarray:
+    """Which rows are zero, (n,)."""
+    return np.diff(P.indptr) == 0 if issparse(P) else ~P.any(axis=1)
+
+
+def _different(P: Any) -> int:
+    """How many different rows there are."""
+    if not issparse(P):
+        return len(np.unique(P, axis=0))
+    rows = [slice(*ends) for ends in pairwise(P.indptr)]
+    return len({(P.indices[row].tobytes(), P.data[row].tobytes()) for row in rows})
+
+
+def _constant(P: Any) -> np.ndarray:
+    """Columns that hold one value only."""
+    if issparse(P):
+        return np.flatnonzero(P.max(axis=0).toarray() == P.min(axis=0).toarray())
+    return np.flatnonzero(np.ptp(P, axis=0) == 0)
+
+
+def _reduced(P: Any, w: Array | None, intercept: bool) -> tuple[Array, Array | None]:
+    """Sparse rows, ones beside them for an intercept, and a direction, in coordinates that keep all their products."""
+    P = with_ones(P) if intercept else P
+    if w is None:
+        return coordinates(P), None
+    C = coordinates(vstack([P, csr_array(w[None])], format="csr"))
+    return C[:-1], C[-1]
 
 
 def effective_rank(eigenvalues: Array) -> float:

@@ -176,8 +176,7 @@ def plan_budget(
     student : SoftLabelClassifier, optional
         How a student is learned. Default: ``SoftLabelClassifier()``.
     chosen : array of int, optional
-        The pool's rows, best first, for the geometry. Default: `SpanSelection`'s ranking; sparse points, which
-        it does not rank, in the order of the table.
+        The pool's rows, best first, for the geometry. Default: `SpanSelection`'s ranking.
     orders : int
         Random orders behind the curve.
     rng : numpy.random.Generator
@@ -240,10 +239,8 @@ def plan_budget(
 
 
 def _chosen(X: Any, student: SoftLabelClassifier, at: Engine | None) -> np.ndarray:
-    """Rows best first; in the order of the table where the points are sparse, which are not ranked."""
+    """Rows best first."""
     n = min(X.shape[0], MOST_CHOSEN, min(X.shape) + 1)
-    if issparse(X):
-        return np.arange(n)
     return SpanSelection().query(as_seen(X, student.fit_intercept), n, at=at)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
+from scipy.linalg import qr
+from scipy.sparse import csr_array, issparse, vstack
 
 from limbeck import _check
 from limbeck._check import Array
@@ -49,7 +51,7 @@ class Pool:
         If the pool is empty, holds a non-finite number (row and column named), its blocks differ in width,
         or it can be read only once.
     TypeError
-        If it is sparse.
+        If it is sparse: `pool_of` takes such.
     """
 
     def __init__(self, X: Any, *, unit: bool = True, at: Engine | None = None) -> None:
@@ -103,6 +105,11 @@ class Pool:
             return
         start, width = 0, None
         for given in self._X:
+            if issparse(given):
+                raise TypeError(
+                    "The pool yields sparse blocks, and blocks are read as dense rows: give one sparse matrix "
+                    "(scipy.sparse.vstack) instead."
+                )
             block = np.asarray(given)
             if block.ndim != 2 or (width is not None and block.shape[1] != width):
                 raise ValueError(
@@ -124,6 +131,10 @@ class Pool:
                 here = (indices >= start) & (indices < start + len(block))
                 found[here] = block[indices[here] - start]
         return found * self.factors[indices, None]
+
+    def coordinates(self, indices: np.ndarray) -> Array:
+        """What has the inner products of scaled rows at these indices: themselves."""
+        return self.rows(indices)
 
 
 def _of_group(
@@ -150,6 +161,99 @@ class _Norms:
         """Those of blocks one after the other."""
         norms = np.concatenate([norms for norms, _, _ in parts])
         return norms, parts[-1][1], parts[-1][2]
+
+
+class SparsePool:
+    """Sparse rows, held as such, each scaled to unit length or by one factor for all.
+
+    Parameters
+    ----------
+    X : SciPy sparse matrix or array, shape (n, d)
+        Of any format; neither changed nor made dense.
+    unit : bool
+        Whether rows are taken at unit length. A row without entries stays zero.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, or holds what is no finite number (row and column named).
+    """
+
+    def __init__(self, X: Any, *, unit: bool = True) -> None:
+        X = sparse_rows(X)
+        self.n: int = X.shape[0]
+        self.d: int = X.shape[1]
+        self.dtype: np.dtype[Any] = X.dtype
+        row = np.repeat(np.arange(self.n), np.diff(X.indptr))
+        largest = np.zeros(self.n)
+        np.maximum.at(largest, row, np.abs(X.data).astype(np.float64))
+        safe = np.where(largest > 0, largest, 1.0)
+        shares = X.data.astype(np.float64) / safe[row]
+        self.norms: Array = largest * np.sqrt(np.bincount(row, np.square(shares), self.n))
+        lengths = self.norms if unit else np.full(self.n, float(self.norms.max()))
+        self.factors: Array = np.divide(1.0, lengths, out=np.zeros(self.n), where=self.norms > 0)
+        self.X: csr_array = csr_array(
+            (shares * (safe * self.factors)[row], X.indices, X.indptr), shape=X.shape
+        )
+        """Scaled rows, float64."""
+
+    @property
+    def zeros(self) -> np.ndarray:
+        """Indices of the rows of zeros, which no label can make useful."""
+        return np.flatnonzero(self.norms == 0)
+
+    def rows(self, indices: np.ndarray) -> Array:
+        """Scaled rows at these indices, dense, (m, d)."""
+        return self.X[indices].toarray()
+
+    def coordinates(self, indices: np.ndarray) -> Array:
+        """What has the inner products of scaled rows at these indices: (m, at most min(m, d))."""
+        return coordinates(self.X[indices])
+
+
+def coordinates(X: csr_array) -> Array:
+    """Sparse rows (m, d) in an orthonormal basis of their span: (m, at most min(m, d)), some columns at a time."""
+    columns = X.T.tocsr()
+    columns = columns[np.diff(columns.indptr) > 0]
+    m = X.shape[0]
+    if columns.shape[0] <= m:
+        return columns.toarray().T
+    R = np.empty((0, m))
+    for start in range(0, columns.shape[0], m):
+        R = triangle([R, columns[start : start + m].toarray()])
+    return R.T
+
+
+def triangle(parts: Sequence[Array]) -> Array:
+    """Triangular factor of rows (n, d), given in parts: at most d rows with the same products of columns."""
+    R = qr(np.concatenate(parts), mode="r", check_finite=False)[0]
+    return R[: R.shape[1]]
+
+
+def pool_of(X: Any, *, unit: bool = True, at: Engine | None = None) -> Pool | SparsePool:
+    """The pool of dense rows or of sparse ones; parameters and errors as theirs."""
+    if isinstance(X, Points) and X.blocks.sparse:
+        X = vstack(list(X), format="csr")
+    return SparsePool(X, unit=unit) if issparse(X) else Pool(X, unit=unit, at=at)
+
+
+def sparse_rows(X: Any) -> csr_array:
+    """Sparse rows with sorted columns, none twice, floating and finite; what was given stays as it is."""
+    if 0 in X.shape or len(X.shape) != 2:
+        raise ValueError(f"The pool must have two axes and at least one row and column, got shape {X.shape}.")
+    if X.dtype.kind not in "fiub":
+        raise ValueError(f"The pool must be real numbers, got dtype {X.dtype}.")
+    X = csr_array(X)
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    if X.dtype.kind != "f":
+        X = X.astype(np.float64)
+    if len(bad := np.flatnonzero(~np.isfinite(X.data))):
+        row = int(np.searchsorted(X.indptr, bad[0], side="right")) - 1
+        raise ValueError(_not_finite(X.data[bad[0]], row, int(X.indices[bad[0]])))
+    _check.in_range(X.data, "the pool")
+    return X
 
 
 class KernelPool:
@@ -201,8 +305,9 @@ class KernelPool:
 def _source(X: Any) -> Any:
     if hasattr(X, "toarray"):
         raise TypeError(
-            "The pool is sparse, and selection keeps a dense features-by-features matrix: reduce it first "
-            "(sklearn.decomposition.TruncatedSVD), or pass X.toarray() if that fits in memory."
+            f"The pool is sparse ({type(X).__name__}), and this one reads dense rows. SpanSelection, AnswerSelection "
+            "and the other strategies take SciPy's sparse matrices: give them scipy.sparse.csr_array(X), or "
+            "X.toarray() if that fits in memory."
         )
     if isinstance(X, (np.ndarray, list, tuple)) or hasattr(X, "__array__"):
         X = np.asarray(X)
@@ -227,10 +332,16 @@ def _source(X: Any) -> Any:
 
 def _checked(block: np.ndarray, start: int) -> Array:
     """The block as finite floats; errors count rows from the start of the pool."""
-    if not np.isfinite(block.sum(dtype=np.float64)) and (bad := ~np.isfinite(block)).any():
+    with np.errstate(invalid="ignore"):  # inf - inf
+        total = block.sum(dtype=np.float64)
+    if not np.isfinite(total) and (bad := ~np.isfinite(block)).any():
         row, column = (int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(
-            f"The pool holds {block[row, column]} at row {start + row}, column {column}: every entry must be a finite "
-            "number. Fill it in or leave the row out."
-        )
+        raise ValueError(_not_finite(block[row, column], start + row, column))
     return _check.points(block, "The pool")
+
+
+def _not_finite(entry: float, row: int, column: int) -> str:
+    return (
+        f"The pool holds {entry} at row {row}, column {column}: every entry must be a finite number. Fill it in or "
+        "leave the row out."
+    )

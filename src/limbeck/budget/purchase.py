@@ -241,8 +241,6 @@ class Purchase:
         return rest[np.concatenate([chosen, others])]
 
     def _by_span(self, X: Any, n: int) -> np.ndarray:
-        if issparse(X):
-            raise ValueError('Points are chosen from dense features: use select="random" for sparse ones.')
         return SpanSelection().query(with_ones(X) if self.settings.student.fit_intercept else X, n)
 
     # -- judging -----------------------------------------------------------------------------------

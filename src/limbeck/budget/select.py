@@ -21,14 +21,14 @@ from scipy.linalg import qr
 from limbeck import _check
 from limbeck._check import Array
 from limbeck.budget._kernel_residuals import KernelResiduals
-from limbeck.budget._leading import NOISE, TIED, Floor, Leaders, tied
+from limbeck.budget._leading import NOISE, TIED, Floor, Leaders, agree, gains_of, tied
 from limbeck.budget._residuals import LinearResiduals, Residuals
-from limbeck.budget.pool import KernelPool, Pool
+from limbeck.budget._sparse_residuals import SparseResiduals
+from limbeck.budget.pool import KernelPool, Pool, SparsePool, pool_of
 from limbeck.engine import Engine
 
 EPS = float(np.finfo(np.float64).eps)
 WANING = 30.0  # times sqrt(eps): fall of the energy after which all scores are computed afresh
-WORN = 0.01  # disagreement of running and fresh scores that asks for all of them afresh
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,9 @@ class SpanSelection:
     scores are computed afresh, which costs two products with a d x d matrix. Memory: some numbers a row and a few
     d x d matrices.
 
+    Of a sparse pool no d x d matrix is kept: a pick costs some forty products with its entries, and memory grows with
+    the entries, picks times d, and some hundred numbers a row. The ranking is that of the same rows made dense.
+
     Gains equal to within 1e-9 are ties: of these the longest residual is taken, of those the lowest index. The order
     depends on nothing but the pool.
 
@@ -127,8 +130,8 @@ class SpanSelection:
 
         Parameters
         ----------
-        X : array_like, shape (n_pool, d), or re-iterable of blocks
-            The pool; see `limbeck.budget.Pool`.
+        X : array_like or SciPy sparse matrix, shape (n_pool, d), or re-iterable of blocks
+            The pool; see `limbeck.budget.Pool`. A sparse one is never made dense.
         n : int
             How many picks, at most the rows not given.
         given : array_like of int, optional
@@ -164,20 +167,31 @@ class SpanSelection:
             order.take(_Round(left, order.open, self._tol(pool)))
         return order.ranking()
 
-    def _pool(self, X: Any, at: Engine | None) -> Pool | KernelPool:
+    def _pool(self, X: Any, at: Engine | None) -> Pool | SparsePool | KernelPool:
         if self.kernel is None:
-            return Pool(_narrow(X), unit=self.unit_rows, at=at)
+            return pool_of(_narrow(X), unit=self.unit_rows, at=at)
         return KernelPool(X, self.kernel, unit=self.unit_rows, reference=self.reference)
 
-    def _residuals(self, pool: Pool | KernelPool, weight: Array, given: np.ndarray) -> Residuals:
-        if isinstance(pool, Pool):
-            return LinearResiduals(pool, weight, given)
-        return KernelResiduals(pool, weight, given, self._tol(pool))
+    def _residuals(self, pool: Pool | SparsePool | KernelPool, weight: Array, given: np.ndarray) -> Residuals:
+        if isinstance(pool, KernelPool):
+            return KernelResiduals(pool, weight, given, self._tol(pool))
+        return _linear(pool, weight, given, self._tol(pool))
 
-    def _tol(self, pool: Pool | KernelPool) -> float:
+    def _tol(self, pool: Pool | SparsePool | KernelPool) -> float:
         if self.tol is not None:
             return self.tol
-        return max(8 * pool.d * EPS, float(np.finfo(pool.dtype).eps)) if isinstance(pool, Pool) else 1e-6
+        if isinstance(pool, KernelPool):
+            return 1e-6
+        width = min(pool.n, pool.d) if isinstance(pool, SparsePool) else pool.d
+        return max(8 * width * EPS, float(np.finfo(pool.dtype).eps))
+
+
+def _linear(
+    pool: Pool | SparsePool, weight: Array, given: np.ndarray, tol: float
+) -> LinearResiduals | SparseResiduals:
+    if isinstance(pool, SparsePool):
+        return SparseResiduals(pool, weight, given, tol)
+    return LinearResiduals(pool, weight, given)
 
 
 def rated(X: Any, order: np.ndarray, given: ArrayLike | None = None, *, at: Engine | None = None) -> Ranking:
@@ -187,7 +201,7 @@ def rated(X: Any, order: np.ndarray, given: ArrayLike | None = None, *, at: Engi
 
     Parameters
     ----------
-    X : array_like, shape (n_pool, d), or re-iterable of blocks
+    X : array_like or SciPy sparse matrix, shape (n_pool, d), or re-iterable of blocks
     order : ndarray of int, shape (n,)
         Rows, best first.
     given : array_like of int, optional
@@ -195,11 +209,11 @@ def rated(X: Any, order: np.ndarray, given: ArrayLike | None = None, *, at: Engi
     at : Engine, optional
     """
     span = SpanSelection()
-    pool = Pool(_narrow(X), unit=span.unit_rows, at=at)
-    given = rows_given(given, pool.n)
-    left = LinearResiduals(pool, np.ones(pool.n), given)
+    pool = pool_of(_narrow(X), unit=span.unit_rows, at=at)
+    given, tol = rows_given(given, pool.n), span._tol(pool)
+    left = _linear(pool, np.ones(pool.n), given, tol)
     found = _Order(len(order), pool.zeros, given, pool.n)
-    found.take(_Followed(left, order, pool.rows(order), span._tol(pool)))
+    found.take(_Followed(left, order, pool.rows(order), tol))
     found.repeat(order[len(found.rows) :])
     return found.ranking()
 
@@ -207,7 +221,9 @@ def rated(X: Any, order: np.ndarray, given: ArrayLike | None = None, *, at: Engi
 class _Followed:
     """Picks in an order that is given, until one adds no direction."""
 
-    def __init__(self, left: LinearResiduals, order: np.ndarray, rows: Array, tol: float) -> None:
+    def __init__(
+        self, left: LinearResiduals | SparseResiduals, order: np.ndarray, rows: Array, tol: float
+    ) -> None:
         self.left, self.order, self.rows, self.least = left, order, rows, tol**2
 
     def picks(self, wanted: int) -> Iterator[tuple[int, float]]:
@@ -257,10 +273,8 @@ class _Round:
         if len(leaders.rows) == 0:
             return None, self.left.fresh
         a, b = self.left.scores_of(leaders.rows)
-        floor = self.least * self.left.sizes[leaders.rows]
-        exact = np.divide(a, b, out=np.full(len(b), -1.0), where=b > floor)
-        off = float(np.abs(exact - leaders.gains).max())
-        return int(leaders.rows[tied(exact, b, TIED)].min()), off <= WORN * abs(float(exact.max()))
+        exact = gains_of(a, b, self.least * self.left.sizes[leaders.rows])
+        return int(leaders.rows[tied(exact, b, TIED)].min()), agree(exact, leaders.gains)
 
 
 class _Order:

@@ -1,19 +1,26 @@
-"""What else one would do: random, core-set, k-means++, largest residual, and an oracle; all compared in one call."""
+"""What else one would do: random, core-set, k-means++, largest residual, and an oracle; all compared in one call.
+
+Strategies take a pool as an array or a SciPy sparse matrix, (n, d), which is never made dense.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import qr
+from scipy.sparse import issparse
 from sklearn.cluster import kmeans_plusplus
 
 from limbeck import _check
 from limbeck._check import Array
+from limbeck.budget._sparse_residuals import longest_first
 from limbeck.budget.answers import buy
-from limbeck.budget.select import SpanSelection
+from limbeck.budget.pool import SparsePool, sparse_rows
+from limbeck.budget.select import EPS, SpanSelection
 from limbeck.theory import Span, disagreement, mean_interval
 from limbeck.theory.factor import row_norms
 from limbeck.theory.risk import wilson
@@ -33,69 +40,100 @@ def _wanted(n: int, rows: int) -> int:
     return n
 
 
-def random_order(X: ArrayLike, n: int, *, rng: np.random.Generator) -> np.ndarray:
+def random_order(X: Any, n: int, *, rng: np.random.Generator) -> np.ndarray:
     """n rows drawn without replacement."""
-    rows = len(np.asarray(X))
+    rows = X.shape[0] if issparse(X) else len(np.asarray(X))
     return rng.permutation(rows)[: _wanted(n, rows)]
 
 
-def farthest_first(X: ArrayLike, n: int) -> np.ndarray:
+def farthest_first(X: Any, n: int) -> np.ndarray:
     """Core-set: the row nearest the mean, then always the row farthest from those taken (Gonzalez 1985).
 
     Within a factor 2 of the smallest radius with which n balls cover the pool.
     """
-    X = np.asarray(_check.points(X), dtype=np.float64)
-    n = _wanted(n, len(X))
-    taken = [int(np.argmin(row_norms(X - X.mean(axis=0))))]
-    far = row_norms(X - X[taken[0]])
+    X = _rows(X)
+    n = _wanted(n, X.shape[0])
+    taken = [int(np.argmin(_distances(X, X.mean(axis=0))))]
+    far = _distances(X, _row(X, taken[0]))
     far[taken[0]] = -1.0
     while len(taken) < n:
         taken.append(int(np.argmax(far)))
-        far = np.minimum(far, row_norms(X - X[taken[-1]]))
+        far = np.minimum(far, _distances(X, _row(X, taken[-1])))
         far[taken] = -1.0
     return np.array(taken)
 
 
-def k_means_plus_plus(X: ArrayLike, n: int, *, rng: np.random.Generator) -> np.ndarray:
+def k_means_plus_plus(X: Any, n: int, *, rng: np.random.Generator) -> np.ndarray:
     """Rows drawn with probability proportional to the squared distance from those taken (scikit-learn's)."""
-    X = np.asarray(_check.points(X), dtype=np.float64)
-    n = _wanted(n, len(X))
+    X = _rows(X)
+    n = _wanted(n, X.shape[0])
     _, rows = kmeans_plusplus(X, n, random_state=int(rng.integers(2**31)))
     rows = np.array(list(dict.fromkeys(int(row) for row in rows)))  # repeated once nothing is left to cover
-    return np.concatenate([rows, rng.permutation(np.setdiff1d(np.arange(len(X)), rows))])[:n]
+    rest = np.setdiff1d(np.arange(X.shape[0]), rows)
+    return np.concatenate([rows, rng.permutation(rest)])[:n]
 
 
-def largest_residual(X: ArrayLike, n: int) -> np.ndarray:
-    """Always the row with the longest residual: QR with column pivoting of the transpose."""
-    X = np.asarray(_check.points(X), dtype=np.float64)
+def largest_residual(X: Any, n: int) -> np.ndarray:
+    """Always the row with the longest residual: QR with column pivoting of the transpose.
+
+    Sparse rows that add no direction follow in their order.
+    """
+    X = _rows(X)
+    n = _wanted(n, X.shape[0])
+    if issparse(X):
+        return longest_first(X, n)
     _, order = qr(X.T, mode="r", pivoting=True, check_finite=False)
-    return order[: _wanted(n, len(X))].astype(int)
+    return order[:n].astype(int)
 
 
-def matching_pursuit(X: ArrayLike, n: int, w_star: ArrayLike) -> np.ndarray:
+def matching_pursuit(X: Any, n: int, w_star: ArrayLike) -> np.ndarray:
     """The oracle: orthogonal matching pursuit of the teacher itself by rows at unit length.
 
     It brings w_hat near w_star fast; that is not yet the least risk, and with few labels other orders may have less.
     Once the teacher is met, rows in their order.
     """
-    X = np.asarray(_check.points(X), dtype=np.float64)
-    n = _wanted(n, len(X))
+    X = _rows(X)
+    n = _wanted(n, X.shape[0])
     w = np.asarray(_check.vector(w_star, "w_star", X.shape[1]), dtype=np.float64)
-    lengths = row_norms(X)
-    unit = X / np.where(lengths > 0, lengths, 1.0)[:, None]
+    unit = SparsePool(X).X if issparse(X) else X / _nonzero(row_norms(X))[:, None]
     rest, taken = w, []
     basis = np.empty((0, X.shape[1]))
     while len(taken) < n:
         match = np.abs(unit @ rest)
         match[taken] = -1.0
         taken.append(int(np.argmax(match)))
-        e = unit[taken[-1]]
+        e = _row(unit, taken[-1])
         for _ in range(2):
             e = e - (e @ basis.T) @ basis
         if np.linalg.norm(e) > 1e-10:
             basis = np.vstack([basis, e / np.linalg.norm(e)])
             rest = w - (w @ basis.T) @ basis
     return np.array(taken)
+
+
+def _rows(X: Any) -> Any:
+    """A pool as float64: dense rows, or sparse ones, which stay so."""
+    return (
+        sparse_rows(X).astype(np.float64) if issparse(X) else np.asarray(_check.points(X), dtype=np.float64)
+    )
+
+
+def _nonzero(lengths: Array) -> Array:
+    return np.where(lengths > 0, lengths, 1.0)
+
+
+def _row(X: Any, at: int) -> Array:
+    """One row, dense, (d,)."""
+    return X[[at]].toarray()[0] if issparse(X) else X[at]
+
+
+def _distances(X: Any, point: Array) -> Array:
+    """Of every row from a point (d,), (n,); of sparse rows 0 where rounding hides it."""
+    if not issparse(X):
+        return row_norms(X - point)
+    sizes = X.multiply(X).sum(axis=1) + point @ point
+    squares = sizes - 2 * (X @ point)
+    return np.sqrt(np.where(squares > 8 * EPS * sizes, squares, 0.0))
 
 
 @dataclass(frozen=True)

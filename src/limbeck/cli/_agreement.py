@@ -29,7 +29,10 @@ def lines(tally: Tally, classes: Sequence[Any], *, drawn: bool = False) -> list[
 def beside(tally: Tally, classes: Sequence[Any]) -> list[Line]:
     """By class, and how often the commonest class alone is right."""
     gain, places = tally.gain, 2 if len(tally) < MANY else 4
-    constant = f'always "{classes[tally.commonest]}" agrees on {tally.constant.estimate:.{places}%}'
+    constant = (
+        f'always "{classes[tally.commonest]}", the commonest of these rows, agrees on '
+        f"{tally.constant.estimate:.{places}%}"
+    )
     if gain.low <= 0:
         constant += (
             f": the student is not shown to be better ({100 * gain.estimate:+.2g} points, 95 % interval "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
@@ -132,6 +133,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Say what was found as one 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
 
 USUAL = "audit"
+ANSWERS = re.compile(r"teacher_(probability|log_probability|logit|label)(_.*)?")
+"""Names of columns that hold a teacher's answers, asked for or not."""
 """Column by which ``limbeck label`` says which answers it bought at random."""
 
 HELD = ExitStack()
@@ -206,7 +209,8 @@ def features_of(
 ) -> Features:
     """Features asked for; an array ``X`` of an .npz is taken without being asked for.
 
-    A column that says which rows were drawn at random is none, unless it is named exactly.
+    A column that says which rows were drawn at random is none, nor is a teacher's answer of another kind than the one
+    that is learned, unless it is named exactly.
     """
     from limbeck.data.features import choose
 
@@ -216,7 +220,13 @@ def features_of(
         taken = [*taken, USUAL]
         if any(fnmatchcase(USUAL, pattern) for pattern in globs or ()):
             messages().print(f"Column {USUAL!r} of 0 and 1 is no feature: --features {USUAL} makes it one.")
-    return choose(table, globs or (), embedding, text, taken=taken)
+    answers = [name for name in table.columns if ANSWERS.fullmatch(name) and name not in (globs or ())]
+    if also := [n for n in answers if n not in taken and any(fnmatchcase(n, g) for g in globs or ())]:
+        said = ", ".join(map(repr, also[:3])) + (f" and {len(also) - 3} more" if len(also) > 3 else "")
+        messages().print(
+            f"The teacher's answers ({said}) are no features: --features with their name makes them such."
+        )
+    return choose(table, globs or (), embedding, text, taken=[*taken, *also])
 
 
 def audit_column(table: Table, wanted: str | None) -> str | None:

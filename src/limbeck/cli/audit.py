@@ -74,7 +74,7 @@ def audit(
             )
     except ValueError as error:
         raise UserError(str(error)) from error
-    from limbeck.pages.audit import COLUMNS, page, rows, without_asking
+    from limbeck.pages.audit import COLUMNS, page, resolved, rows, without_asking
 
     shown = Table(*COLUMNS, box=None, pad_edge=False)
     for row in rows(found):
@@ -87,6 +87,7 @@ def audit(
         shown,
         (None, f"{found.equations} exact answers are as many as there are unknowns in a class."),
         (None, without_asking(found)),
+        (None, resolved(found)),
         *([] if report is None else [("report", report)]),
     ]
     tell(lines, {**vars(found), "report": report}, as_json)

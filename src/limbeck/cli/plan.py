@@ -133,14 +133,8 @@ def student_of(alpha: str, intercept: bool) -> SoftLabelClassifier:
 
 def _scaled(X: Any, scale: str, at: Engine, *, intercept: bool) -> Any:
     """The pool in the metric in which the student will be learned."""
-    from scipy.sparse import issparse
-
     from limbeck.students.streaming import as_seen
 
-    if scale == "none":
-        return X
-    if issparse(X):
-        raise UserError(f"--scale {scale}: sparse features, such as a text's words, are taken as given.")
     return as_seen(X, scale, at, intercept=intercept, ones=False)
 
 

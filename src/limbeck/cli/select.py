@@ -38,6 +38,9 @@ EPILOG = """Examples:
 \b
   ... --given bought.csv --teacher-logit z
       (the answers themselves help to choose; two classes)
+\b
+  limbeck select messages.csv --text text --budget 100 --out picks.csv
+      (texts, by the TF-IDF of their words, as limbeck distill reads them)
 
 Every prefix of the ranking is the choice for that budget."""
 
@@ -99,6 +102,7 @@ def select(
     options.check_output(report, overwrite, [".html"])
     from limbeck.data.pool import ROW
     from limbeck.engine import engine
+    from limbeck.students.streaming import as_seen
 
     points = options.open_head(table)
     before = None if given is None else options.open_points(given)
@@ -114,7 +118,7 @@ def select(
     notes = [*spoken.lines(None, by_row=by_row), *before_it.lines]
     with engine(scheduler, options.threads(jobs)) as at, messages().status("ranking") as status:
         try:
-            X = _metric(pool.X, scale, at, intercept=intercept, ones=intercept)
+            X = as_seen(pool.X, scale, at, intercept=intercept, ones=intercept)
             ranking = _ranked(X, budget, known, logits, at)
             ids = pool.names(ranking.indices)
             page = None
@@ -122,7 +126,7 @@ def select(
                 status.update("measuring the geometry")
                 files = {"points": table, "given": given}
                 sources = provenance.sources(files, seed=str(seed), **spoken.notes(notes))
-                features = _metric(pool.X, scale, at, intercept=intercept, ones=False)
+                features = as_seen(pool.X, scale, at, intercept=intercept, ones=False)
                 page = _page(ids, X, features, intercept, ranking, known, logits, seed, sources, at)
         except (ValueError, TypeError) as error:
             raise UserError(str(error)) from error
@@ -230,20 +234,6 @@ def _with_answers(
     return Known(rows, None, left, (("answers", spoken.unanswered_said(left, size)),) if left else ())
 
 
-def _metric(X: Any, scale: str, at: Engine, *, intercept: bool, ones: bool) -> Any:
-    """The points as the student will see them."""
-    from scipy.sparse import issparse
-
-    from limbeck.students.streaming import as_seen
-
-    if issparse(X):
-        raise UserError(
-            "Selection keeps a dense features-by-features matrix, and a text's words are sparse: use --embedding, or "
-            "reduce the words first (TruncatedSVD)."
-        )
-    return as_seen(X, scale, at, intercept=intercept, ones=ones)
-
-
 def _ranked(X: Any, budget: int, known: Any, logits: Any, at: Engine) -> Ranking:
     from limbeck.budget import AnswerSelection, SpanSelection
 
@@ -262,7 +252,7 @@ def _page(
     from limbeck.pages.select import Job, page
     from limbeck.theory import Span
 
-    student = None if logits is None else Span(X[known]).weights(logits)
+    student = None if logits is None else Span(_dense(X[known])).weights(logits)
     direction = student if student is not None and student.any() else None
     seen = geometry(features, intercept=intercept, direction=direction, rng=np.random.default_rng(seed))
     proved = None if logits is None else _proved(X, known, logits, seed, at)
@@ -270,12 +260,19 @@ def _page(
     return page(Job(ranking, seen, ids, count, logits is not None, proved, sources))
 
 
+def _dense(rows: Any) -> Any:
+    return rows.toarray() if hasattr(rows, "toarray") else rows
+
+
 def _proved(X: Any, known: Any, logits: Any, seed: int, at: Engine) -> CertifiedShares | str:
     """Share of the pool's answers that is proved, in a random order of the points; or why nothing is."""
     import numpy as np
+    from scipy.sparse import issparse
 
     from limbeck.budget.proved import proved_shares
 
+    if issparse(X):
+        return "Answers are proved for dense points only, and a text's words are sparse."
     order = np.random.default_rng([seed, 1]).permutation(len(known))
     try:
         return proved_shares(X[known[order]], logits[order], X, at)

@@ -33,6 +33,7 @@ READERS: dict[str, Callable[[ArrayLike], SoftLabels]] = {
     "logit": from_logits,
 }
 SEPARATORS = "_-.: "
+FEWEST_SHARES = 5
 ADVICE = {
     "sum": " Scores are given as --teacher-logit. If only the likeliest classes are named, --top-k reads their "
     "log-probabilities, the others' cells empty.",
@@ -99,6 +100,11 @@ def soft_labels(
     if teacher.top_k is not None and (values.ndim == 1 or values.shape[1] < 3):
         raise UserError(_too_few(teacher, 1 if values.ndim == 1 else values.shape[1]))
     kept = answered(teacher, values)
+    if teacher.kind == "logit" and _are_shares(values[kept]):
+        raise UserError(
+            f"The teacher's answers ({', '.join(teacher.columns[:3])}, ...) are given as logits, and every row of them "
+            "is one of probabilities: they lie in [0, 1] and sum to 1. Give them as --teacher-probability."
+        )
     if not kept.any():
         return _read(teacher, _neutral(teacher, values))[:0]
     try:
@@ -108,6 +114,13 @@ def soft_labels(
         raise UserError(_named(teacher, error, row, chunks)) from error
     except ValueError as error:
         raise UserError(f"The teacher's answers ({', '.join(teacher.columns)}): {error}") from error
+
+
+def _are_shares(values: np.ndarray) -> bool:
+    """Whether rows (n, K) of three classes or more are probabilities, too many to be so by chance."""
+    if values.ndim == 1 or values.shape[1] < 3 or len(values) < FEWEST_SHARES:
+        return False
+    return bool(np.all((values >= 0) & (values <= 1)) and np.all(np.abs(values.sum(axis=1) - 1) < 1e-3))
 
 
 def _too_few(teacher: Teacher, count: int) -> str:
@@ -360,7 +373,7 @@ def classes_named(table: Table, patterns: Sequence[str], columns: tuple[str, ...
     """
     if len(columns) < 2:
         return None
-    starred = [stem for pattern in patterns for stem in _matched(table, pattern)]
+    starred = [stem.lstrip(SEPARATORS) for pattern in patterns for stem in _matched(table, pattern)]
     least, most = min(columns), max(columns)
     shared = takewhile(lambda pair: pair[0] == pair[1], zip(least, most, strict=False))
     common = "".join(a for a, _ in shared)

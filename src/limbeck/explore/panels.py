@@ -28,6 +28,7 @@ from limbeck.theory import (
     transfer_risk_bound,
     transfer_risk_bound_tight,
 )
+from limbeck.theory.expectation import NEAREST
 from limbeck.theory.risk import symmetric_risk_at_cotangent
 
 RIGHT = np.pi / 2
@@ -219,8 +220,9 @@ def unsampled(view: View) -> ExpectedRisk:
     """E[R] at the view's n by quadrature; ValueError says where there is none."""
     if view.law != "polynomial":
         raise ValueError("Only the polynomial law has a quadrature: the margin law is simulated.")
-    if MOST_EXACT < view.n < view.d:
-        raise ValueError(f"That takes seconds beyond n = {MOST_EXACT}: use limbeck.theory.expected_risk.")
+    if 1 < view.n < view.d and (view.n > MOST_EXACT or view.d - view.n < NEAREST):
+        where = f"beyond n = {MOST_EXACT}" if view.n > MOST_EXACT else "near n = d"
+        raise ValueError(f"That takes seconds {where}: use limbeck.theory.expected_risk.")
     return expected_risk(view.kappa, view.d, view.n)
 
 

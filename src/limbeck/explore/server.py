@@ -24,6 +24,13 @@ REFUSED = (
     "This page is for whoever started it: open the address that limbeck explore printed, with its token."
 )
 
+UPDATES = "/_dash-update-component"
+
+
+def _asks(given: object) -> bool:
+    """Whether a body has what every update of the page has."""
+    return isinstance(given, dict) and {"output", "outputs", "inputs", "changedPropIds"} <= given.keys()
+
 
 def application(token: str, port: int) -> Flask:
     """The page behind its guard.
@@ -56,6 +63,8 @@ def application(token: str, port: int) -> Flask:
             return answer  # pyright: ignore[reportReturnType]
         if not known(request.cookies.get(cookie)):
             return Response(REFUSED, 403, mimetype="text/plain")
+        if request.path == UPDATES and not _asks(request.get_json(silent=True)):
+            return Response("This is no request of the page.", 400, mimetype="text/plain")
         return None
 
     dash = page.attach(app)

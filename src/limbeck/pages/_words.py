@@ -56,8 +56,8 @@ def constant(tally: Tally, classes: Sequence[str]) -> str:
     not_shown = "" if tally.gain.low > 0 else "not shown to be "
     return (
         f"Always saying “{classes[tally.commonest]}”, the class the teacher decides for most often there, agrees on "
-        f"{share(tally.constant.estimate)}. The student does {points(tally.gain)}: it is {not_shown}better than a "
-        "constant."
+        f"{share(tally.constant.estimate)} (chosen on the rows it is rated on, which favours it). The student does "
+        f"{points(tally.gain)}: it is {not_shown}better than a constant."
     )
 
 

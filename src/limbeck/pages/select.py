@@ -49,7 +49,7 @@ def page(job: Job) -> Page:
             _ranking(job),
             _coverage(job),
             _expected(job),
-            _scalings(job),
+            *([_scalings(job)] if len(job.geometry.scalings) > 1 else []),
             *_answered(job),
             Section("How it was run", parts=[Facts(job.sources)]),
         ],

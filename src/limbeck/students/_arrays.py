@@ -19,19 +19,39 @@ type."""
 
 
 def to_numpy(a: Any) -> Any:
-    """A NumPy array where ``config_context(array_api_dispatch=True)`` and ``a`` is of another library, else ``a``."""
-    if a is None or (not hasattr(a, "__array_namespace__") and not hasattr(a, "__dlpack__")):
+    """A NumPy array of the same precision where ``a`` is an array of another library, else ``a``.
+
+    Raises
+    ------
+    ValueError
+        If that library refuses, as torch does of tensors with a gradient and of a type that NumPy lacks.
+    """
+    foreign = hasattr(a, "__array_namespace__") or hasattr(a, "__dlpack__")
+    if a is None or isinstance(a, (np.ndarray, np.generic)) or not foreign:
         return a
     xp, dispatched, _ = get_namespace_and_device(a)
-    return _convert_to_numpy(a, xp) if dispatched and not isinstance(a, np.ndarray) else a
+    try:
+        return _convert_to_numpy(a, xp) if dispatched else np.asarray(a)
+    except (TypeError, RuntimeError, ValueError) as error:
+        held = f"{type(a).__module__.partition('.')[0]} array of {getattr(a, 'dtype', 'unknown type')}"
+        raise ValueError(
+            f"A {held} and shape {tuple(a.shape)} cannot be read as a NumPy array ({error}). Of a torch tensor give "
+            ".detach().cpu(), and .float() where it is bfloat16."
+        ) from error
 
 
 def like(answer: np.ndarray, X: Any) -> Any:
     """``answer`` in the library and on the device of ``X``; as it is for names of classes, which only NumPy holds."""
-    if to_numpy(X) is X or answer.dtype.kind not in "biuf":
+    if not _dispatched(X) or answer.dtype.kind not in "biuf":
         return answer
     xp, _, device = get_namespace_and_device(X)
     return xp.asarray(np.array(answer), device=device)  # a copy: answers may be views
+
+
+def _dispatched(X: Any) -> bool:
+    """Whether X is an array of another library and ``config_context(array_api_dispatch=True)``."""
+    foreign = hasattr(X, "__array_namespace__") or hasattr(X, "__dlpack__")
+    return foreign and not isinstance(X, np.ndarray) and get_namespace_and_device(X)[1]
 
 
 def validated(estimator: Any, X: Any, **options: Any) -> Any:

@@ -5,7 +5,7 @@ The intercept is a column of ones and takes part in the norm that is minimised.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import qr, solve_triangular
@@ -13,6 +13,7 @@ from scipy.sparse.linalg import lsmr
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._bound import bounded
+from limbeck.students._leave_one_out import leave_one_out
 from limbeck.students._objective import Minimum, Objective, minimise
 from limbeck.students.design import SWALLOWED, Matrix, Points, could_be_linear, precision
 from limbeck.theory import Span
@@ -20,6 +21,8 @@ from limbeck.theory.readings import ROUNDING
 
 NEARLY = 1e-2
 FARTHEST = 300.0
+FAR = 4.0  # logits, beyond which curvature where a step begins says little of where it should end
+REFITS = 2e9  # rows times squared unknowns, in all, that fitting again without a row may come to
 ITERATED = 1e-8  # what LSMR leaves of logits that a factorisation would meet to ROUNDING
 
 
@@ -191,7 +194,7 @@ def _left_out(
 
     A row that alone carries its direction (leverage 1) leaves the minimum-norm student of the others,
     z_i - (K^+ z)_i / (K^+)_ii; another row moves the minimiser by z_i - F_i over 1 - leverage where the logits
-    were met, by one Newton step where not.
+    were met, by one Newton step where not. Rows that such a step moves far are fitted without, the farthest first.
     """
     F = A @ theta
     leverage = span.leverages
@@ -203,9 +206,31 @@ def _left_out(
         )
     else:
         objective = Objective(A, labels, weight, np.zeros(A.shape[1]), 0.0)
-        out = objective.leave_one_out(theta, mass)
+        out = leave_one_out(objective, theta, mass)
+        far = np.abs(out - F).max(axis=1)
+        far[alone] = 0.0
+        for row in np.argsort(-far)[: _affordable(A, labels.columns)]:
+            if far[row] > FAR:
+                out[row] = A[row] @ _without(objective, theta, mass, row)
+    # Of a row that counts as several one is left out, and the others still carry its direction.
+    several = alone & (mass < (1 - 1e-9) * weight)
+    out[several] = F[several]
+    alone &= ~several
     if alone.any():
         U, R = qr(A, mode="economic", check_finite=False)
         pinv = solve_triangular(R, U[alone].T, check_finite=False)  # columns c_i of A^+
         out[alone] = F[alone] - (pinv.T @ theta) / np.einsum("ij,ij->j", pinv, pinv)[:, None]
     return out
+
+
+def _affordable(A: Array, columns: int) -> int:
+    """How many students may be fitted again without a row."""
+    n, r = A.shape
+    return int(np.clip(REFITS / (n * (r * columns) ** 2), 4, 64))
+
+
+def _without(objective: Objective, theta: Array, mass: Array, row: int) -> Array:
+    """Where Newton's method leads from theta (r, m) without ``mass`` of a row."""
+    weight = objective.weight.copy()
+    weight[row] -= mass[row]
+    return minimise(replace(objective, weight=weight), theta).theta

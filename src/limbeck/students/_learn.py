@@ -126,7 +126,7 @@ def _left_out_at_zero(
     try:
         return fit_exact(points, labels, weight, bound=False, mass=mass), ""
     except ArithmeticError as error:
-        return None, f"{skipped}{error}"
+        return None, f"{skipped}{error}".rstrip(".")
 
 
 def _of_minimum(design: Design, found: Minimum, alpha: float, path: AlphaPath | None = None) -> Learned:

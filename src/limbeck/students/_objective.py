@@ -1,4 +1,4 @@
-"""Mean soft cross-entropy plus a ridge, its Newton minimiser, and leave-one-out logits from one step a point.
+"""Mean soft cross-entropy plus a ridge, and its Newton minimiser.
 
 Parameters are theta, (r, m): a row a coordinate of the data, a column a logit (m = 1 for two classes, K for
 K >= 3). Coordinates without penalty (the intercept; all of them at alpha = 0) are listed by ``penalty``.
@@ -21,6 +21,12 @@ from limbeck.students.design import Matrix
 from limbeck.theory.loss import soft_label_gap
 
 DENSE_UNKNOWNS = 1200
+SHORTEST = 1e-5
+"""Share of a Newton step below which it is damped."""
+ENOUGH, PATIENCE = 1e-9, 10
+"""Relative gradient at which a minimum counts as found; so does one below 1e-8 that so many steps did not halve."""
+LEAST_DAMPING = 1e-14
+"""Of the Hessian's diagonal."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +91,15 @@ class Objective:
 
     # -- Newton ---------------------------------------------------------------------------------
 
-    def step(self, F: Array, gradient: Array) -> Array:
-        """Newton step (r, m): -H^-1 gradient, by Cholesky, or by preconditioned conjugate gradients if large."""
+    def step(self, F: Array, gradient: Array, damping: float = 0.0) -> Array:
+        """Newton step (r, m): -H^-1 gradient, by Cholesky, or by preconditioned conjugate gradients if large.
+
+        Damped it is that of H + damping diag(H), or of diag(H)'s mean where it is large.
+        """
         r, m = gradient.shape
         if r * m <= DENSE_UNKNOWNS or (m == 1 and r <= 4 * DENSE_UNKNOWNS):
-            return newton_step(self.hessian(F), gradient)
-        return -self._by_conjugate_gradients(F, gradient)
+            return newton_step(self.hessian(F), gradient, damping)
+        return -self._by_conjugate_gradients(F, gradient, damping)
 
     def hessian(self, F: Array) -> Array:
         """H, (m r, m r), blocks by class; along shifts of all classes, where F is flat, it is lifted off 0."""
@@ -98,12 +107,12 @@ class Objective:
         ridge = np.diag(self.alpha * self.penalised)
         if m == 1:
             curvature = s * expit(F[:, 0]) * expit(-F[:, 0])
-            return _weighted_gram(A, curvature) + ridge
+            return weighted_gram(A, curvature) + ridge
         P = softmax(F, axis=1)
         H = _shared_gram(A, np.sqrt(s)[:, None] * P).reshape(m, r, m, r)
         np.negative(H, out=H)
         for j in range(m):
-            H[j, :, j] += _weighted_gram(A, s * P[:, j]) + ridge
+            H[j, :, j] += weighted_gram(A, s * P[:, j]) + ridge
         lift = self._lift(H.reshape(m * r, m * r).diagonal().mean())
         for j in range(m):
             for k in range(m):
@@ -113,10 +122,11 @@ class Objective:
     def _lift(self, size: float) -> Array:
         return (1.0 - self.penalised * (self.alpha > 0)) * size
 
-    def _by_conjugate_gradients(self, F: Array, gradient: Array) -> Array:
+    def _by_conjugate_gradients(self, F: Array, gradient: Array, damping: float) -> Array:
         A, s, (r, m) = self.A, self.weight, gradient.shape
         P = softmax(F, axis=1) if m > 1 else expit(F)
-        lift = self._lift(float(np.mean(P * (1 - P))) * self._mean_square) if m > 1 else np.zeros(r)
+        size = float(np.mean(P * (1 - P))) * self._mean_square
+        lift = self._lift(size) if m > 1 else np.zeros(r)
 
         def times(v: Array) -> Array:
             V = v.reshape(r, m)
@@ -126,7 +136,7 @@ class Objective:
                 shifted = lift[:, None] * V.sum(axis=1, keepdims=True)
             else:
                 U, shifted = P * (1 - P) * U, 0.0
-            return (A.T @ (s[:, None] * U) + self._ridge * V + shifted).ravel()
+            return (A.T @ (s[:, None] * U) + (self._ridge + damping * size) * V + shifted).ravel()
 
         precondition = self._preconditioner(P)
 
@@ -162,7 +172,7 @@ class Objective:
         every = max(1, self.A.shape[0] // (32 * r))  # near enough: 32 rows a coordinate
         A, inverses = self.A[::every], np.empty((m, r, r))
         for k in range(m):
-            H = _weighted_gram(A, every * (s * curvature[:, k])[::every]) + np.diag(ridge)
+            H = weighted_gram(A, every * (s * curvature[:, k])[::every]) + np.diag(ridge)
             root = lapack.dtrtri(cholesky(H + 1e-12 * max(H.diagonal().max(), 1e-300) * np.eye(r)), lower=1)[
                 0
             ]
@@ -172,65 +182,6 @@ class Objective:
             return centred(np.matmul(inverses, v.reshape(r, m).T[:, :, None])[:, :, 0].T)
 
         return solve
-
-    # -- leave-one-out -----------------------------------------------------------------------------
-
-    def leave_one_out(self, theta: Array, mass: Array) -> Array:
-        """Logits (n, m) of the students fitted without ``mass`` (n,) of each row's weight, by one Newton step.
-
-        The ridge kept as it is in the sum: the student of n - 1 rows has alpha n / (n - 1) in the mean.
-        """
-        F = self.A @ theta
-        G = self.gap(F)
-        P = softmax(F, axis=1) if self.columns > 1 else expit(F)
-        n, m, r = len(F), self.columns, self.A.shape[1]
-        dual = self.alpha > 0 and n <= 2 * self.penalised.sum() and not hasattr(self.A, "toarray")
-        if m > 1 and not dual and r * m <= DENSE_UNKNOWNS and n * r * m * m <= 4e7:
-            return F + self._full_step(F, G, P, mass)
-        # K classes: the Hessian's block of each class alone; what is left out between them moves little.
-        curvature = P * (1 - P) if m > 1 else expit(F) * expit(-F)
-        shifts = self._dual_shifts if dual else self._primal_shifts
-        return F + np.column_stack([shifts(F[:, k], G[:, k], curvature[:, k], mass) for k in range(m)])
-
-    def _primal_shifts(self, u: Array, gap: Array, curvature: Array, mass: Array) -> Array:
-        H = _weighted_gram(self.A, self.weight * curvature) + np.diag(self.alpha * self.penalised)
-        q = _leverage(H, self.A)
-        # A row that all but carries its direction alone has leverage 1 up to rounding.
-        return mass * gap * q / np.maximum(1 - mass * curvature * q, 1e-6)
-
-    def _dual_shifts(self, u: Array, gap: Array, curvature: Array, mass: Array) -> Array:
-        """The same from the n x n side, where 1 - leverage of a nearly interpolated row keeps its digits.
-
-        With D = s curvature and B = (I + D^1/2 K D^1/2 / alpha)^-1, the unpenalised intercept projected out,
-        the leverage is 1 - B_ii, and s gap = -D^1/2 B D^1/2 (u - gap / curvature).
-        """
-        features, free = self.A[:, self.penalised > 0], self.A[:, self.penalised == 0]
-        D = self.weight * curvature
-        root = np.sqrt(D)
-        scaled = root[:, None] * features
-        B = np.linalg.inv(scaled @ scaled.T / self.alpha + np.eye(len(u)))
-        for v in (root[:, None] * free).T:
-            b = B @ v
-            B -= np.outer(b, b) / max(float(v @ b), 1e-300)  # 0 where no row of this class has curvature
-        response = root * u - root * gap / np.maximum(curvature, 1e-290)
-        pull = root * (B @ response)
-        share, left = mass / self.weight, B.diagonal()
-        moves = 1 - left > 1e-12  # rows of no curvature have no say, here as in the fit
-        shift = share * pull * (1 - left) / (np.maximum(D, 1e-300) * (1 - share + share * left))
-        return np.where(moves, -shift, 0.0)
-
-    def _full_step(self, F: Array, G: Array, P: Array, mass: Array) -> Array:
-        n, m, r = len(F), self.columns, self.A.shape[1]
-        A = self.A.toarray() if hasattr(self.A, "toarray") else self.A  # r m is small: so is this
-        # The inverse root's columns of one class meet the rows' features alone: m times less than rows by classes.
-        root = lapack.dtrtri(cholesky(self.hessian(F)), lower=1)[0].reshape(m * r, m, r)
-        Q = np.empty((n, m, m))
-        for rows in _blocks(n, 256):
-            half = np.tensordot(A[rows], root, axes=(1, 2)).transpose(0, 2, 1)
-            Q[rows] = half @ half.transpose(0, 2, 1)
-        C = P[:, :, None] * (np.eye(m) - P[:, None, :])
-        inner = np.eye(m) - mass[:, None, None] * (C @ Q)
-        return mass[:, None] * np.einsum("njk,nk->nj", Q, np.linalg.solve(inner, G[..., None])[..., 0])
 
 
 @dataclass(frozen=True)
@@ -255,7 +206,7 @@ class Smooth(Protocol):
     def logits(self, theta: Array) -> Array: ...
     def value(self, theta: Array, F: Array) -> float: ...
     def gradient(self, theta: Array, F: Array) -> Array: ...
-    def step(self, F: Array, gradient: Array) -> Array: ...
+    def step(self, F: Array, gradient: Array, damping: float = 0.0) -> Array: ...
 
 
 def minimise(
@@ -265,35 +216,48 @@ def minimise(
     theta = start
     F = objective.logits(theta)
     value, gradient = objective.value(theta, F), objective.gradient(theta, F)
-    best, taken = np.inf, 0
+    best, taken, damping, stalled = np.inf, 0, 0.0, 0
     for _ in range(max_iter):
         size = float(np.abs(gradient).max()) / objective.scale
         # Below 1e-8 the steps are down to rounding: stop once they no longer help.
-        if size <= tol or (size < 1e-8 and size > 0.5 * best):
+        stalled += size < 1e-8 and size > 0.5 * best
+        if size <= tol or (stalled and size <= ENOUGH) or stalled > PATIENCE:
             break
         best = min(best, size)
-        step = objective.step(F, gradient)
-        slope, length = float(np.sum(step * gradient)), 1.0
-        while True:
-            moved = theta + length * step
-            F_moved = objective.logits(moved)
-            lower = objective.value(moved, F_moved)
-            if lower <= value + 1e-4 * length * slope:
-                break
-            # A fall below F's own rounding cannot be seen in F; the gradient still shows it.
-            unseen = -length * slope < 1e-10 * abs(value)
-            if unseen and np.abs(objective.gradient(moved, F_moved)).max() < 0.9 * np.abs(gradient).max():
-                break
-            length /= 2
-            if length < 1e-10:
-                return Minimum(theta, size, taken, size <= max(tol, 1e-9))
-        theta, F, value, taken = moved, F_moved, lower, taken + 1
+        while (found := _along(objective, theta, F, value, gradient, damping)) is None and damping < 1:
+            # Where some rows are all but saturated H^-1 is lost in rounding: damped, a step is downhill again.
+            damping = max(100 * damping, LEAST_DAMPING)
+        if found is None:
+            break
+        theta, F, value, length = found
+        damping = damping / 10 if damping > LEAST_DAMPING and length == 1 else damping * (length < 1)
+        taken += 1
         gradient = objective.gradient(theta, F)
     size = float(np.abs(gradient).max()) / objective.scale
-    return Minimum(theta, size, taken, size <= max(tol, 1e-9))
+    return Minimum(theta, size, taken, size <= max(tol, ENOUGH) or (stalled > PATIENCE and size < 1e-8))
 
 
-def _blocks(n: int, size: int = 1024) -> list[slice]:
+def _along(
+    objective: Objective | Smooth, theta: Array, F: Array, value: float, gradient: Array, damping: float
+) -> tuple[Array, Array, float, float] | None:
+    """Where a Newton step, halved until it helps, leads: parameters, logits, value, length; None if it never does."""
+    step = objective.step(F, gradient, damping)
+    slope, length = float(np.sum(step * gradient)), 1.0
+    while length > (SHORTEST if damping < 1 else SHORTEST**2):
+        moved = theta + length * step
+        F_moved = objective.logits(moved)
+        lower = objective.value(moved, F_moved)
+        if lower <= value + 1e-4 * length * slope:
+            return moved, F_moved, lower, length
+        # A fall below F's own rounding cannot be seen in F; the gradient still shows it.
+        unseen = -length * slope < 1e-10 * abs(value)
+        if unseen and np.abs(objective.gradient(moved, F_moved)).max() < 0.9 * np.abs(gradient).max():
+            return moved, F_moved, lower, length
+        length /= 2
+    return None
+
+
+def blocks(n: int, size: int = 1024) -> list[slice]:
     """Rows a thousand at a time: products of them stay in the cache."""
     return [slice(start, start + size) for start in range(0, n, size)]
 
@@ -302,18 +266,19 @@ def _shared_gram(A: Matrix, P: Array) -> Array:
     """sum_i (p_i x a_i) (p_i x a_i)', (m r, m r) for P (n, m) and A (n, r): all pairs of classes in one product."""
     m, r = P.shape[1], A.shape[1]
     total = np.zeros((m * r, m * r))
-    for rows in _blocks(A.shape[0]):
+    for rows in blocks(A.shape[0]):
         B = A[rows].toarray() if hasattr(A, "toarray") else A[rows]
         wide = (P[rows, :, None] * B[:, None, :]).reshape(len(B), m * r)
         total += wide.T @ wide
     return total
 
 
-def _weighted_gram(A: Matrix, weight: Array) -> Array:
+def weighted_gram(A: Matrix, weight: Array) -> Array:
+    """A' diag(weight) A, (r, r)."""
     if hasattr(A, "multiply"):
         return (A.T @ A.multiply(weight[:, None])).toarray()
     root, total = np.sqrt(weight)[:, None], np.zeros((A.shape[1], A.shape[1]))
-    for rows in _blocks(len(A)):
+    for rows in blocks(len(A)):
         half = A[rows] * root[rows]
         total += half.T @ half
     return total
@@ -330,23 +295,12 @@ def cholesky(H: Array) -> Array:
     raise ArithmeticError("The Hessian is not positive definite: the points are too badly scaled.")
 
 
-def newton_step(H: Array, gradient: Array) -> Array:
-    """-H^-1 gradient for a gradient (r, m) and a Hessian (m r, m r), blocks by class."""
+def newton_step(H: Array, gradient: Array, damping: float = 0.0) -> Array:
+    """-(H + damping diag(H))^-1 gradient for a gradient (r, m) and a Hessian (m r, m r), blocks by class."""
     r, m = gradient.shape
-    return -_solve(H, gradient.T.ravel()).reshape(m, r).T
-
-
-def _solve(H: Array, b: Array) -> Array:
     scale = np.sqrt(np.maximum(H.diagonal(), 1e-300))
-    return cho_solve((cholesky(H / np.outer(scale, scale)), True), b / scale) / scale
-
-
-def _leverage(H: Array, A: Matrix) -> Array:
-    """a_i' H^-1 a_i for every row, (n,)."""
-    scale = np.sqrt(np.maximum(H.diagonal(), 1e-300))
-    root = lapack.dtrtri(cholesky(H / np.outer(scale, scale)), lower=1)[0] / scale
-    out = np.empty(A.shape[0])
-    for rows in _blocks(len(out)):  # which also keeps sparse points sparse
-        B = A[rows].toarray() if hasattr(A, "toarray") else A[rows]
-        out[rows] = np.square(B @ root.T).sum(axis=1)
-    return out
+    unit = H / np.outer(scale, scale)
+    if damping > 0:
+        unit[np.diag_indices(m * r)] += damping
+    b = gradient.T.ravel() / scale
+    return -(cho_solve((cholesky(unit), True), b) / scale).reshape(m, r).T

@@ -13,6 +13,7 @@ from scipy.sparse.linalg import svds
 
 from limbeck.labels import Array, SoftLabels, cross_entropy
 from limbeck.students._exact import Exact
+from limbeck.students._leave_one_out import leave_one_out
 from limbeck.students._objective import Minimum, Objective, minimise
 from limbeck.students.design import Design, Matrix
 
@@ -33,7 +34,7 @@ class AlphaPath:
     losses: Array
     """Mean leave-one-out soft cross-entropy of each, nats, (k,)."""
     stderrs: Array
-    """Standard error of each mean over rows, of which unequal weights leave (sum w)^2 / sum w^2, (k,)."""
+    """Standard error of each mean over rows, a row of weight 2 being two, (k,)."""
     chosen: float
     """The alpha taken: 0 unless the best beats it by two paired standard errors."""
     reason: str
@@ -93,7 +94,7 @@ def follow(
         )
         if further and not kept[alpha].converged:
             return np.inf
-        F = objective.leave_one_out(kept[alpha].theta, mass)
+        F = leave_one_out(objective, kept[alpha].theta, mass)
         rows[alpha] = cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F)
         return float(weight @ rows[alpha])
 
@@ -104,7 +105,7 @@ def follow(
     note = _walk(alphas, loss, kept, at_zero, near)
     tried = np.array(sorted(rows))
     losses = np.array([weight @ rows[a] for a in tried])
-    stderrs = np.array([_stderr(rows[a], weight) for a in tried])
+    stderrs = np.array([_stderr(rows[a], weight, mass) for a in tried])
     best = float(tried[np.argmin(losses)])
 
     def student(alpha: float) -> Minimum:
@@ -116,8 +117,9 @@ def follow(
     # Near n = rank a few rows of leverage close to 1 lose any amount at alpha = 0, and swell the standard error
     # with the mean: the extreme twentieth at either end is pulled in before the two are compared.
     lead = rows[0.0] - rows[best]
-    lead = np.clip(lead, *np.quantile(lead, [0.05, 0.95]))
-    margin = _stderr(lead, weight)
+    low, high = (_quantile(lead, weight / mass, share) for share in (0.05, 0.95))
+    lead = np.clip(lead, low, high)
+    margin = _stderr(lead, weight, mass)
     # A lead within rounding of the loss itself is none: a linear teacher's exact student stays.
     beaten = weight @ lead > max(STANDARD_ERRORS * margin, 1e-12)
     ahead = float(weight @ lead)
@@ -171,11 +173,27 @@ def _walk(
     return "; the loss still falls at the smallest alpha that double precision allows" if falls else ""
 
 
-def _stderr(values: Array, weight: Array) -> float:
-    """Standard error of the weighted mean over Kish's number of rows, (sum w)^2 / sum w^2, which knows no scale."""
-    rows = 1.0 / float(weight @ weight)
-    spread = float(weight @ np.square(values - weight @ values))
-    return float(np.sqrt(spread / (rows - 1))) if rows > 1 else float("inf")
+def _stderr(values: Array, weight: Array, mass: Array) -> float:
+    """Standard error of the weighted mean: of a row that counts as several, so many of ``mass`` each.
+
+    Deviations are those of units, whose weights need not be equal: s^2 = sum w m (v - mean)^2, times N / (N - 1) with
+    N = 1 / sum w m, Kish's number of units, which knows no scale.
+    """
+    units = 1.0 / float(weight @ mass)
+    spread = float((weight * mass) @ np.square(values - weight @ values))
+    return float(np.sqrt(spread * units / (units - 1))) if units > 1 else float("inf")
+
+
+def _quantile(values: Array, count: Array, share: float) -> float:
+    """Quantile of values that occur ``count`` times each, between two of them by the straight line, as NumPy's."""
+    order = np.argsort(values)
+    upto = np.cumsum(count[order])
+    at = share * (upto[-1] - 1)
+    low, high = (
+        values[order[min(int(np.searchsorted(upto, place, side="right")), len(upto) - 1)]]
+        for place in (np.floor(at), np.floor(at) + 1)
+    )
+    return float(low + (at - np.floor(at)) * (high - low))
 
 
 def stopped_flow(design: Design, labels: SoftLabels, weight: Array, time: float) -> Minimum:

@@ -31,12 +31,12 @@ SHORT = 8
 
 
 def is_ready(teacher: Any) -> bool:
-    """Whether it is fitted, or a function."""
-    return not hasattr(teacher, "fit") or _is_fitted(teacher)
+    """Whether it is fitted, a function, or no estimator that scikit-learn could copy: then it is taken as it is."""
+    return not (hasattr(teacher, "fit") and hasattr(teacher, "get_params")) or _is_fitted(teacher)
 
 
 def ready(teacher: Any, X: Any, y: Any, **params: Any) -> Any:
-    """The teacher as it is if it is fitted or a function; else a clone of it fitted on (X, y) with ``params``."""
+    """The teacher as it is if it `is_ready`; else a clone of it fitted on (X, y) with ``params``."""
     if is_ready(teacher):
         return teacher
     if y is None:

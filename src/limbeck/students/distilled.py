@@ -12,6 +12,7 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import Bunch, Tags, _safe_indexing, check_random_state, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
@@ -23,7 +24,6 @@ from limbeck.labels import Array
 from limbeck.students import _teachers
 from limbeck.students._arrays import Rows, validated, weights_of
 from limbeck.students.linearity import Linearity
-from limbeck.students.metrics import tally
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.students.tally import Tally
 from limbeck.theory.risk import Interval
@@ -209,7 +209,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         self.agreement_ = self.tally_ = None
         if len(held):
             student = self.predict_proba(_safe_indexing(rows, held))
-            self.tally_ = tally(np.exp(logs[held]), student)
+            self.tally_ = Tally.of(_decided(logs[held]), _decided(student), logs.shape[1])
             self.agreement_ = self.tally_.agreement
         return self
 
@@ -407,9 +407,15 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         points = self._points(X)
         return self.student_.predict(points)
 
-    def score(self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Accuracy of the student for hard y; agreement with the answers for soft y."""
+    def score(self, X: Rows, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy of the student for hard y; agreement with the answers for soft y, and without y with the teacher's.
+
+        Without y the teacher is asked about X, so that a search over temperatures needs no labels.
+        """
         points = self._points(X)
+        if y is None:
+            codes = _decided(self._combined(self._ask(X))[0])
+            return accuracy_score(codes, _decided(self.predict_proba(X)), sample_weight=sample_weight)
         return self.student_.score(points, y, sample_weight=sample_weight)
 
     def to_sklearn(self) -> LogisticRegression | Pipeline:
@@ -440,6 +446,11 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         teachers = [t for _, t in self._named_teachers() if isinstance(t, BaseEstimator)]
         tags.input_tags.sparse = all(get_tags(t).input_tags.sparse for t in teachers)
         return tags
+
+
+def _decided(shares: Array) -> np.ndarray:
+    """Code (n,) of the likeliest class of probabilities or their logarithms (n, K); at even odds class 1 of two."""
+    return shares.argmax(axis=1) if shares.shape[1] > 2 else (shares[:, 1] >= shares[:, 0]).astype(int)
 
 
 __all__ = ["DistilledClassifier"]

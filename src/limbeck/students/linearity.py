@@ -240,7 +240,10 @@ def judged(
     if left is None and not against:
         reason = f"{counts.said}: any logits fit some linear teacher"
         return unknown(reason, n, counts.distinct, rank, explained)
-    reason = f"{counts.said} leave residual logits of {noise:.2g} of their spread; rounding explains {explained:.2g}"
+    explains = f"rounding explains {explained:.2g}"
+    if 2 * explained < noise <= NEGLIGIBLE:
+        explains = f"{NEGLIGIBLE:.0e} counts as none"
+    reason = f"{counts.said} leave residual logits of {noise:.2g} of their spread; {explains}"
     if left is None or against:
         verdict, reason = "not linear", f"{counts.said}: {against}"
     elif left.refutes:

@@ -80,7 +80,8 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         Decimals the probabilities were rounded to. Default: inferred; see `limbeck.labels.from_probabilities`.
     tol : float, default=1e-10
         Largest gradient entry at which Newton's method stops, relative to the features' mean size, where ``alpha``
-        is a number > 0; the exact student and the one chosen by leave-one-out always go to 1e-10.
+        is a number > 0; the exact student and the one chosen by leave-one-out always go to 1e-10, or, where rows are
+        all but saturated, as far below 1e-8 as rounding lets them (``gradient_`` tells).
     max_iter : int, default=100
         Most Newton steps, for the same.
 
@@ -123,7 +124,8 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     on; StackingClassifier does too but hands them to its final estimator unasked, which must accept them.
 
     Points are computed in float64 on the CPU by NumPy and SciPy; float32 in gives float32 out. Sparse points
-    stay sparse. With scikit-learn's ``array_api_dispatch`` on, dense arrays of other libraries are taken, and
+    stay sparse. Dense arrays of other libraries on the CPU are taken, and answered by NumPy's; with scikit-learn's
+    ``array_api_dispatch`` on (which wants SCIPY_ARRAY_API=1 in the environment before SciPy is imported), they are
     answered in their own kind (annotations say NumPy's); fitted attributes are NumPy arrays all the same.
 
     References

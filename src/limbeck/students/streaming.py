@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from scipy.sparse import issparse
 
 from limbeck.data.answers import Teacher, answers_of, names_of, soft_labels
 from limbeck.data.blocks import Block, Blocks, Points, block_rows, joined_blocks
@@ -30,7 +31,7 @@ from limbeck.records import UserError
 from limbeck.students import _passes as passes
 from limbeck.students._exact import NEARLY
 from limbeck.students._objective import Minimum, minimise, newton_step
-from limbeck.students.design import AsSeen, could_be_linear
+from limbeck.students.design import AsSeen, could_be_linear, with_ones
 from limbeck.students.linearity import NEGLIGIBLE, Counts, Left, Linearity, judged, unknown
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.students.study import Distilled, Recipe, distil
@@ -284,8 +285,8 @@ def as_seen(X: Any, kind: str, at: Engine, *, intercept: bool, ones: bool) -> An
 
     Parameters
     ----------
-    X : array or Points, shape (n, d)
-        Points in blocks stay there, and are changed as they are read.
+    X : array, sparse matrix or Points, shape (n, d)
+        Points in blocks stay there, and are changed as they are read. Sparse ones are taken as given.
     kind : {"none", "standard", "sharpen"}
     at : Engine
         Where blocks are read.
@@ -293,7 +294,16 @@ def as_seen(X: Any, kind: str, at: Engine, *, intercept: bool, ones: bool) -> An
         Whether the student has one.
     ones : bool
         Whether to put the column there; otherwise the student does so itself.
+
+    Raises
+    ------
+    UserError
+        If sparse points should be scaled.
     """
+    if issparse(X):
+        if kind != "none":
+            raise UserError(f"--scale {kind}: sparse features, such as a text's words, are taken as given.")
+        return with_ones(X) if ones else X
     if isinstance(X, Points):
         return X.mapped(AsSeen(scaling_of(X.blocks, kind, at, centred=intercept), ones))
     return AsSeen(Scaling.of(X, kind, centred=intercept), ones)(X)
@@ -477,7 +487,10 @@ class _Summed:
     def gradient(self, theta: Array, F: Array) -> Array:
         return self._at(F)[1] + self.ridge * theta
 
-    def step(self, F: Array, gradient: Array) -> Array:
+    def step(self, F: Array, gradient: Array, damping: float = 0.0) -> Array:
+        if damping > 0:
+            assert self._hessian is not None
+            return newton_step(self._hessian, gradient, damping)
         if self._before is not None:
             moved, turned = F - self._before[0], gradient - self._before[1]
             if np.linalg.norm(gradient) > SLOW * np.linalg.norm(self._before[1]):

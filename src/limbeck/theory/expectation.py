@@ -4,15 +4,14 @@ With g = cot(alpha) the chain is g' = hypot(g, (k - p g) / q): k the cotangent o
 p one coordinate and q the residual length of a uniform unit vector of R^(d-1). The law of g is awkward
 (k has neither mean nor, for small kappa, a scale), the *value* V_m(g) of standing at g after m of n labels
 is not: smooth in log g, V_n = R, V_{m-1}(g) = E V_m(g'). It is carried backwards on a grid of log g by a
-quintic spline; p and q^2 / (1 - p^2) by Gauss-Jacobi rules, log k by Gauss-Legendre panels. A coarser grid
-with fewer nodes tells the error.
+quintic spline; p and q^2 / (1 - p^2) by Gauss-Jacobi rules, log k by Gauss-Legendre panels, but for the last steps
+before the points span the space (`nearly_spanned`). A coarser grid with fewer nodes tells the error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from scipy.interpolate import PPoly, make_interp_spline
@@ -21,14 +20,20 @@ from scipy.special import logsumexp
 
 from limbeck import _check
 from limbeck._check import Array
-from limbeck.theory.angles import RIGHT, PolynomialTail
+from limbeck.theory import nearly_spanned
+from limbeck.theory.angles import PolynomialTail
+from limbeck.theory.nearly_spanned import Nodes, legendre, log_density
 from limbeck.theory.risk import log_risk
 
 BEYOND = 36.0
-NEAREST = 10
+NEAREST = 15
+"""From so many steps before the points span the space on, the direction has a rule of its own."""
 RISK_SPACING = 0.05
 LEAST_DEGREE = 0.01
 """Of kappa n: the grid of log cotangents reaches down to -38 / (kappa n), and takes that much longer."""
+
+MOST_NEAREST = 16.0
+"""Largest kappa there: the peaks of V make these steps as much slower as kappa^(3/2)."""
 
 LARGEST_DEGREE = 1100.0
 """Beyond it Theorem 3 at beta = pi/4, 2^-kappa + 2^(-kappa n), is below every float."""
@@ -56,15 +61,25 @@ class _Rule:
     """Width of the panels of log k."""
     per_panel: int
     """Nodes a panel."""
+    lengths: float
+    """Spacing in the last steps, of the log-odds of q^2 / (1 - p^2)."""
+    slopes: float
+    """Likewise, of arcsinh(p / q)."""
 
     def of_degree(self, kappa: float) -> _Rule:
         """The same, as much finer as the peaks of V, a kappa-th power, are narrower than at kappa = 4."""
         finer = max(1.0, np.sqrt(kappa) / 2)
-        return replace(self, spacing=self.spacing / finer, panel=self.panel / finer)
+        spacings = ("spacing", "panel", "lengths", "slopes")
+        return replace(self, **{name: getattr(self, name) / finer for name in spacings})
+
+    @property
+    def last(self) -> Nodes:
+        """The same for the last steps."""
+        return Nodes(self.lengths, self.slopes, self.panel, self.per_panel)
 
 
-FINE = _Rule(spacing=0.3, across=10, along=6, panel=2.0, per_panel=7)
-COARSE = _Rule(spacing=0.4, across=8, along=4, panel=2.5, per_panel=6)
+FINE = _Rule(spacing=0.3, across=10, along=6, panel=2.0, per_panel=7, lengths=0.8, slopes=0.45)
+COARSE = _Rule(spacing=0.4, across=8, along=4, panel=2.5, per_panel=6, lengths=1.0, slopes=0.6)
 
 
 def expected_risk(kappa: float, d: int, n: int) -> ExpectedRisk:
@@ -77,20 +92,19 @@ def expected_risk(kappa: float, d: int, n: int) -> ExpectedRisk:
     d : int
         Dimension, at least 2.
     n : int
-        Number of labels: 1, up to d - 10, or from d on, where the risk is 0 (Eq. 18). Between, the length
-        q of what a point adds may all but vanish and 1 / q defeats the rule. The cost grows with n
-        and 1 / kappa, not with d.
+        Number of labels; from d on the risk is 0 (Eq. 18). The cost grows with n and 1 / kappa, not with d; the last
+        fifteen labels before d take about a second each.
 
     Returns
     -------
     ExpectedRisk
-        The risk, good to about 1e-6 of itself for n well below d, with a cautious estimate of its error. Risks
+        The risk, good to about 1e-6 of itself, 1e-5 where n is near d, with a cautious estimate of its error. Risks
         below every float (from kappa = 150 or so) are 0.
 
     Raises
     ------
     ValueError
-        If kappa <= 0, kappa n < 0.01, n < 1 or d < 2, or n is neither 1 nor at most d - 10 nor at least d.
+        If kappa <= 0, kappa n < 0.01, n < 1 or d < 2; or if kappa > 16 and 1 < n < d < n + 15.
 
     Examples
     --------
@@ -105,10 +119,10 @@ def expected_risk(kappa: float, d: int, n: int) -> ExpectedRisk:
             f"kappa n = {kappa * n:.3g} is below {LEAST_DEGREE}: the quadrature would need "
             "a grid too long. Use learning_curve, which simulates."
         )
-    if 1 < n > d - NEAREST:
+    if 1 < n > d - NEAREST and kappa > MOST_NEAREST:
         raise ValueError(
-            f"n = {n} lies within {NEAREST} of d = {d}, where the quadrature loses digits: "
-            "use learning_curve, which simulates, there."
+            f"n = {n} lies within {NEAREST} of d = {d}, where kappa = {kappa:g} would take minutes (up to "
+            f"{MOST_NEAREST:g} it takes seconds): use learning_curve, which simulates, there."
         )
     fine, coarse = (_backwards(tail, d, n, rule.of_degree(kappa)) for rule in (FINE, COARSE))
     risk = float(np.exp(fine))
@@ -123,11 +137,20 @@ def _backwards(tail: PolynomialTail, d: int, n: int, rule: _Rule) -> float:
     dense = np.linspace(low, 16.0, 1 + int(np.ceil((16.0 - low) / min(RISK_SPACING, rule.spacing))))
     value = _spline(dense, log_risk(dense, tail, d) if d > 2 else tail.log_at(-dense) - np.log(2.0))
     for m in range(n, 1, -1):
-        p, q, weight = _direction_rule(d, m, rule)
-        step = [_after_one_more(x, tail, value, p, q, weight, d, rule) for x in grid]
-        value = _spline(grid, np.array(step))
+        value = _spline(grid, np.array(_one_step_back(grid, tail, d, m, value, rule)))
     y, log_weight, below = _log_cotangent_rule(tail, grid[0], rule)
     return float(logsumexp(np.append(value(y) + log_weight, value(grid[:1]) + below)))
+
+
+def _one_step_back(
+    grid: Array, tail: PolynomialTail, d: int, m: int, value: Callable, rule: _Rule
+) -> list[float]:
+    """Log V_{m-1} on the grid from log V_m."""
+    if d - m < NEAREST:
+        found = nearly_spanned.directions(tail, d, m, rule.last)
+        return [nearly_spanned.after_one_more(x, tail, value, found, d, rule.last) for x in grid]
+    direction = _direction_rule(d, m, rule)
+    return [_after_one_more(x, tail, value, *direction, d, rule) for x in grid]
 
 
 def _after_one_more(
@@ -148,17 +171,10 @@ def _log_cotangent_rule(tail: PolynomialTail, low: float, rule: _Rule) -> tuple[
     """Nodes y and log weights for E[f(log cot a)] above ``low``, and the log of the mass below it."""
     high = max(low, 0.0) + BEYOND
     panels = int(np.ceil((high - low) / rule.panel))
-    nodes, weights = _legendre(rule.per_panel)
+    nodes, weights = legendre(rule.per_panel)
     width = (high - low) / panels
     y = (low + width * (np.arange(panels)[:, None] + (nodes + 1) / 2)).ravel()
-    # The density of y: that of a, kappa (1 - 2 a / pi)^(kappa - 1) 2 / pi, times |da/dy| = 1 / (2 cosh y).
-    # In logarithms: at small kappa most of the mass lies where exp(y) underflows.
-    log_jacobian = -np.abs(y) - np.log1p(np.exp(-2.0 * np.abs(y)))
-    log_density = np.log(tail.kappa / RIGHT) + (tail.kappa - 1.0) / tail.kappa * tail.log_at(y) + log_jacobian
-    return y, np.tile(np.log(weights * width / 2), panels) + log_density, float(tail.log_at(low))
-
-
-_legendre = lru_cache(np.polynomial.legendre.leggauss)
+    return y, np.tile(np.log(weights * width / 2), panels) + log_density(tail, y), float(tail.log_at(low))
 
 
 def _direction_rule(d: int, m: int, rule: _Rule) -> tuple[Array, Array, Array]:

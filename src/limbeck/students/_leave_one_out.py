@@ -1,0 +1,162 @@
+"""Logits of the students that were fitted without one row each, from one Newton step a row.
+
+It can be taken on the side of the parameters or of the rows. On the rows' side 1 - leverage, which divides it, keeps
+its digits where a student all but interpolates; on the other it loses them as the square of curvature over ridge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import lapack
+from scipy.special import expit, softmax
+
+from limbeck.labels import Array
+from limbeck.students._objective import DENSE_UNKNOWNS, Objective, blocks, cholesky, weighted_gram
+from limbeck.students.design import Matrix
+
+MOST_ROWS = 500
+"""Rows times classes up to which they are taken together on the rows' side."""
+LEAST_RIDGE = 1e-7
+"""Of the curvature: below it the parameters' side keeps too few digits of 1 - leverage."""
+NONE = 1e-290
+"""Curvature or probability that counts as none."""
+
+
+def leave_one_out(objective: Objective, theta: Array, mass: Array) -> Array:
+    """Logits (n, m) of the students fitted without ``mass`` (n,) of each row's weight, by one Newton step.
+
+    The ridge kept as it is in the sum: the student of n - 1 rows has alpha n / (n - 1) in the mean. Of K classes too
+    many to be taken together each is moved alone: by a block of the Hessian, what others answer to it left out.
+    """
+    F = objective.logits(theta)
+    G = objective.gap(F)
+    P = softmax(F, axis=1) if objective.columns > 1 else expit(F)
+    n, m, r = len(F), objective.columns, theta.shape[0]
+    dense = not hasattr(objective.A, "toarray")
+    of_rows = objective.alpha > 0 and n <= 2 * objective.penalised.sum() and dense
+    if m > 1 and of_rows and n * m <= MOST_ROWS:
+        return F + _Rows.of_classes(objective, F, G, P).moved(objective, mass)
+    together = r * m <= DENSE_UNKNOWNS and n * r * m * m <= 4e7
+    if m > 1 and together and (not of_rows or objective.alpha > LEAST_RIDGE * _curvature(objective)):
+        return F + _full_step(objective, F, G, P, mass)
+    curvature = P * (1 - P) if m > 1 else expit(F) * expit(-F)
+    columns = range(m)
+    if of_rows:
+        each = (_Rows.of_one(objective, F[:, k], G[:, k], curvature[:, k]) for k in columns)
+        return F + np.column_stack([rows.moved(objective, mass) for rows in each])
+    return F + np.column_stack([_one_step(objective, G[:, k], curvature[:, k], mass) for k in columns])
+
+
+def _curvature(objective: Objective) -> float:
+    """Largest curvature along a coordinate that there could be."""
+    return float((objective.weight @ np.square(objective.A)).max()) / 4
+
+
+# -- on the side of the parameters -----------------------------------------------------------------
+
+
+def _one_step(objective: Objective, gap: Array, curvature: Array, mass: Array) -> Array:
+    """How far (n,) a single logit moves."""
+    H = weighted_gram(objective.A, objective.weight * curvature)
+    q = _leverage(H + np.diag(objective.alpha * objective.penalised), objective.A)
+    # A row that all but carries its direction alone has leverage 1 up to rounding.
+    return mass * gap * q / np.maximum(1 - mass * curvature * q, 1e-6)
+
+
+def _leverage(H: Array, A: Matrix) -> Array:
+    """a_i' H^-1 a_i for every row, (n,)."""
+    scale = np.sqrt(np.maximum(H.diagonal(), 1e-300))
+    root = lapack.dtrtri(cholesky(H / np.outer(scale, scale)), lower=1)[0] / scale
+    out = np.empty(A.shape[0])
+    for rows in blocks(len(out)):  # which also keeps sparse points sparse
+        B = A[rows].toarray() if hasattr(A, "toarray") else A[rows]
+        out[rows] = np.square(B @ root.T).sum(axis=1)
+    return out
+
+
+def _full_step(objective: Objective, F: Array, G: Array, P: Array, mass: Array) -> Array:
+    """How far (n, m) the logits of all classes move together."""
+    A = objective.A
+    n, m, r = len(F), objective.columns, A.shape[1]
+    A = A.toarray() if hasattr(A, "toarray") else A  # r m is small: so is this
+    # The inverse root's columns of one class meet the rows' features alone: m times less than rows by classes.
+    root = lapack.dtrtri(cholesky(objective.hessian(F)), lower=1)[0].reshape(m * r, m, r)
+    Q = np.empty((n, m, m))
+    for rows in blocks(n, 256):
+        half = np.tensordot(A[rows], root, axes=(1, 2)).transpose(0, 2, 1)
+        Q[rows] = half @ half.transpose(0, 2, 1)
+    C = P[:, :, None] * (np.eye(m) - P[:, None, :])
+    inner = np.eye(m) - mass[:, None, None] * (C @ Q)
+    return mass[:, None] * np.einsum("njk,nk->nj", Q, np.linalg.solve(inner, G[..., None])[..., 0])
+
+
+# -- on the side of the rows -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A minimum seen from its rows: with R_i R_i' = w_i C_i, a row's curvature, and w_i G_i = R_i h_i its pull.
+
+    B = (I + R' (K x I) R / alpha)^-1, the unpenalised intercept projected out, holds what is left: a block L_i of it
+    is 1 - leverage, and h = -B (R' F - h) as the gradient is 0. Without a share s of row i its logits move by R'^+ t,
+    t = (1 - L) ((1 - s) + s L)^-1 s h.
+    """
+
+    root: Array
+    """R', (n, k, m): k = m coordinates of K >= 3 classes, one of a single logit."""
+    back: Array
+    """R'^+ over the same coordinates, (n, k): what each moves its own logit by."""
+    pull: Array
+    """h, (n, k)."""
+    logits: Array
+    """F, (n, m)."""
+
+    @classmethod
+    def of_one(cls, objective: Objective, u: Array, gap: Array, curvature: Array) -> _Rows:
+        """Of a single logit u (n,), with its gap and curvature."""
+        root = np.sqrt(objective.weight * curvature)
+        pull = np.sqrt(objective.weight) * gap / np.sqrt(np.maximum(curvature, NONE))
+        back = 1 / np.sqrt(np.maximum(objective.weight * curvature, 1e-300))
+        return cls(root[:, None, None], back[:, None], np.where(root > 0, pull, 0.0)[:, None], u[:, None])
+
+    @classmethod
+    def of_classes(cls, objective: Objective, F: Array, G: Array, P: Array) -> _Rows:
+        """Of the logits F (n, m) of all classes: C = D - p p' = R R' with R = D^1/2 - p p'^1/2 and D = diag(p)."""
+        some = P > NONE
+        half, weight = np.sqrt(P), np.sqrt(objective.weight)[:, None]
+        root = half[:, :, None] * (np.eye(P.shape[1]) - half[:, :, None] * half[:, None, :]).transpose(
+            0, 2, 1
+        )
+        inverse = np.where(some, 1 / np.where(some, half, 1.0), 0.0)
+        return cls(weight[..., None] * root.transpose(0, 2, 1), inverse / weight, weight * inverse * G, F)
+
+    def moved(self, objective: Objective, mass: Array) -> Array:
+        """How far (n, m) the logits move without ``mass`` of each row."""
+        n, k, _ = self.root.shape
+        B = self._left(objective)
+        response = np.einsum("nkm,nm->nk", self.root, self.logits) - self.pull
+        pull = -(B @ response.ravel()).reshape(n, k)
+        left = B.reshape(n, k, n, k)[np.arange(n), :, np.arange(n)]
+        share, one = (mass / objective.weight)[:, None, None], np.eye(k)
+        kept = (1 - share) * one + share * left
+        t = (one - left) @ np.linalg.solve(kept, share * pull[..., None])
+        moves = (
+            np.trace(one - left, axis1=1, axis2=2) > 1e-12
+        )  # rows of no curvature have no say, as in the fit
+        return np.where(moves[:, None], self.back * t[..., 0], 0.0)
+
+    def _left(self, objective: Objective) -> Array:
+        """B, (n k, n k)."""
+        n, k, m = self.root.shape
+        features = objective.A[:, objective.penalised > 0]
+        flat = self.root.reshape(n * k, m)
+        K = np.repeat(np.repeat(features @ features.T / objective.alpha, k, axis=0), k, axis=1)
+        B = np.linalg.inv((flat @ flat.T) * K + np.eye(n * k))
+        for v in objective.A[:, objective.penalised == 0].T:
+            V = np.repeat(v, k)[:, None] * flat
+            b = B @ V
+            # Shifts of all classes alike are no direction, nor is a class without curvature.
+            B -= b @ np.linalg.pinv(V.T @ b, rcond=1e-12, hermitian=True) @ b.T
+        return B
