@@ -20,6 +20,9 @@ from limbeck._check import Array
 
 MOST_CLASSES = 10**6
 MOST_DECIMALS = 7
+OWN_UNITS = 2.0
+"""Units in the last place that a float64 probability is off by: it was computed, not only stored. Shorter floats are
+taken to be rounded from something better."""
 LEAST_ROUNDED = 20
 """Numbers that must all have so few decimals before they are taken for rounded."""
 COARSEST = 0.1
@@ -80,7 +83,8 @@ class SoftLabels:
     logits: Array
     """Log-odds (n,), or log-probabilities less their row mean (n, K); infinite or NaN where saturated."""
     error: Array
-    """How far each logit may be off, given the stored precision; inf where saturated."""
+    """How far each logit may be off, given the stored precision, and of float64 probabilities that of computing them;
+    inf where saturated."""
     saturated: NDArray[np.bool_]
     """Rows (n,) where some probability cannot be told from 0 or 1 as stored: their logits are known to be large."""
     least: Array
@@ -116,7 +120,8 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
     ----------
     p : array_like, shape (n,) or (n, K)
         P[class 1], or of each of K >= 2 classes; rows must sum to 1 within 1e-6, or within what their
-        rounding explains. Two columns are read as two classes.
+        rounding explains. Two columns are read as two classes; where one is 1 less the other in every row, as
+        the other alone.
     decimals : int, optional
         Decimals they were rounded to. Default: inferred, from the dtype (float16, float32) or from every
         value being a multiple of 10^-k, k <= 7, in at least 20 values.
@@ -140,7 +145,7 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
     half = _half_width(given, p, decimals)
     one = 0.5 * _eps(given.dtype)
     if p.ndim == 1:
-        return _binary(p, half, one)
+        return _binary(p, half, one, _computed(given, p, half, np.minimum(p, 1 - p)))
     if p.shape[1] < 2:
         raise ValueError(
             "Probabilities with one column: give P[class 1] as one axis, or a column for every class."
@@ -159,17 +164,45 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
             advice=" If these are scores, normalise them; if some classes are missing, say how (from_top_k).",
             fault="sum",
         )
-    return _shares(p, half, one)
+    off = _computed(given, p, half, p)
+    # One column that is 1 less the other has no digits of its own.
+    stored = given if given.dtype.kind == "f" else p
+    for k in (1, 0) if p.shape[1] == 2 else ():
+        if np.array_equal(stored[:, 1 - k], 1 - stored[:, k]):
+            found = _binary(p[:, k], half[:, k], one, off[:, k])
+            return found if k else _swapped(found)
+    return _shares(p, half, one, off)
 
 
-def _shares(p: Array, half: Array, one: float) -> SoftLabels:
-    """Probabilities of all classes (n, K), renormalised; each off by up to ``half``, ``one`` that of a stored 1."""
+def _swapped(labels: SoftLabels) -> SoftLabels:
+    """The same of the other class of two."""
+    return replace(labels, probabilities=1 - labels.probabilities, logits=-labels.logits)
+
+
+def _computed(given: np.ndarray, p: Array, half: Array, least: Array) -> Array:
+    """How far probabilities p may be off: ``half`` as stored, and what a teacher's arithmetic in float64 leaves.
+
+    The exponential of a logit is seldom rounded right (half of SciPy's are off by more than half a unit in the last
+    place). Where nothing would be left of ``least``, the smaller share, storage alone counts.
+    """
+    if given.dtype.kind == "f" and given.itemsize < 8:
+        return half
+    computed = np.maximum(half, OWN_UNITS * np.spacing(p))
+    return np.where(computed < least, computed, half)
+
+
+def _shares(p: Array, half: Array, one: float, off: Array | None = None) -> SoftLabels:
+    """Probabilities of all classes (n, K), renormalised; each stored to ``half`` and ``off`` by no more than that.
+
+    ``one`` is that of a stored 1; without ``off``, ``half`` is all.
+    """
+    off = half if off is None else off
     total = p.sum(axis=1)
     saturated = np.any(p <= half, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(p)
         logits = logs - logs.mean(axis=1, keepdims=True)
-        error = -np.log1p(-np.minimum(half / p, 1.0))
+        error = -np.log1p(-np.minimum(off / p, 1.0))
     if p.shape[1] == 2:  # each column keeps its own digits
         z = np.where(saturated, np.copysign(np.inf, p[:, 1] - p[:, 0]), logs[:, 1] - logs[:, 0])
         least = _least(p.min(axis=1), half.max(axis=1), saturated, one)
@@ -180,14 +213,14 @@ def _shares(p: Array, half: Array, one: float) -> SoftLabels:
     return SoftLabels(p / total[:, None], logits, error, saturated, np.full(len(p), np.nan))
 
 
-def _binary(p: Array, half: Array, one: float) -> SoftLabels:
-    """``half`` is p's own rounding (n,), ``one`` that of a 1."""
+def _binary(p: Array, half: Array, one: float, off: Array) -> SoftLabels:
+    """``half`` is p's own rounding (n,), ``one`` that of a 1, ``off`` how far p may be off in all."""
     saturated = (p <= half) | (1 - p <= half)
     z = np.where(saturated, np.copysign(np.inf, p - 0.5), logit(p))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        # The change of the logit under p +- half, without forming p +- half.
-        up = np.log1p(half / p) - np.log1p(-np.minimum(half / (1 - p), 1.0))
-        down = np.log1p(half / (1 - p)) - np.log1p(-np.minimum(half / p, 1.0))
+        # The change of the logit under p +- off, without forming p +- off.
+        up = np.log1p(off / p) - np.log1p(-np.minimum(off / (1 - p), 1.0))
+        down = np.log1p(off / (1 - p)) - np.log1p(-np.minimum(off / p, 1.0))
         error = np.where(saturated, np.inf, np.maximum(up, down))
     return SoftLabels(p, z, error, saturated, _least(np.minimum(p, 1 - p), half, saturated, one))
 

@@ -40,5 +40,8 @@ def test_both_classes_read_as_one(kind, said, read):
     np.testing.assert_allclose(two.logits, one.logits, rtol=1e-12, atol=1e-12)
 
 
-def test_a_probability_whose_distance_from_1_is_rounding_stays_one_number():
-    assert both_classes("probabilities", np.append(expit(Z), 1 - 1e-14)) is None
+def test_a_probability_whose_distance_from_1_is_rounding_is_trusted_no_further_in_two_columns():
+    said = np.append(expit(Z), 1 - 1e-14)
+    both = both_classes("probabilities", said)
+    assert both is not None
+    np.testing.assert_array_equal(from_probabilities(both).error, from_probabilities(said).error)

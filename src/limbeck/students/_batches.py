@@ -26,7 +26,8 @@ def with_more(before: Asked, points: Points, labels: SoftLabels) -> tuple[Asked,
     X, Z, E = before.rows
     E = np.zeros_like(Z) if E is None else E
     n = len(labels)
-    span = Span(np.concatenate([X, points.affine]))
+    dtype = min(np.dtype(before.dtype), points.stored, key=lambda t: t.itemsize)
+    span = Span(np.concatenate([X, points.affine]), dtype=dtype)
     Z = np.concatenate([Z, labels.logits.reshape(n, -1)])
     E = np.concatenate([E, labels.error.reshape(n, -1)])
     solved = span.solve(Z)

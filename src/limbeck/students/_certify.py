@@ -11,7 +11,7 @@ from scipy.linalg import qr
 from limbeck.labels import Array, SoftLabels
 from limbeck.students.design import Points, with_ones
 from limbeck.theory import Span, certify, certify_classes
-from limbeck.theory.readings import ROUNDING, Readings
+from limbeck.theory.readings import Readings
 
 ROWS_AN_UNKNOWN = (
     10  # kept as they came; beyond, folded: then a certificate's size does not depend on how many came
@@ -50,9 +50,11 @@ class Asked:
     logits: Array
     """(k, m), m = 1 for two classes."""
     error: Array | None
-    """Largest error of each, where it is more than rounding."""
+    """Largest error of each; None of the unit vectors'."""
     n: int
     """Rows that came."""
+    dtype: str = "float64"
+    """Name of the type the points came in, the shortest of several."""
 
     @property
     def rows(self) -> tuple[Array, Array, Array | None]:
@@ -91,31 +93,69 @@ def remember(span: Span, logits: Array, error: Array, weights: Array, n: int) ->
     than |U|^T e: the same student and the same span from no more rows than the rank. What is proved from them is true,
     and of rounded answers less than all rows would prove.
     """
-    kept = error_beyond_rounding(logits, error)
-    if kept is None and span.rank == span.d:
-        return Asked(None, weights, None, n)
+    dtype = span.dtype.name
+    if span.rank == span.d and _forgettable(span, logits, error, weights):
+        return Asked(None, weights, None, n, dtype)
     if span.n <= ROWS_AN_UNKNOWN * span.d:
-        return Asked(span.X.copy(), logits, kept, n)
+        return Asked(span.X.copy(), logits, error, n, dtype)
     U, R = qr(span.own_coordinates(), mode="economic", check_finite=False)
-    return Asked(R @ span.basis, U.T @ logits, None if kept is None else np.abs(U).T @ kept, n)
+    # What rounding in the rows folded is worth, the lengths of R's do not tell.
+    rounding = float(np.finfo(dtype).eps) * np.outer(span.lengths(span.X), np.linalg.norm(weights, axis=0))
+    return Asked(R @ span.basis, U.T @ logits, np.abs(U).T @ (error + rounding), n, dtype)
 
 
-def error_beyond_rounding(logits: Array, error: Array) -> Array | None:
-    """Largest errors of logits, both (n, m); None where they are no more than the span's own tolerance covers."""
-    return None if float(error.max()) <= ROUNDING * float(np.abs(logits).max()) else error
+def covered(span: Readings, logits: Array, error: Array) -> bool:
+    """Whether errors (n, m) of logits (n, m) are no more than the rounding that a certificate counts in each answer.
+
+    It carries that through the points' condition, as it would the errors.
+    """
+    sensitivity = span.sensitivity
+    floor = span.rounding * _least_apart(span.student(logits).coordinates) * sensitivity.scale
+    return 2 * float(sensitivity.relative(error).max()) <= float(sensitivity.relative(floor))
 
 
-def proved_sides(X: Array, Z: Array, T: Array, *, error: Array | None) -> np.ndarray | None:
+def _forgettable(span: Span, logits: Array, error: Array, weights: Array) -> bool:
+    """Whether the weights say all: no error moves an answer by more than a certificate takes off for rounding in them.
+
+    Carried through the points' condition, which is forgotten with the points: an error of 1e-16 in the answers is one
+    of 1e-6 in a direction that is 1e-10 of the others.
+    """
+    eps, d = float(np.finfo(span.dtype).eps), span.d
+    points = eps * np.outer(span.lengths(span.X), np.linalg.norm(weights, axis=0))
+    off = error + np.abs(logits - span.X @ weights) + points
+    moved = 2 * float(np.linalg.norm(off, axis=0).max()) * span.amplification
+    return moved <= (1 + np.sqrt(d)) * max(8 * d * float(np.finfo(np.float64).eps), eps) * _least_apart(
+        weights
+    )
+
+
+def _least_apart(c: Array) -> float:
+    """Norm of the student (r, 1), or the least of the differences of any two classes' (r, K)."""
+    return float(np.sqrt(max(float(_squares_apart(c).min()), 0.0)))
+
+
+def _squares_apart(c: Array) -> Array:
+    """Squared norm of the student (r, 1), or of the difference of any two classes' (r, K)."""
+    if c.shape[1] == 1:
+        return np.square(c).sum(axis=0)
+    gram = c.T @ c
+    size = gram.diagonal()
+    return (size[:, None] + size - 2 * gram)[np.triu_indices(len(gram), 1)]
+
+
+def proved_sides(X: Array, Z: Array, T: Array, *, error: Array, dtype: np.dtype[Any]) -> np.ndarray | None:
     """Class codes (m,) that every linear teacher with these answers has at T, -1 where they differ.
 
     None where no linear teacher gives the answers within their errors.
     """
+    span, many = Span(X, dtype=dtype), Z.reshape(len(Z), -1)
+    e = None if covered(span, many, error.reshape(many.shape)) else error
     try:
         if Z.ndim == 1:
-            one = certify(X, Z, T, error=error)
+            one = certify(span, Z, T, error=e)
             codes, bound = (one.logits >= 0).astype(int), one.largest_bound
         else:
-            found = certify_classes(X, Z, T, error=error)
+            found = certify_classes(span, Z, T, error=e)
             codes, bound = found.classes, found.largest_bound
     except ValueError:
         return None
@@ -124,47 +164,62 @@ def proved_sides(X: Array, Z: Array, T: Array, *, error: Array | None) -> np.nda
 
 def prove(student: Any, X: Array, teacher_norm: float) -> ProvedAnswers:
     """`SoftLabelClassifier.certify` of checked points."""
-    points, logits, error = remembered(student)
     intercept = student.fit_intercept
     T = np.asarray(with_ones(X) if intercept else X, dtype=np.float64)
-    return prove_from(points, logits, error, T, teacher_norm, intercept=intercept, verdict=verdict(student))
+    codes = student._codes(X)
+    return prove_from(
+        remembered(student), T, teacher_norm, codes, intercept=intercept, verdict=verdict(student)
+    )
 
 
-def remembered(student: Any) -> tuple[Array, Array, Array | None]:
+def remembered(student: Any) -> Asked:
     """Points, logits and their errors that the student learned from, or ValueError if it can prove nothing.
 
     Where they span the space and are exact, that is as good as being told the weights.
     """
     _refuse(student)
-    return student._asked.rows
+    return student._asked
 
 
 def prove_from(
-    points: Array | Readings,
-    logits: Array,
-    error: Array | None,
+    known: Asked,
     T: Array,
     teacher_norm: float,
+    codes: np.ndarray | None,
     *,
     intercept: bool,
     verdict: str,
+    span: Readings | None = None,
 ) -> ProvedAnswers:
-    """The same from points (n, d'), logits (n, m) and their errors, a column of ones among them for an intercept.
+    """The same from what is known, at points T (m, d'), a column of ones among them for an intercept.
 
-    The points may be a span's already, of a kernel's features for one.
+    ``codes`` (m,) are the classes that the student answers: where its own arithmetic decides otherwise than what is
+    proved, nothing is proved of its answer. Without them they are those of the certificate. ``span`` is that of the
+    points in a kernel's features.
     """
+    points, logits, error = known.rows
+    span = Span(points, dtype=known.dtype) if span is None else span
+    if error is not None and covered(span, logits, error):
+        error = None
     if logits.shape[1] == 1:
-        found = certify(points, logits[:, 0], T, error=None if error is None else error[:, 0])
+        found = certify(span, logits[:, 0], T, error=None if error is None else error[:, 0])
+        decided = (found.logits >= 0).astype(int)
     else:
-        found = certify_classes(points, logits, T, error=error)
+        found = certify_classes(span, logits, T, error=error)
+        decided = found.classes
     said = (
         f"the teacher is linear in these features{' with an intercept' if intercept else ', without intercept'} "
         f"(verdict on the rows learned from: {verdict})",
         f"the norm of its weights{', intercept included,' if intercept else ''} is at most {teacher_norm:.6g}",
         *found.assumptions[1:],
     )
+    alike = np.ones(len(T), dtype=bool) if codes is None else decided == codes
     return ProvedAnswers(
-        found.proved(teacher_norm), float(teacher_norm), found.norm_inside, found.largest_bound, said
+        found.proved(teacher_norm) & alike,
+        float(teacher_norm),
+        found.norm_inside,
+        np.where(alike, found.largest_bound, 0.0),
+        said,
     )
 
 

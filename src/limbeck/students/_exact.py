@@ -87,7 +87,10 @@ def fit_exact(
         theta, _, found = _newton(A, labels, weight, theta if near else None)
     left_out = None if mass is None else _left_out(span, A, theta, labels, weight, mass, met)
     full = solved.weights if met else _lift(theta, back)
-    realisable = could_be_linear(solved.inconsistency, precision(labels))
+    spread = float(np.std(labels.logits)) or 1.0
+    realisable = could_be_linear(
+        solved.inconsistency, precision(labels, points.rounding(solved.weights, spread))
+    )
     return _split(full, intercept, realisable, found, left_out)
 
 

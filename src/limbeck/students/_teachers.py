@@ -26,6 +26,8 @@ READERS = {
 }
 PROBED = 100
 SAME = 1e-9
+SHORT = 8
+"""Units of rounding, of the largest score, within which short floats' softmax is the probabilities given."""
 
 
 def is_ready(teacher: Any) -> bool:
@@ -58,8 +60,9 @@ def kind_of(teacher: Any, wanted: str, X: Any) -> str:
     """Which answers to ask for: "logits", "log_probabilities" or "probabilities".
 
     ``wanted="auto"`` takes the decision function only where its softmax is `predict_proba`, seen on up to 100
-    rows: then it is the logit, with digits that probabilities near 0 and 1 have lost. Otherwise log-probabilities,
-    then probabilities. Whoever has a decision function alone must be asked for it: a margin is no log-odds.
+    rows, to the rounding of their types: then it is the logit, with digits that probabilities near 0 and 1 have lost.
+    Otherwise log-probabilities, then probabilities. Whoever has a decision function alone must be asked for it: a
+    margin is no log-odds.
     """
     methods = [name for name, method in METHODS.items() if hasattr(teacher, method)]
     if not methods and callable(teacher):
@@ -91,7 +94,15 @@ def _decides_by_logits(teacher: Any, X: Any) -> bool:
     some = _safe_indexing(X, np.arange(min(_num_samples(X), PROBED)))
     P, F = np.asarray(teacher.predict_proba(some)), np.asarray(teacher.decision_function(some))
     F = np.column_stack([np.zeros(len(F)), F]) if F.ndim == 1 else F
-    return P.shape == F.shape and bool(np.allclose(softmax(F, axis=1), P, rtol=0.0, atol=SAME))
+    if P.shape != F.shape:
+        return False
+    size = np.maximum(np.abs(F).max(axis=1, keepdims=True), 1.0).astype(np.float64)
+    allowed = SAME + SHORT * max(_eps(P), _eps(F)) * size
+    return bool(np.all(np.abs(softmax(F.astype(np.float64), axis=1) - P) <= allowed))
+
+
+def _eps(a: np.ndarray) -> float:
+    return float(np.finfo(a.dtype if a.dtype.kind == "f" else np.float64).eps)
 
 
 def ask(teacher: Any, kind: str, X: Any) -> np.ndarray:
@@ -114,6 +125,19 @@ def log_probabilities(answers: np.ndarray, kind: str) -> Array:
         if kind == "log_probabilities":
             return np.column_stack([np.log(-np.expm1(a)), a]) if a.ndim == 1 else a
         return np.column_stack([np.log1p(-a), np.log(a)]) if a.ndim == 1 else np.log(a)
+
+
+def as_short(logs: Array, answers: Iterable[np.ndarray]) -> Array:
+    """Logarithms or logits in the shortest type of floats that the ``answers`` behind them came in.
+
+    What is then read of them is as uncertain as they are.
+    """
+    shortest = min((a.dtype for a in answers if a.dtype.kind == "f"), key=lambda t: t.itemsize, default=None)
+    if shortest is None or shortest.itemsize >= logs.itemsize:
+        return logs
+    with np.errstate(over="ignore"):
+        short = logs.astype(shortest)
+    return short if np.array_equal(np.isfinite(short), np.isfinite(logs)) else logs
 
 
 def classes_of(teacher: Any, columns: int, named: Any) -> np.ndarray:

@@ -24,17 +24,17 @@ class Answering:
     def __call__(self, group: Group) -> tuple[int, dict[str, Any]]:
         """The group's first row, and its columns: id, label, a probability for every class, and what is proved."""
         names = np.array([str(name) for name in self.student.classes_], dtype=object)
-        ids, labels, probabilities = [], [], []
+        ids, codes, probabilities = [], [], []
         for block in group:
             F = self.student.decision_function(block.X)
             ids.append(block.names)
-            labels.append(names[decided(F)])
+            codes.append(decided(F))
             probabilities.append(shares(F))
         P = np.concatenate(probabilities)
-        columns = {"id": np.concatenate(ids), "label": np.concatenate(labels)}
+        columns = {"id": np.concatenate(ids), "label": names[np.concatenate(codes)]}
         columns |= {f"probability_{name}": P[:, k] for k, name in enumerate(names)}
         if self.proof is not None:
-            found = [self.proof(block.X) for block in group]
+            found = [self.proof(block.X, answers) for block, answers in zip(group, codes, strict=True)]
             columns["proved"] = np.concatenate([part.proved.astype(int) for part in found])
             columns["proved_below"] = np.concatenate([part.largest_bound for part in found])
         return group.first, columns

@@ -17,6 +17,7 @@ from limbeck.theory.scaling import Scaling
 
 LARGEST_GRAM = 8000
 SWALLOWED = 1e-11
+UNSEEN = 1e-8  # of the logits' spread
 KEYED = 2**12  # entries whose keys are made at once
 
 Matrix = Any
@@ -31,13 +32,21 @@ class Points:
     """As given, float64."""
     intercept: bool
     """Whether the student has an intercept."""
+    stored: np.dtype[Any] = np.dtype(np.float64)  # noqa: RUF009 - a constant
+    """Type they came in: of what was stored shorter than float64, less is known."""
     _last: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     def __len__(self) -> int:
         return self.X.shape[0]
 
     def __getitem__(self, rows: np.ndarray) -> Points:
-        return Points(self.X[rows], self.intercept)
+        return Points(self.X[rows], self.intercept, self.stored)
+
+    @classmethod
+    def of(cls, X: Matrix, intercept: bool) -> Points:
+        """Points as they came, of any type of floats."""
+        stored = X.dtype if X.dtype.kind == "f" else np.dtype(np.float64)
+        return cls(X.astype(np.float64, copy=False), intercept, stored)
 
     @property
     def sparse(self) -> bool:
@@ -52,7 +61,7 @@ class Points:
     @cached_property
     def span(self) -> Span:
         """Of ``affine``, dense: factorised once for the student, its leave-one-out, and the verdict on linearity."""
-        return Span(self.affine)
+        return Span(self.affine, dtype=self.stored)
 
     def least_squares(self, labels: SoftLabels) -> MinimumNorm:
         """Minimum-norm least squares on all logits, (d + 1, m): asked by verdict and student, so the last is kept."""
@@ -68,7 +77,19 @@ class Points:
 
     def unit(self) -> Points:
         """The same, at a size beside which a column of ones neither vanishes nor hides them."""
-        return self if 1e-6 < self.size < 1e6 else Points(self.X / self.size, self.intercept)
+        return self if 1e-6 < self.size < 1e6 else Points(self.X / self.size, self.intercept, self.stored)
+
+    def rounding(self, weights: Array, spread: float) -> Array:
+        """What the points' type hides of the logits of ``weights`` (d', m), (n, m), or (1, 1) where nothing is seen.
+
+        eps sum_j |x_j w_j|: a teacher that computes in that type is off by as much, and so are points rounded to it
+        after the teacher saw them. Nothing is what lies far below ``spread``, the logits' own.
+        """
+        unit, w = float(np.finfo(self.stored).eps), np.abs(weights)
+        largest = max(self.size, 1.0) if self.intercept else self.size
+        if unit * largest * float(w.sum(axis=0).max(initial=0.0)) <= UNSEEN * spread:
+            return np.zeros((1, 1))
+        return unit * np.asarray(abs(self.affine) @ w)
 
 
 @dataclass(frozen=True)
@@ -134,11 +155,15 @@ def could_be_linear(inconsistency: float, precision: float) -> bool:
     return inconsistency <= ROUNDING + precision
 
 
-def precision(labels: SoftLabels) -> float:
-    """Norm of the errors that the stored precision leaves in the logits known, over that of the logits; 0 of none."""
+def precision(labels: SoftLabels, more: Array | float = 0.0) -> float:
+    """Norm of the errors that the stored precision leaves in the logits known, over that of the logits; 0 of none.
+
+    ``more`` (n, m) is what the points' precision adds (`Points.rounding`).
+    """
     known = ~labels.saturated
     size = float(np.linalg.norm(labels.logits[known]))
-    return float(np.linalg.norm(labels.error[known])) / size if size > 0 else 0.0
+    error = labels.error.reshape(len(labels), -1) + more
+    return float(np.linalg.norm(error[known])) / size if size > 0 else 0.0
 
 
 def with_ones(X: Matrix) -> Matrix:

@@ -254,18 +254,15 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         return _teachers.combined(ordered, self.combine), classes
 
     def _for_fit(self, said: dict[str, np.ndarray], logs: Array, kept: np.ndarray) -> dict[str, np.ndarray]:
-        """What the student is given: logits over T; but short floats as they are, whose precision it reads off.
+        """What the student is given: logits over T, in the type the answers came in, whose precision it reads off.
 
-        Float64 answers in memory were not rounded for storage: 100 trees answer in hundredths, exactly.
+        Probabilities and logits of one teacher in short floats go as they are. Float64 answers in memory were not
+        rounded for storage: 100 trees answer in hundredths, exactly.
         """
         (name, first), *others = said.items()
-        if (
-            not others
-            and self._kinds[name] == "probabilities"
-            and self.temperature == 1
-            and first.itemsize < 8
-        ):
-            return {"teacher_proba": first[kept]}
+        given = {"probabilities": "teacher_proba", "logits": "teacher_logits"}.get(self._kinds[name])
+        if not others and given and self.temperature == 1 and first.itemsize < 8:
+            return {given: first[kept]}
         with np.errstate(over="ignore"):
             divided = logs[kept] / self.temperature
         if np.isinf(divided[np.isfinite(logs[kept])]).any():
@@ -273,7 +270,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
                 f"temperature = {self.temperature:g} takes the teacher's logits out of the range of floating point: "
                 "choose a larger one."
             )
-        return {"teacher_logits": divided}
+        return {"teacher_logits": _teachers.as_short(divided, said.values())}
 
     def _split(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows to learn from and rows held out, each in order."""

@@ -10,10 +10,13 @@ import numpy as np
 
 from limbeck.labels import Array
 from limbeck.records import UserError
-from limbeck.students._certify import ProvedAnswers, prove_from, remembered, verdict
+from limbeck.students._certify import Asked, ProvedAnswers, prove_from, remembered, verdict
 from limbeck.students.design import with_ones
 from limbeck.students.study import Distilled
 from limbeck.theory.scaling import Scaling
+
+STORED = ("float32", "float64")
+"""Types that points are learned from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,8 @@ class Evidence:
     """Largest error of each logit, where it is more than rounding."""
     verdict: str
     """Whether the teacher was found linear on the rows learned from."""
+    dtype: str = "float64"
+    """Name of the type the points came in."""
 
     @classmethod
     def of(cls, made: Distilled) -> Evidence:
@@ -45,28 +50,22 @@ class Evidence:
         if made.scaling is None:
             raise UserError("Answers are proved for dense points only, and a text's words are sparse.")
         try:
-            points, logits, errors = remembered(made.inner)
+            known = remembered(made.inner)
         except ValueError as error:
             raise UserError(str(error)) from error
         intercept = bool(made.inner.fit_intercept)
-        return cls(made.scaling, intercept, points, logits, errors, verdict(made.inner))
+        return cls(made.scaling, intercept, *known.rows, verdict(made.inner), known.dtype)
 
-    def prove(self, X: Array, teacher_norm: float) -> ProvedAnswers:
+    def prove(self, X: Array, teacher_norm: float, codes: np.ndarray | None = None) -> ProvedAnswers:
         """Which answers at points X (m, d), in the features as given, are proved for teachers of norm up to the bound.
 
+        ``codes`` (m,) are the classes that the student answers there; only such answers are proved.
         The norm is that of the teacher's weights in the metric the student was learned in, intercept included.
         """
         T = np.asarray(self.scaling.apply(X), dtype=np.float64)
         T = np.asarray(with_ones(T)) if self.intercept else T
-        return prove_from(
-            self.points,
-            self.logits,
-            self.error,
-            T,
-            teacher_norm,
-            intercept=self.intercept,
-            verdict=self.verdict,
-        )
+        known = Asked(self.points, self.logits, self.error, len(self.points), self.dtype)
+        return prove_from(known, T, teacher_norm, codes, intercept=self.intercept, verdict=self.verdict)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -79,6 +78,7 @@ class Evidence:
             "logits": self.logits.tolist(),
             "error": None if self.error is None else self.error.tolist(),
             "verdict": self.verdict,
+            "dtype": self.dtype,
         }
 
     @classmethod
@@ -94,7 +94,9 @@ class Evidence:
             if not fits or logits.ndim != 2 or (error is not None and error.shape != logits.shape):
                 raise ValueError("the shapes do not match")
             scaling = Scaling(str(saved["scaling"]), centre, matrix)
-            return cls(scaling, bool(saved["intercept"]), points, logits, error, str(saved["verdict"]))
+            if (dtype := str(saved.get("dtype", "float64"))) not in STORED:
+                raise ValueError(f"{dtype} is no type of points")
+            return cls(scaling, bool(saved["intercept"]), points, logits, error, str(saved["verdict"]), dtype)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"The student's evidence is damaged ({error!r}).") from error
 
@@ -121,6 +123,6 @@ class Proof:
             raise UserError(f"--teacher-norm: {error}") from error
         return cls(evidence, float(teacher_norm), found.assumptions)
 
-    def __call__(self, X: Array) -> ProvedAnswers:
-        """Which answers at points X (m, d) are proved."""
-        return self.evidence.prove(X, self.teacher_norm)
+    def __call__(self, X: Array, codes: np.ndarray) -> ProvedAnswers:
+        """Which of the student's answers, class ``codes`` (m,) at points X (m, d), are proved."""
+        return self.evidence.prove(X, self.teacher_norm, codes)

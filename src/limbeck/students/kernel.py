@@ -18,7 +18,6 @@ from limbeck.students._arrays import Rows, all_or_nothing, to_numpy, validated, 
 from limbeck.students._certify import (
     Asked,
     ProvedAnswers,
-    error_beyond_rounding,
     prove_from,
     remembered,
     verdict,
@@ -208,7 +207,7 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
         if self.alpha_ != 0 or not len(kept) or self.span_.n < np.count_nonzero(weight):
             return None
         logits, error = (a[kept].reshape(len(kept), -1) for a in (labels.logits, labels.error))
-        return Asked(X[kept].astype(np.float64), logits, error_beyond_rounding(logits, error), len(kept))
+        return Asked(X[kept].astype(np.float64), logits, error, len(kept))
 
     def _landmarks(self, rows: np.ndarray) -> np.ndarray:
         if self.landmarks is None:
@@ -265,11 +264,16 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
                 f"The student lives in the span of landmarks={self.landmarks} rows, where it is not the exact one of "
                 "all answers: nothing is proved. Fit with landmarks=None."
             )
-        points, logits, error = remembered(self)
+        known = remembered(self)
         kernel = _Lifted(self.kernel) if self.fit_intercept else self.kernel
-        span = KernelSpan(points, kernel, semidefinite=True)
         return prove_from(
-            span, logits, error, T, teacher_norm, intercept=self.fit_intercept, verdict=verdict(self)
+            known,
+            T,
+            teacher_norm,
+            self.student_._codes(self._coordinates(X)),
+            intercept=self.fit_intercept,
+            verdict=verdict(self),
+            span=KernelSpan(known.rows[0], kernel, semidefinite=True),
         )
 
 

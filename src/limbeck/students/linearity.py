@@ -9,7 +9,7 @@ from scipy.linalg import qr
 from scipy.stats import chi2, t
 
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._certify import error_beyond_rounding, proved_sides
+from limbeck.students._certify import proved_sides
 from limbeck.students.design import Matrix, Points, row_keys
 from limbeck.theory import Span
 
@@ -79,8 +79,12 @@ def linearity(X: Matrix, labels: SoftLabels, *, intercept: bool) -> Linearity:
     as many degrees of freedom as there are different points beyond the rank. Where these are so few (below 22)
     that residuals of twice what rounding explains would be missed in more than one of twenty samples, agreement
     says little: ``cannot tell yet``. Exact answers need no such number: 1e-6 of the logits' spread is seen.
+
+    Dense points count too, as they were stored: x.w is off by another eps sum_j |x_j w_j|, eps the rounding unit of
+    their type and w the weights of least squares, whether the teacher computed in that type or the points were
+    rounded to it later. For float32 points far from the origin that is much more than what the logits' type hides.
     """
-    return judge(Points(X, intercept), labels)
+    return judge(Points.of(X, intercept), labels)
 
 
 def _why_no_logits(labels: SoftLabels) -> str:
@@ -110,7 +114,10 @@ def judge(points: Points, labels: SoftLabels) -> Linearity:
     spread = float(np.sqrt(np.mean(np.square(Z - Z.mean(axis=0))))) or 1.0
     error = labels.error.reshape(n, -1) / spread
     error = np.where(np.isfinite(error), error, 0.0)
-    rest, leverage, rank = _least_squares(points.unit(), labels, Z)
+    seen = points.unit()
+    rest, leverage, rank = _least_squares(seen, labels, Z)
+    if not seen.sparse:
+        error = error + seen.rounding(seen.least_squares(labels).weights, spread) / spread
     free = leverage < 1 - 1e-8
     squares = np.mean(np.square(rest[free] / spread / (1 - leverage[free])[:, None]), axis=1)
     off = (float(squares.mean()), float(squares.std())) if squares.size else (np.nan, np.nan)
@@ -259,8 +266,7 @@ def _with_sides(found: Linearity, points: Points, labels: SoftLabels) -> Lineari
     held = labels.saturated
     A = coordinates(points)
     known, Z = np.flatnonzero(~held), labels.logits[~held]
-    error = error_beyond_rounding(Z, labels.error[known])
-    proved = proved_sides(A[known], Z, A[held], error=error)
+    proved = proved_sides(A[known], Z, A[held], error=labels.error[known], dtype=points.stored)
     sides = labels.decisions[held]
     wrong = sides != sides if proved is None else (proved >= 0) & (proved != sides)
     if proved is not None and not wrong.any():
@@ -290,7 +296,7 @@ def rank_of(X: Matrix, *, intercept: bool) -> int | None:
 
     Of sparse points it is read off their Gram matrix: a direction below 3e-7 of the longest is not seen.
     """
-    points = Points(X, intercept)
+    points = Points.of(X, intercept)
     if not points.sparse:
         return points.unit().span.rank
     return None if min(X.shape) > MOST_SPARSE else _sparse_coordinates(points.affine).shape[1]
@@ -303,7 +309,7 @@ def _least_squares(
     if not points.sparse:
         if weight is None:
             return points.least_squares(labels).residual, points.span.leverages, points.span.rank
-        span = Span(weight * points.affine)
+        span = Span(weight * points.affine, dtype=points.stored)
         return span.solve(weight * Z).residual, span.leverages, span.rank
     A = _sparse_coordinates(points.affine)
     if weight is not None:

@@ -247,7 +247,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         if len(kept) < len(counts):
             X, labels, counts = X[kept], labels[kept], counts[kept]
         self.n_saturated_ = int(labels.saturated.sum())
-        points = Points(X, self.fit_intercept)
+        points = Points(X, self.fit_intercept, dtype)
         self.linearity_ = judge(points, labels)
         found = learn(points, labels, counts, self._settings(), kept)
         if not (np.all(np.isfinite(found.weights)) and np.all(np.isfinite(found.intercepts))):
@@ -320,7 +320,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             X, *map(to_numpy, (y, teacher_proba, teacher_logits)), classes=classes, first=first
         )
         dtype = X.dtype if first else self.coef_.dtype
-        points = Points(X.astype(np.float64, copy=False), self.fit_intercept)
+        points = Points.of(X, self.fit_intercept)
         before = before or nothing(points.affine.shape[1], labels.columns)
         self._asked, weights, rank = with_more(before, points, labels)
         self.classes_, self.alpha_, self.alpha_path_ = named, 0.0, None
@@ -383,8 +383,11 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         F = X @ self.coef_.T + self.intercept_
         return F[:, 0] if F.shape[1] == 1 else F
 
+    def _codes(self, X: Rows) -> np.ndarray:
+        return decided(self._logits(X))
+
     def _decisions(self, X: Rows) -> np.ndarray:
-        codes = decided(self._logits(X))  # first: it says so if the student is not fitted
+        codes = self._codes(X)  # first: it says so if the student is not fitted
         return self.classes_[codes]
 
     def certify(self, X: Rows, *, teacher_norm: float) -> ProvedAnswers:
@@ -392,10 +395,13 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
 
         Assumes a linear teacher in these features, with an intercept if the student has one, whose weights (w, b)
         have norm at most ``teacher_norm``, and answers that are off by no more than the precision they were stored
-        in. For this a student of dense points carries rows it learned from, where they do not span the space or the
-        answers were rounded: at most 10 an unknown, and a pickle holds them (`limbeck.save` and `to_sklearn` do not).
-        More are folded into one an unknown: what is then proved of rounded answers is true, and less than
-        `limbeck.theory.certify` proves from all rows.
+        in. Points count as they were stored, too: float32 ones may be off by their rounding. An answer that `predict`
+        decides otherwise in its own arithmetic is not proved.
+
+        For this a student of dense points carries rows it learned from, unless they span the space and their answers
+        are exact enough for its weights to say all: at most 10 an unknown, and a pickle holds them (`limbeck.save`
+        and `to_sklearn` do not). More are folded into one an unknown: what is then proved of rounded answers is true,
+        and less than `limbeck.theory.certify` proves from all rows.
 
         Parameters
         ----------

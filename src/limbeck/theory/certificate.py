@@ -14,6 +14,7 @@ teacher's part inside the span must at least be.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -29,6 +30,8 @@ from limbeck.theory.span import Span
 LINEAR = "the teacher is linear in the features as given, without intercept (a column of ones would be one)"
 EXACT = "its answers are exact"
 WITHIN = "each of its answers is off by no more than the error stated"
+SHARP = 1e-6
+"""Errors that move the norm by no more than this share of it are not worth a sharper bound on it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +43,9 @@ class Certificate:
     residuals: Array
     """|(I-P) x|: how far each point lies from what was asked, (m,)."""
     margins: Array
-    """|w_hat.x| less what errors in the answers may move it, at least 0, (m,)."""
+    """|w_hat.x| less what errors in the answers, and rounding, may move it, at least 0, (m,)."""
     norm_inside: float
-    """Least norm of the teacher's part inside the span, given the answers: |w_hat| if they are exact."""
+    """Least norm of the teacher's part inside the span, given the answers: |w_hat| if they are exact, to rounding."""
     largest_bound: Array
     """Each answer is proved for every teacher with |w_star| below this, (m,); inf inside the span (of a kernel's
     features, at its points alone: no other distance of 0 can be told there), 0 if never."""
@@ -105,7 +108,8 @@ def certify(
         Points to be decided.
     error : array_like, shape (n,) or float, optional
         Largest error of each logit (of rounded probabilities, say). Default: exact answers, checked
-        where there are more of them than the rank.
+        where there are more of them than the rank: what least squares misses, up to 1e-6 of the largest, counts
+        as their error.
 
     Returns
     -------
@@ -118,39 +122,17 @@ def certify(
 
     Notes
     -----
-    Assumes a linear teacher without intercept in the features as given.
+    Assumes a linear teacher without intercept in the features as given. Exact answers are floats all the same: each is
+    taken to be off by the rounding of its own dtype, and by what ``tol`` of the span calls rounding in its point. How
+    far that moves the student depends on the points' condition, which nothing is cut off from; far apart scales or
+    points that all but coincide leave little to be proved.
     """
     span = X if isinstance(X, Readings) else Span(X)
-    T = np.asarray(_check.points(T, "T"), dtype=np.float64)
-    if T.shape[1] != span.d:
-        raise ValueError(f"T has {T.shape[1]} features where the points have {span.d}.")
-    answer = span.student(z)
-    e = _errors(error, span.n)
-    slack = INCONSISTENT * max(float(np.abs(np.asarray(z)).max()), 1e-300)
-    off = np.abs(answer.residual) - np.sqrt(span.n) * np.linalg.norm(e) - slack
-    if off.max() > 0:
-        at = int(np.argmax(off))
-        raise ValueError(
-            f"No linear teacher gave these answers: row {at} is off by {abs(answer.residual[at]):.3g} in the logit. "
-            "A certificate needs a linear teacher, and the errors of its answers (error=)."
-        )
-    c = answer.coordinates
-    inside, lengths, logits = float(row_norms(c)) if c.size else 0.0, span.lengths(T), span.logits(T, c)
-    # The span's coordinates cannot tell a rounding-sized residual from none; that much margin is not claimed.
-    margins = np.abs(logits) - span.resolution * lengths * inside
-    if e.any():
-        pinv = np.linalg.pinv(
-            span.own_coordinates(), rcond=span.resolution
-        )  # (r, n): coordinates from logits
-        margins = margins - np.abs(span.coordinates(T) @ pinv) @ e
-        inside = _least_norm(pinv, np.asarray(z, dtype=np.float64), e)
-    margins = np.maximum(margins, 0.0)
-    farthest = span.farthest(T)
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        reach = np.where(farthest > 0, margins / farthest, np.inf)
-    largest = np.where(margins > 0, np.hypot(inside, reach), 0.0)
-    assumptions = (LINEAR, WITHIN if e.any() else EXACT)
-    return Certificate(logits, span.distances(T), margins, inside, largest, assumptions)
+    seen = _Seen(span, _points(span, T))
+    answers = _Answers.of(span, z, _errors(error, span.n))
+    assumptions = (LINEAR, WITHIN if answers.stated else EXACT)
+    c = answers.coordinates
+    return Certificate(span.logits(seen.T, c), seen.distances, *_reach(seen, answers), assumptions)
 
 
 def certify_classes(
@@ -176,20 +158,21 @@ def certify_classes(
     ClassCertificate
     """
     span = X if isinstance(X, Readings) else Span(X)
-    Z = np.asarray(_check.points(Z, "Z"), dtype=np.float64)
+    given = _check.points(Z, "Z")
+    Z = np.asarray(given, dtype=np.float64)
     if Z.shape[1] < 2:
         raise ValueError(f"Z must hold a column for each of at least 2 classes, got shape {Z.shape}.")
-    T = np.asarray(_check.points(T, "T"), dtype=np.float64)
-    E = None if error is None else np.broadcast_to(_check.reals(error, "error"), Z.shape)
-    classes = np.argmax(span.logits(T, span.student(Z).coordinates), axis=1)
-    largest, shown, residuals = np.full(len(T), np.inf), 0.0, np.zeros(len(T))
+    seen = _Seen(span, _points(span, T))
+    E = np.zeros_like(Z) if error is None else np.broadcast_to(_check.reals(error, "error"), Z.shape)
+    classes = np.argmax(span.logits(seen.T, span.student(Z).coordinates), axis=1)
+    largest, shown = np.full(len(classes), np.inf), 0.0
     for a, b in combinations(range(Z.shape[1]), 2):
-        pair = certify(span, Z[:, a] - Z[:, b], T, error=None if E is None else E[:, a] + E[:, b])
+        answers = _Answers.of(span, Z[:, a] - Z[:, b], _errors(E[:, a] + E[:, b], span.n), dtype=given.dtype)
+        _, inside, bound = _reach(seen, answers)
         rows = (classes == a) | (classes == b)
-        largest[rows] = np.minimum(largest[rows], pair.largest_bound[rows])
-        shown, residuals = max(shown, pair.norm_inside), pair.residuals
-    exact = E is None or not E.any()
-    return ClassCertificate(classes, residuals, shown, largest, (LINEAR, EXACT if exact else WITHIN))
+        largest[rows] = np.minimum(largest[rows], bound[rows])
+        shown = max(shown, inside)
+    return ClassCertificate(classes, seen.distances, shown, largest, (LINEAR, WITHIN if E.any() else EXACT))
 
 
 def counter_teacher(X: ArrayLike | Span, z: ArrayLike, x: ArrayLike, norm_bound: float) -> Array:
@@ -245,15 +228,147 @@ def _errors(error: ArrayLike | None, n: int) -> Array:
     return e
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Points to be decided, as the span sees them: the same whatever was answered."""
+
+    span: Readings
+    T: Array
+
+    @cached_property
+    def C(self) -> Array:  # noqa: N802 - as in the text
+        """Coordinates (m, r)."""
+        return self.span.coordinates(self.T)
+
+    @cached_property
+    def lengths(self) -> Array:
+        return self.span.lengths(self.T)
+
+    @cached_property
+    def distances(self) -> Array:
+        return self.span.distances(self.T)
+
+    @cached_property
+    def farthest(self) -> Array:
+        return self.span.farthest(self.T)
+
+    @cached_property
+    def spread(self) -> Array:
+        return self.span.sensitivity.spread(self.C)
+
+    @cached_property
+    def weights(self) -> Array:
+        """What each answer weighs in the student's at each point, |a| (m, n)."""
+        return np.abs(self.span.sensitivity.coefficients(self.C))
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """Answers (n,), the student's coordinates, and how far the teacher's part inside the span may be from it."""
+
+    span: Readings
+    z: Array
+    coordinates: Array
+    stated: bool
+    """Whether errors were."""
+    off: Array
+    """How far each answer may be off, (n,): the error stated, or what least squares missed, and rounding."""
+
+    @classmethod
+    def of(cls, span: Readings, z: ArrayLike, e: Array, *, dtype: np.dtype | None = None) -> _Answers:
+        """Answers with the errors (n,) stated for them, 0 for exact; ValueError if no linear teacher gave them."""
+        z = np.asarray(z)
+        student = span.student(z)
+        c, size = student.coordinates, np.abs(np.asarray(z, dtype=np.float64))
+        dtype = dtype or z.dtype
+        eps = float(np.finfo(dtype if dtype.kind == "f" else np.float64).eps)
+        # Of the answers themselves, and of points in them: the teacher computed x.w from x as it was stored.
+        floor = eps * size + span.rounding * span.sensitivity.scale * _norm(c)
+        stated = bool(e.any())
+        _refuse_impossible(span, student.residual, e + floor if stated else INCONSISTENT * size.max(), stated)
+        # The student's own combination of the answers has none of what it missed, where each tells of the span alone.
+        missed = 0.0 if stated and span.sensitivity.whole else np.abs(student.residual)
+        off = e + floor + missed
+        return cls(span, np.asarray(z, dtype=np.float64), c, stated, off)
+
+    def moved(self, seen: _Seen) -> Array:
+        """How far the teacher's logit inside the span may be from the student's, at points (m,)."""
+        if self.stated and self.span.sensitivity.whole:
+            return seen.weights @ self.off
+        return seen.spread * float(self.span.sensitivity.relative(self.off))
+
+    @property
+    def inside(self) -> float:
+        """Least norm of the teacher's part inside the span."""
+        c, sensitivity = self.coordinates, self.span.sensitivity
+        if not (length := _norm(c)):
+            return 0.0
+        unit = c[None] / length
+        if not (self.stated and sensitivity.whole):
+            return max(0.0, length - float(sensitivity.spread(unit)[0] * sensitivity.relative(self.off)))
+        least = length - float((np.abs(sensitivity.coefficients(unit)) @ self.off)[0])
+        if least > (1 - SHARP) * length:
+            return least
+        return max(least, _least_norm(sensitivity.coefficients(np.eye(len(c))), self.z, self.off))
+
+
+def _norm(c: Array) -> float:
+    return float(row_norms(c)) if c.size else 0.0
+
+
+def _points(span: Readings, T: ArrayLike) -> Array:
+    T = np.asarray(_check.points(T, "T"), dtype=np.float64)
+    if T.shape[1] != span.d:
+        raise ValueError(f"T has {T.shape[1]} features where the points have {span.d}.")
+    return T
+
+
+def _reach(seen: _Seen, answers: _Answers) -> tuple[Array, float, Array]:
+    """Margins (m,), the least norm inside, and the bounds (m,) below which each answer is proved."""
+    c, span, inside = answers.coordinates, seen.span, answers.inside
+    # The span's coordinates cannot tell a rounding-sized residual from none; that much margin is not claimed.
+    rounding = span.resolution * seen.lengths * _norm(c)
+    margins = np.maximum(np.abs(span.logits(seen.T, c)) - rounding - answers.moved(seen), 0.0)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        reach = np.where(seen.farthest > 0, margins / seen.farthest, np.inf)
+    return margins, inside, np.where(margins > 0, np.hypot(inside, reach), 0.0)
+
+
+def _refuse_impossible(span: Readings, residual: Array, allowed: Array | float, stated: bool) -> None:
+    """ValueError unless errors below ``allowed`` can leave the residual r: what they must meet, not all that they must.
+
+    Errors d leave r = (I - H) d, so that |r_i| <= sum_j |I - H|_ij e_j and r.r <= sum_i |r_i| e_i. A linear programme
+    would decide exactly, in minutes for thousands of rows; what is proved of answers that only it would refuse is said
+    of no teacher at all.
+    """
+    size = np.abs(residual)
+    if not (size - allowed).max() > 0 or (stated and not span.sensitivity.whole):
+        return  # the student itself is such a teacher, or what it missed may come from beyond the span
+    at = int(np.argmax(size - allowed))
+    if stated:
+        e = np.broadcast_to(allowed, residual.shape)
+        # H and the residual are known to rounding: what exceeds a bound by no more than that is let pass.
+        slack = 8 * len(e) * float(np.finfo(np.float64).eps) * (float(size.sum()) + float(e.sum()))
+        within = residual @ residual <= size @ (e + slack)
+        if within and (complement := span.sensitivity.complement) is not None:
+            over = size - complement @ e - slack
+            at, within = int(np.argmax(over)), bool(over.max() <= 0)
+        if within:
+            return
+    raise ValueError(
+        f"No linear teacher gave these answers: row {at} is off by {abs(residual[at]):.3g} in the logit. "
+        "A certificate needs a linear teacher, and the errors of its answers (error=)."
+    )
+
+
 def _least_norm(pinv: Array, z: Array, e: Array) -> float:
     """Lower bound of |pinv (z - s)| over |s_i| <= e_i, true whatever the optimiser returned.
 
     By duality every unit vector y gives the bound y.(pinv z) - sum_i |pinv' y|_i e_i; the optimal
     residual's direction makes it sharp.
     """
-    held = e > 0
-    moved = pinv[:, held] * e[held]
-    best = lsq_linear(moved, pinv @ z, bounds=(-1.0, 1.0), method="bvls" if held.sum() < 500 else "trf").x
+    moved = pinv * e
+    best = lsq_linear(moved, pinv @ z, bounds=(-1.0, 1.0), method="bvls" if len(e) < 500 else "trf").x
     y = pinv @ z - moved @ best
     length = np.linalg.norm(y)
     if length == 0:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.linalg import lapack
 
 from limbeck import _check
 from limbeck._check import Array
@@ -98,6 +99,7 @@ def data_curve(
     c = span.teacher_coordinates(z)
     _refuse_inconsistent(span, c, np.asarray(z, dtype=np.float64))
     norms = np.sqrt(np.concatenate([[0.0], np.cumsum(np.square(c))]))
+    moved = _moved(span, np.asarray(z), norms)
     bound = norm_bound if norm_bound is not None else teacher_norm
     for name, given in (("teacher_norm", teacher_norm), ("norm_bound", norm_bound)):
         if given is not None and _check.number(given, name, above=0.0) < norms[-1] * (1 - 1e-9):
@@ -108,7 +110,7 @@ def data_curve(
     for rows, C, logits in _prefix_logits(span, T, c, block):
         wrong += np.sum((logits >= 0) != says[rows, None], axis=0)
         if bound is not None:
-            proved += _proved(span, T[rows], C, logits, norms, bound)
+            proved += _proved(span, T[rows], C, logits, norms, moved, bound)
     wrong, proved = wrong[span.ranks], proved[span.ranks]
     low, high = wilson(wrong, len(T), confidence)
     unknown = np.full(span.n, np.nan)
@@ -181,6 +183,7 @@ def certified_shares(
     c = span.teacher_coordinates(z)
     _refuse_inconsistent(span, c, np.asarray(z, dtype=np.float64))
     norms = np.sqrt(np.concatenate([[0.0], np.cumsum(np.square(c))]))
+    moved = _moved(span, np.asarray(z), norms)
     bounds = (
         norms[-1] * MULTIPLES
         if norm_bounds is None
@@ -192,7 +195,7 @@ def certified_shares(
         )
     proved = np.zeros((len(bounds), span.rank + 1))
     for rows, C, logits in _prefix_logits(span, T, c, block):
-        proved += [_proved(span, T[rows], C, logits, norms, float(bound)) for bound in bounds]
+        proved += [_proved(span, T[rows], C, logits, norms, moved, float(bound)) for bound in bounds]
     multiples = np.divide(bounds, norms[-1], out=np.full(len(bounds), np.nan), where=norms[-1] > 0)
     return CertifiedShares(
         np.arange(1, span.n + 1), bounds, multiples, proved[:, span.ranks] / len(T), len(T), (LINEAR, EXACT)
@@ -220,14 +223,30 @@ def _prefix_logits(
         yield rows, C, logits
 
 
-def _proved(span: Readings, T: Array, C: Array, logits: Array, norms: Array, bound: float) -> Array:
+def _proved(
+    span: Readings, T: Array, C: Array, logits: Array, norms: Array, moved: Array, bound: float
+) -> Array:
     """Number of proved answers after 0, 1, ..., r directions."""
     square = np.zeros_like(logits)  # |(I-P_k) x|^2, summed from the small end
     square[:, :-1] = np.cumsum(np.square(C[:, ::-1]), axis=1)[:, ::-1]
     square += np.square(span.farthest(T))[:, None]
     unknown = np.sqrt(np.maximum((bound - norms) * (bound + norms), 0.0))
-    rounding = span.resolution * span.lengths(T)[:, None] * norms
+    rounding = span.lengths(T)[:, None] * (span.resolution * norms + moved)
     return np.sum(np.abs(logits) - rounding > unknown * np.sqrt(square), axis=0)
+
+
+def _moved(span: Readings, z: Array, norms: Array) -> Array:
+    """What rounding in the first 0, 1, ..., r answers and points may move a logit by, over |x|, (r + 1,).
+
+    As `certify` counts it, carried through the condition of those points: the inverse of the first k rows of the
+    triangle is the corner of that of all, so that its Frobenius norm is a running sum.
+    """
+    triangle = span._triangle
+    inverse = np.zeros((0, 0)) if not len(triangle.L) else lapack.dtrtri(triangle.L, lower=1)[0]
+    rows, eps = triangle.independent, np.finfo(z.dtype if z.dtype.kind == "f" else np.float64).eps
+    given = np.square(eps * z[rows] / triangle.scale[rows])
+    inside, own = (np.concatenate([[0.0], np.cumsum(a)]) for a in (np.square(inverse).sum(axis=1), given))
+    return np.sqrt(inside) * (np.sqrt(own) + np.sqrt(np.arange(len(norms))) * span.rounding * norms)
 
 
 def _angles(norms: Array, teacher_norm: float) -> Array:

@@ -19,6 +19,7 @@ from limbeck._check import Array
 WORST_CONDITION = 1e8
 REFINEMENTS = 3
 BLOCK = 64
+UNEVEN = 10.0
 
 
 def row_norms(X: Array) -> Array:
@@ -141,7 +142,7 @@ class ColumnGram:
 
     def keeps_all(self, X: Array, tol: float) -> bool:
         """Whether the points span R^d under ``tol``: a rule about rows, that the Gram matrix of columns cannot tell."""
-        return len(self.ordered(X, tol).independent) == X.shape[1]
+        return len(Ordered.of(X, tol).independent) == X.shape[1]
 
     def solve(self, X: Array, z: Array) -> Array:
         """(X^T X)^-1 X^T z by its Cholesky factor, for z (n, K)."""
@@ -159,6 +160,11 @@ class ColumnGram:
         rcond, _ = lapack.dpocon(self.L, np.abs(C).sum(axis=0).max(), uplo="L")
         return float(rcond**-0.5)
 
+    @property
+    def amplification(self) -> float:
+        """Root of the sum of 1 / sigma_i^2, over the singular values of X."""
+        return float(np.linalg.norm(lapack.dtrtri(self.L, lower=1)[0] / self.scale))
+
     def leverages(self, X: Array) -> Array:
         """|L^-1 S^-1 x_i|^2; where one comes close to 1, by QR, whose 1 - h keeps its digits."""
         root = lapack.dtrtri(self.L, lower=1)[0] / self.scale
@@ -168,8 +174,21 @@ class ColumnGram:
         return h if h.max() < 1 - 1e-6 else _qr_leverages(X)
 
     def ordered(self, X: Array, tol: float) -> Ordered:
-        """Orthonormal rows in the order the points came, from as many points as it takes to span R^d."""
-        return Ordered.of(X, tol)
+        """Orthonormal rows in the order the points came, d of them, from as many points as it takes to span R^d.
+
+        The rule about rows passes over much beside points that all but coincide. The columns, each at unit length, are
+        well conditioned all the same: pivoting finds d such points.
+        """
+        found = Ordered.of(X, tol)
+        if len(found.independent) == X.shape[1]:
+            return found
+        return Ordered.by_columns(X, tol) or Ordered.among(X, self._pivots(X))
+
+    def _pivots(self, X: Array) -> np.ndarray:
+        """Indices (d,) of points that are independent, in the order they came."""
+        some = np.flatnonzero(row_norms(X))
+        pivots = qr(unit_rows(X[some] / self.scale).T, mode="r", pivoting=True, check_finite=False)[1]
+        return np.sort(some[pivots[: X.shape[1]]])
 
 
 @dataclass(frozen=True)
@@ -201,6 +220,26 @@ class Ordered(Triangle):
         """Factorise the rows of X (n, d); ``tol`` is the relative size of what counts as rounding."""
         nothing = cls(np.empty(0, dtype=int), np.empty((0, 0)), np.empty(0), np.empty((0, X.shape[1])))
         return nothing.extended(X, X, tol)
+
+    @classmethod
+    def by_columns(cls, X: Array, tol: float) -> Ordered | None:
+        """The same by the rule about rows once each column has unit length; None unless d points are found so.
+
+        A column far smaller than others (an intercept's beside large features) is rounding by a point's length, and
+        its own digits are as good as theirs.
+        """
+        scale = row_norms(X.T)
+        if not 0 < UNEVEN * scale.min() < scale.max():
+            return None
+        found = cls.of(X / scale, tol)
+        return cls.among(X, found.independent) if len(found.independent) == X.shape[1] else None
+
+    @classmethod
+    def among(cls, X: Array, rows: np.ndarray) -> Ordered:
+        """Factorise X (n, d) by the independent points ``rows`` (d,), whatever a tolerance says of them."""
+        Q, R = qr(unit_rows(X[rows]).T, mode="economic", check_finite=False)
+        signs = np.copysign(1.0, R.diagonal())
+        return cls(rows, (R * signs[:, None]).T, row_norms(X), np.ascontiguousarray((Q * signs).T))
 
     def extended(self, X: Array, more: Array, tol: float) -> Ordered:
         """Go on with ``more`` points where this factorisation of the first points stopped."""

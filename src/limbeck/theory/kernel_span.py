@@ -105,6 +105,11 @@ class KernelSpan(Readings):
         return float(np.sqrt(self.tol))
 
     @property
+    def rounding(self) -> float:
+        """What rounding in the kernel may be worth in a point's logit, over |x| |w|: ``tol``."""
+        return self.tol
+
+    @property
     def _triangle(self) -> Triangle:
         return self._factor.triangle
 

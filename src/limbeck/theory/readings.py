@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from limbeck import _check
 from limbeck._check import Array
 from limbeck.theory.factor import Triangle
+from limbeck.theory.sensitivity import Sensitivity
 
 ROUNDING = 1e-9
 """What least squares leaves of a linear teacher's logits, relative to them: rounding in the points, at the worst
@@ -40,6 +41,9 @@ class Student:
 class Readings(ABC):
     """A span of points in some Euclidean space: abstract here are the few things that know which."""
 
+    X: Array
+    """The points, (n, d)."""
+
     @property
     @abstractmethod
     def n(self) -> int:
@@ -59,6 +63,11 @@ class Readings(ABC):
     @abstractmethod
     def resolution(self) -> float:
         """Distance from the span, relative to a point's length, that cannot be told from none."""
+
+    @property
+    @abstractmethod
+    def rounding(self) -> float:
+        """What rounding in a point may be worth in its logit, over |x| |w|: ``tol``."""
 
     @property
     @abstractmethod
@@ -108,6 +117,16 @@ class Readings(ABC):
         gains = np.zeros(self.n, dtype=int)
         gains[self.independent] = 1
         return np.cumsum(gains)
+
+    @cached_property
+    def sensitivity(self) -> Sensitivity:
+        """How far students move with the answers they learn from."""
+        triangle = self._triangle
+        alone, said = self.rank == self.n, triangle.scale > 0
+        if not alone:
+            said &= self.distances(self.X) <= self.resolution * triangle.scale
+            said[self.independent] = True
+        return Sensitivity(self.own_coordinates(), triangle.scale, triangle.L if alone else None, said)
 
     # -- the students of the first 1, 2, ..., n points (Lemma 1) --------------------------------
 

@@ -12,12 +12,16 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
+from scipy.linalg import solve_triangular
 
 from limbeck import _check
 from limbeck._check import Array
 from limbeck.theory.factor import REFINEMENTS, ColumnGram, Ordered, RowGram, row_norms
 from limbeck.theory.readings import Readings, Student, inconsistency
+
+FINE = 1e-5
+"""A tolerance below it passes over nothing that is as well conditioned as `RowGram` and `ColumnGram` must be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +48,9 @@ class Span(Readings):
         What counts as rounding, relative to a point's length. A point adds a direction if what is
         left of it outside the span of the earlier points exceeds ``tol * sqrt(1 + |a|^2)``, where
         x = sum_j a_j x_j + rest: rounding in the points x_j is worth that much in the rest.
-        Default ``8 max(n, d) eps``, and at least the rounding unit of the dtype of ``X``.
+        Default ``8 max(n, d) eps``, and at least the rounding unit of ``dtype``.
+    dtype : dtype, optional
+        Type the points were stored in, where they were converted since. Default: that of ``X``.
 
     Raises
     ------
@@ -58,7 +64,10 @@ class Span(Readings):
     Well-conditioned points (scaled Gram matrix below condition 1e8) are factorised by one Gram
     product and a Cholesky factorisation, refined with residuals of X itself; other points by an
     ordered, re-orthogonalised Gram-Schmidt process. Both give the same readings, and the same rank under a
-    ``tol`` that is given.
+    ``tol`` that is given. Without one, more points than features are judged with every column at unit length, too: a
+    column far smaller than the others (an intercept's beside large features) adds a direction, although by a point's
+    length it is rounding. No proof rests on what such a column adds below ``tol`` of a point's length
+    (`limbeck.theory.certify`).
 
     References
     ----------
@@ -75,21 +84,30 @@ class Span(Readings):
     array([1., 2., 0.])
     """
 
-    def __init__(self, X: ArrayLike, *, tol: float | None = None) -> None:
+    def __init__(self, X: ArrayLike, *, tol: float | None = None, dtype: DTypeLike | None = None) -> None:
         X = _check.points(X)
-        self.dtype: np.dtype[Any] = X.dtype
+        self.dtype: np.dtype[Any] = X.dtype if dtype is None else np.dtype(dtype)
         self.X: Array = np.asarray(X, dtype=np.float64)
         self._tol = None if tol is None else _check.number(tol, "tol", above=0.0, below=1.0)
-        self._factor = self._gram() or Ordered.of(self.X, self.tol)
+        self._factor = self._gram() or self._judged(Ordered.of(self.X, self.tol))
 
     def _gram(self) -> RowGram | ColumnGram | None:
         return self._admitted(RowGram.of(self.X) if self.n <= self.d else ColumnGram.of(self.X))
 
     def _admitted(self, factor: RowGram | ColumnGram | None) -> RowGram | ColumnGram | None:
-        """The factor, unless a ``tol`` that was asked for passes over a point that good conditioning lets through."""
-        if factor is None or self._tol is None or factor.keeps_all(self.X, self._tol):
+        """The factor, unless ``tol`` passes over a point that good conditioning lets through.
+
+        Of the default that is asked where points are coarser than the condition admitted can make them dependent.
+        """
+        if factor is None or (self._tol is None and self.tol < FINE) or factor.keeps_all(self.X, self.tol):
             return factor
         return None
+
+    def _judged(self, found: Ordered) -> Ordered:
+        """By the rule about points; without a ``tol`` that was asked for, uneven columns at unit length, too."""
+        if self._tol is not None or self.n <= self.d or len(found.independent) == self.d:
+            return found
+        return Ordered.by_columns(self.X, self.tol) or found
 
     def append(self, more: ArrayLike) -> Span:
         """Return the span of these points followed by ``more``, updating the factorisation.
@@ -115,10 +133,10 @@ class Span(Readings):
 
     def _extended(self, longer: Span, more: Array) -> RowGram | ColumnGram | Ordered:
         if isinstance(self._factor, Ordered):
-            return self._factor.extended(self.X, more, longer.tol)
+            return longer._judged(self._factor.extended(self.X, more, longer.tol))
         same_side = (self.n <= self.d) == (longer.n <= longer.d)
         factor = longer._admitted(self._factor.extended(self.X, more)) if same_side else longer._gram()
-        return factor or Ordered.of(longer.X, longer.tol)
+        return factor or longer._judged(Ordered.of(longer.X, longer.tol))
 
     @property
     def n(self) -> int:
@@ -137,12 +155,22 @@ class Span(Readings):
 
     @property
     def _rounding(self) -> float:
-        return max(8 * max(self.n, self.d) * float(np.finfo(np.float64).eps), float(np.finfo(self.dtype).eps))
+        return max(self._arithmetic, float(np.finfo(self.dtype).eps))
+
+    @property
+    def _arithmetic(self) -> float:
+        """Rounding of what is computed here, in float64, whatever the points were stored in."""
+        return 8 * max(self.n, self.d) * float(np.finfo(np.float64).eps)
 
     @property
     def resolution(self) -> float:
         """Distance from the span, relative to a point's length, that cannot be told from none: ``tol``."""
         return self.tol
+
+    @property
+    def rounding(self) -> float:
+        """What rounding in a point may be worth in its logit, over |x| |w|: at least the unit it was stored in."""
+        return self._rounding
 
     @property
     def rank(self) -> int:
@@ -174,6 +202,13 @@ class Span(Readings):
         """
         return self._factor.leverages(self.X)
 
+    @cached_property
+    def amplification(self) -> float:
+        """Answers off by e move the student's weights by at most this times |e|: root of the sum of 1 / sigma_i^2."""
+        if isinstance(self._factor, ColumnGram):
+            return self._factor.amplification
+        return self.sensitivity.amplification
+
     # -- the subspace ------------------------------------------------------------------------
 
     def coordinates(self, V: ArrayLike) -> Array:
@@ -202,14 +237,29 @@ class Span(Readings):
         return row_norms(self.residual(V)) if self.rank < self.d else np.zeros(len(V))
 
     def farthest(self, V: Array) -> Array:
-        """|(I - P) x| of the rows of V (m, d), (m,), and at least ``tol |x|``; 0 within rounding of the span.
+        """|(I - P) x| of the rows of V (m, d), (m,), and at least ``tol |x|``; 0 inside the span.
 
-        A ``tol`` above rounding passes over directions that are there: what it hides is not called nothing.
+        Inside are combinations of the points as far as arithmetic can tell, column by column: a feature that is
+        small beside the others lies within rounding of the span by its length, and is not called nothing; nor is
+        what ``tol`` passes over.
         """
         distances, lengths = self.distances(V), self.lengths(V)
-        return np.where(
-            distances <= self._rounding * lengths, 0.0, np.maximum(distances, self.resolution * lengths)
-        )
+        if self.rank == self.d:
+            return distances
+        most = np.maximum(distances, self.resolution * lengths)
+        near = np.flatnonzero(distances <= self._arithmetic * lengths)
+        most[near[self._combined(self._vectors(V)[near])]] = 0.0
+        return most
+
+    def _combined(self, V: Array) -> np.ndarray:
+        """Whether rounding explains, in each column, what the independent points combined leave of V (m, d), (m,)."""
+        rows, triangle = self.X[self.independent], self._ordered
+        if not len(rows):
+            return np.asarray(np.all(V == 0, axis=1))
+        unit = rows / triangle.scale[self.independent, None]
+        a = solve_triangular(triangle.L, self.coordinates(V).T, lower=True, trans=1, check_finite=False).T
+        allowed = np.abs(V) + row_norms(a)[:, None] * row_norms(unit.T)
+        return np.asarray(np.all(np.abs(V - a @ unit) <= self._arithmetic * allowed, axis=1))
 
     def logits(self, V: Array, c: Array) -> Array:
         """V (Q^T c): logits on the rows of V (m, d) of the student with coordinates c."""
