@@ -426,16 +426,12 @@ def test_label_keeps_what_was_bought_when_the_teacher_fails_for_good(pool, run):
 
 @pytest.mark.parametrize("how", ["", "rounded", "logits", "log", "near 1"])
 def test_names_of_classes_are_kept_where_the_teacher_gives_one_number(pool, run, how):
-    code, out, err = run(*label(pool, f"'{how}'", "--classes", "no,yes"))
+    code, _, err = run(*label(pool, f"'{how}'", "--classes", "no,yes"))
     assert code == 0, err
     (pool / "apart").mkdir()
     kind = {"logits": "logit", "log": "log_probability"}.get(how, "probability")
     names, rows = ["no", "yes"], answers(pool)
     one = f"teacher_{kind}"
-    if how == "near 1":
-        assert "--classes no,yes" in " ".join(out.split())
-        assert one in rows[0]
-        return
     assert set(rows[0]) == {"id", "audit", f"{one}_no", f"{one}_yes"}
     with (pool / "one.csv").open("w", newline="") as file:
         table = [(row["id"], row["audit"], row[f"{one}_yes"]) for row in rows]
