@@ -243,7 +243,7 @@ class _Rows:
                 return distil(*self.taught, recipe, pool=self.seen)
             return taught(*self.taught, recipe, self.metric(recipe.scale, intercept=recipe.fit_intercept))
         except (ValueError, ArithmeticError) as error:
-            raise UserError(str(error)) from error
+            raise options.in_options(error, saturated=True, rows=self.answered.at[self.learn]) from error
 
 
 def _recipe(alpha: str, intercept: bool, saturated: str, scale: str) -> Recipe:

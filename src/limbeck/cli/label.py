@@ -151,7 +151,7 @@ def label(
         bought = buy.run(pool.X, folder=out, ids=list(pool.ids), columns=columns, watch=_watch)
         _keep(bought, buy, pool, identifier, out, facts)
     except (ValueError, ArithmeticError) as error:
-        raise UserError(f"{error}{_kept(out)}") from error
+        raise UserError(f"{options.in_options(error)}{_kept(out)}") from error
     except OSError as error:
         raise UserError(
             f"{error.filename or out}: {error.strerror or error}.{_kept(out)} Once that is put right, the same command "
