@@ -166,13 +166,12 @@ def choose(
     UserError
         If a pattern matches nothing, a column is not there, or nothing was asked for.
     """
-    taken = set(taken)
+    taken, chosen = set(taken), set[str]()
     if not globs and embedding is None and text is None:
         raise UserError(
             f"{table.path}: say which columns are features: --features 'emb_*' (repeatable), --embedding COL or "
             f"--text COL. Its columns: {', '.join(map(repr, table.columns[:20]))}."
         )
-    chosen = []
     for pattern in globs:
         found = [name for name in matching(table, pattern) if name not in taken]
         if not found:
@@ -180,11 +179,11 @@ def choose(
                 f"{table.path}: --features {pattern!r} matches no column. "
                 f"Its columns: {', '.join(map(repr, table.columns[:20]))}."
             )
-        chosen += found
+        chosen.update(found)
     for option, name in (("--embedding", embedding), ("--text", text)):
         if name is not None and name in taken:
             raise UserError(f"{option} {name!r} is also named as id or answer.")
         if name is not None and name not in table.columns:
             raise UserError(f"{table.path}: {option} {name!r} is no column of it.")
-    columns = tuple(name for name in table.columns if name in set(chosen) and name not in (embedding, text))
+    columns = tuple(name for name in table.columns if name in chosen and name not in (embedding, text))
     return Features(columns=columns, embedding=embedding, text=text)

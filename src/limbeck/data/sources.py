@@ -18,7 +18,7 @@ from limbeck.data.answers import Teacher, values_of
 from limbeck.data.blocks import Block, Blocks, finite
 from limbeck.data.features import Features
 from limbeck.data.pool import ids_of
-from limbeck.data.tables import FORMATS, Chunk, Table, file_named, open_table, read
+from limbeck.data.tables import FORMATS, Chunk, Table, ending_of, file_named, open_table, read
 from limbeck.records import UserError
 
 
@@ -168,10 +168,10 @@ def files_of(path: Path) -> list[Path]:
     """The file itself, or the tables in a folder, by name; UserError if they are of several formats or none."""
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in FORMATS and file.is_file())
+    files = sorted(file for file in path.iterdir() if ending_of(file) in FORMATS and file.is_file())
     if not files:
         raise UserError(f"{path}: the folder holds no table. Known endings: {', '.join(sorted(FORMATS))}.")
-    endings = sorted({file.suffix.lower() for file in files})
+    endings = sorted({ending_of(file) for file in files})
     if len(endings) > 1:
         raise UserError(f"{path}: tables of several kinds ({', '.join(endings)}) in one folder; keep one.")
     return files

@@ -5,14 +5,17 @@ To add a format, write a class with `columns`, `rows` and `chunks`, and list its
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
@@ -32,6 +35,8 @@ LARGEST_LINE = 64 * 2**20
 MOST_INFLATED = 200
 MOST_REPEATED = 1000
 LARGEST_ARRAY = 64 * 2**30
+DECIMAL = r"^\s*([+-]?\d*)[{mark}](\d+(?:[eE][+-]?\d+)?)\s*$"
+"""A number with this decimal mark, its whole part and the rest as groups."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def open_table(path: Path) -> Table:
     UserError
         If it is not there, of no known format, damaged, empty, or names a column twice.
     """
-    format_of = FORMATS.get(path.suffix.lower())
+    format_of = FORMATS.get(ending_of(path))
     if format_of is None:
         raise UserError(
             f"{path}: unknown kind of table. Known endings: {', '.join(sorted(FORMATS))}. "
@@ -109,12 +114,22 @@ def open_table(path: Path) -> Table:
     with _damage_named(path):
         table = format_of(path)
         names = table.columns
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise UserError(f"{path}: the column {twice[0]!r} occurs twice; which one is meant cannot be told.")
     if not names:
         raise UserError(f"{path}: no columns were found.")
     return table
+
+
+def ending_of(path: Path) -> str:
+    """The ending that states the format: of a compressed file the last two, such as ``.csv.gz``."""
+    last = path.suffix.lower()
+    return path.with_suffix("").suffix.lower() + last if last == ".gz" else last
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def read(table: Table, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
@@ -139,8 +154,9 @@ def matching(table: Table, pattern: str) -> list[str]:
 
 def require(table: Table, names: Sequence[str]) -> None:
     """Raise a `UserError` listing what there is unless the table has all these columns."""
+    known = set(table.columns)
     for name in names:
-        if name not in table.columns:
+        if name not in known:
             shown = ", ".join(map(repr, table.columns[:20])) + (" ..." if len(table.columns) > 20 else "")
             raise UserError(f"{table.path}: no column {name!r}. There are {len(table.columns)}: {shown}.")
 
@@ -160,34 +176,59 @@ def file_named(path: Path) -> Iterator[None]:
 def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError, BadZipFile, UnicodeDecodeError, EOFError) as error:
+    except (pa.ArrowException, OSError, BadZipFile, UnicodeDecodeError, EOFError, zlib.error) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: damaged or not what its ending says ({said}).") from error
 
 
 class CsvTable:
-    """Comma- or tab-separated values with a header, UTF-8; quoted fields may hold line breaks."""
+    """Separated values with a header, UTF-8; quoted fields may hold line breaks.
+
+    The separator is a tab in a .tsv file, else the comma, semicolon or tab that is most frequent in the header. In a
+    file with semicolons, numbers may have decimal commas. Blanks around column names are dropped.
+    """
 
     rows = None
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.stat().st_size == 0:
-            raise UserError(f"{path}: the file is empty.")
-        with path.open("rb") as file:
+        with _unpacked(path) as file:
             head = file.readline(LARGEST_LINE)
+        if not head:
+            raise UserError(f"{path}: the file is empty.")
         if b"\0" in head:
             raise UserError(f"{path}: holds zero bytes, so it is no CSV (UTF-16? a binary file?).")
-        with self._reader(None) as reader:
-            self.columns: tuple[str, ...] = tuple(reader.schema.names)
+        bare = re.sub(rb'"[^"]*"', b"", head)
+        self.separator: str = (
+            "\t" if ending_of(path).startswith(".tsv") else max(",;\t", key=lambda c: bare.count(c.encode()))
+        )
+        with self._separator_named(), self._reader(None) as reader:
+            stored = reader.schema.names
+        self.columns: tuple[str, ...] = tuple(name.strip() for name in stored)
+        self._stored = dict(zip(self.columns, stored, strict=True))
 
     def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
         """Yield the named columns as text: whoever asks for numbers knows which row to name."""
-        first = start
-        with self._reader(names) as reader:
+        first, marks = start, dict[str, tuple[str, str]]()
+        with self._separator_named(), self._reader([self._stored[name] for name in names]) as reader:
             for batch in reader:
-                yield Chunk(first, {name: _originals(batch.column(name)) for name in names})
+                columns = dict(zip(names, map(_originals, batch.columns), strict=True))
+                if self.separator == ";":
+                    columns = {name: _pointed(column, name, first, marks) for name, column in columns.items()}
+                yield Chunk(first, columns)
                 first += batch.num_rows
+
+    @contextmanager
+    def _separator_named(self) -> Iterator[None]:
+        try:
+            yield
+        except pa.ArrowInvalid as error:
+            if "Expected" not in str(error):
+                raise
+            raise UserError(
+                f"{self.path}: {str(error).splitlines()[0]} Its columns are separated by {self.separator!r}: quote a "
+                "cell that holds one, and write numbers with a decimal point."
+            ) from error
 
     def _reader(self, names: Sequence[str] | None) -> arrow_csv.CSVStreamingReader:
         wanted = {} if names is None else dict.fromkeys(names, pa.string())
@@ -195,14 +236,30 @@ class CsvTable:
             self.path,
             # One thread: only then do errors name the row.
             read_options=arrow_csv.ReadOptions(use_threads=False, block_size=4 << 20),
-            parse_options=arrow_csv.ParseOptions(
-                delimiter="\t" if self.path.suffix.lower() == ".tsv" else ",",
-                newlines_in_values=True,
-            ),
+            parse_options=arrow_csv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=wanted, include_columns=list(names or []), strings_can_be_null=False
             ),
         )
+
+
+def _pointed(column: Column, name: str, first: int, marks: dict[str, tuple[str, str]]) -> Column:
+    """Numbers with a decimal point in place of a comma; ``marks`` keeps each column's mark and where it was found."""
+    for mark in ",.":
+        matched = pc.match_substring_regex(column, DECIMAL.format(mark=mark))
+        if not pc.any(matched).as_py():
+            continue
+        at = pc.index(matched, True).as_py()
+        here = f"row {first + at + 1} ({column[at].as_py()!r})"
+        before, where = marks.setdefault(name, (mark, here))
+        if before != mark:
+            raise UserError(
+                f"Column {name!r} holds numbers with {before!r} in {where} and with {mark!r} in {here}: one of them "
+                "may mark thousands. Write all numbers with a decimal point."
+            )
+    if marks.get(name, ".")[0] == ".":
+        return column
+    return pc.replace_substring_regex(column, DECIMAL.format(mark=","), r"\1.\2")
 
 
 def _originals(column: Column) -> Column:
@@ -252,7 +309,7 @@ class JsonLinesTable:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with path.open("rb") as file:
+        with _unpacked(path) as file:
             line = file.readline(LARGEST_LINE)
         if not line.strip():
             raise UserError(f"{path}: the first line is empty.")
@@ -262,7 +319,7 @@ class JsonLinesTable:
     def chunks(self, names: Sequence[str], start: int = 0) -> Iterator[Chunk]:
         """Yield the named columns, 8,192 lines at a time."""
         first, rows = start, []
-        with self.path.open("rb") as file:
+        with _unpacked(self.path) as file:
             for number, line in enumerate(iter(lambda: file.readline(LARGEST_LINE), b""), start=1):
                 if line.strip():  # a file may end in blank lines
                     rows.append(self._values(line, number, names))
@@ -427,11 +484,15 @@ def _as_column(array: np.ndarray) -> Column:
 
 FORMATS: dict[str, Callable[[Path], Table]] = {
     ".csv": CsvTable,
+    ".csv.gz": CsvTable,
     ".tsv": CsvTable,
+    ".tsv.gz": CsvTable,
     ".parquet": ParquetTable,
     ".pq": ParquetTable,
     ".jsonl": JsonLinesTable,
+    ".jsonl.gz": JsonLinesTable,
     ".ndjson": JsonLinesTable,
+    ".ndjson.gz": JsonLinesTable,
     ".npz": NpzTable,
     ".npy": NpyTable,
 }
