@@ -436,7 +436,7 @@ def test_answers_with_names_in_python(answers, classes):
         ({"y": np.array([*DECIDED["b"][1:], None])}, ("Row 59", "None", "classes=")),
         (
             {"teacher_proba": [one[:1] for one in THREE]},
-            ("Row 0", "['a', 'b', 'c']", "from_partial_probabilities"),
+            ("Row 0 lacks", f"{1 - SHARES[0].max():.3g}", "from_partial_probabilities"),
         ),
         ({"teacher_proba": [*BOTH[1:], {"yes": "0.5"}]}, ("Row 59", "'0.5'")),
     ],

@@ -79,7 +79,7 @@ ADVICE: dict[str, dict[Place, str]] = {
         "reply": 'Send them as "logits", which divides them by their sum.',
     },
     "mass": {
-        "python": 'Choose tail="uniform" or "zero".',
+        "python": 'Choose tail="uniform" or "zero" (limbeck.labels.from_partial_probabilities, from_top_k).',
         "command": "--top-k uniform shares it among the classes not named, --top-k zero takes it as zero.",
         "reply": 'Send them as "logits", which divides them by their sum.',
     },
@@ -245,6 +245,12 @@ def refuse_scores_as_labels(distinct: np.ndarray, what: str) -> None:
     )
 
 
-def without_sentinels(log_p: Array) -> Array:
-    """Log-probabilities with -inf for those that mean "practically zero"."""
-    return np.where(log_p < LEAST_LOG, -np.inf, log_p)
+def without_sentinels(log_p: Array, *, one: bool = False) -> Array:
+    """Log-probabilities with -inf for those that mean "practically zero"; if ``one``, only a whole number that recurs.
+
+    Computed logarithms below -745 differ from each other, and given as logits they are exact.
+    """
+    low = np.isfinite(log_p) & (log_p < LEAST_LOG)
+    if one and (len(values := np.unique(log_p[low])) != 1 or values[0] != np.round(values[0])):
+        return log_p
+    return np.where(low, -np.inf, log_p)

@@ -61,6 +61,12 @@ class SoftLabels:
         return (p >= 0.5).astype(int) if p.ndim == 1 else p.argmax(axis=1)
 
     @property
+    def ties(self) -> NDArray[np.bool_]:
+        """Rows (n,) in which the two likeliest classes have the same probability: `decisions` is a convention there."""
+        p = self.probabilities
+        return p == 0.5 if p.ndim == 1 else undecided(p)
+
+    @property
     def columns(self) -> int:
         """Number m of logits: 1 for two classes, K for K >= 3."""
         return 1 if self.probabilities.ndim == 1 else self.n_classes
@@ -70,6 +76,12 @@ class SoftLabels:
 
     def __getitem__(self, rows: np.ndarray | slice) -> SoftLabels:
         return SoftLabels(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+def undecided(shares: Array) -> NDArray[np.bool_]:
+    """Rows (n,) of probabilities or their logarithms (n, K) whose two largest are equal."""
+    top = np.partition(shares, -2, axis=1)
+    return top[:, -1] == top[:, -2]
 
 
 def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabels:
@@ -250,10 +262,8 @@ def from_logits(z: ArrayLike) -> SoftLabels:
         raise ValueError("Logits with one column: give log-odds as one axis, or a column for every class.")
     if (bad := np.isposinf(z) | np.isneginf(z).all(axis=1, keepdims=True)).any():
         kinds.refuse_at(z, bad, " leaves no probability: of K logits some must be finite, none +inf.")
-    if (
-        z.max() <= 0 and np.exp(z).sum(axis=1).max() <= 1 + SUM_TOLERANCE
-    ):  # log-probabilities, perhaps not of all
-        z = kinds.without_sentinels(z)
+    if z.max() <= 0 and np.exp(z).sum(axis=1).max() <= 1 + SUM_TOLERANCE:  # logarithms of shares
+        z = kinds.without_sentinels(z, one=True)
     return _from_rows(z, given.dtype, _unit_of_scores(z, given.dtype))
 
 
@@ -386,20 +396,24 @@ def from_partial_probabilities(p: ArrayLike, *, tail: str) -> SoftLabels:
     if (bad := ~((shares >= 0) & (shares <= 1))).any():
         kinds.refuse_no_share(shares, bad)
     half = _half_width(np.where(named, given, 0), shares, None)
+    off = _computed(given, shares, half, shares)
     if shares.shape[1] == 2:
-        alone = named.sum(axis=1) == 1
-        shares[alone] = np.where(named, shares, 1 - shares[:, ::-1])[alone]
-        half[alone] = np.where(named, half, half[:, ::-1])[alone]
-        named |= alone[:, None]
-    return _partial(shares, half, named, tail)
+        alone = (named.sum(axis=1) == 1)[:, None] & ~named
+        shares = np.where(alone, 1 - shares[:, ::-1], shares)
+        half, off = (np.where(alone, width[:, ::-1], width) for width in (half, off))
+        named |= alone
+    return _partial(shares, half, named, tail, off)
 
 
 def _named_cells(given: np.ndarray) -> NDArray[np.bool_]:
     return ~np.isnan(given) if given.dtype.kind == "f" else np.ones(given.shape, dtype=bool)
 
 
-def _partial(p: Array, half: Array, named: NDArray[np.bool_], tail: str) -> SoftLabels:
-    """Shares (n, K), each off by ``half``, 0 where not ``named``, with the missing mass treated as ``tail`` says."""
+def _partial(
+    p: Array, half: Array, named: NDArray[np.bool_], tail: str, off: Array | None = None
+) -> SoftLabels:
+    """Shares (n, K), 0 where not ``named``, with the missing mass treated as ``tail`` says; widths as `_shares` has."""
+    off = half if off is None else off
     if (none := ~named.any(axis=1)).any():
         raise RowError("Row {row} names no class: there is no answer in it.", int(np.argmax(none)))
     if tail == "zero" and (none := ~p.any(axis=1)).any():
@@ -427,10 +441,11 @@ def _partial(p: Array, half: Array, named: NDArray[np.bool_], tail: str) -> Soft
             raise RowError(said + "what is missing.", row, fault="sum")
         others = np.maximum((~named).sum(axis=1), 1)
         p = np.where(named, p, (np.maximum(missing, 0.0) / others)[:, None])
-        half = np.where(named, half, (explained / others)[:, None])
+        half, off = (np.where(named, width, (explained / others)[:, None]) for width in (half, off))
     total = p.sum(axis=1, keepdims=True)
     p = p / total
-    return _shares(p, np.maximum(half / total, 0.5 * np.spacing(p)), 0.5 * _eps(np.dtype(np.float64)))
+    half, off = (np.maximum(width / total, 0.5 * np.spacing(p)) for width in (half, off))
+    return _shares(p, half, 0.5 * _eps(np.dtype(np.float64)), off)
 
 
 def _check_tail(tail: str) -> None:

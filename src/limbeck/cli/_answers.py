@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from limbeck.cli import _options as options
 from limbeck.cli._console import Line, messages
@@ -141,6 +141,19 @@ def _warn_of_many(answers: Answers) -> None:
             f"The labels make {len(names)} classes ({', '.join(map(repr, names[:3]))}, ...): each is learned, which "
             "takes time. If the column holds scores, give them as --teacher-probability."
         )
+
+
+def wordless(features: Features, X: Any) -> list[Line]:
+    """How many rows' text holds no known word; nothing if there are none."""
+    count = features.without_words(X)
+    if not count:
+        return []
+    return [
+        (
+            "text",
+            f"{count} of {X.shape[0]} rows have no known word in column {features.text!r}: it says nothing there",
+        )
+    ]
 
 
 def unanswered_said(unanswered: int, size: int) -> str:

@@ -122,7 +122,7 @@ def distill(
         few = streamed.answered_only(table, found.features, found.identifier, answers)
     rows = _Rows.of(found, few, held_out, seed, vocabulary)
     made = rows.distilled(recipe)
-    notes = found.lines(rows.answered, rows.random)
+    notes = [*found.lines(rows.answered, rows.random), *spoken.wordless(rows.pool.features, rows.pool.X)]
     sources = provenance.sources(
         {"points": table, "answers": answers},
         rows=f"{rows.points} points, {len(rows.answered.rows)} answered",
@@ -143,7 +143,11 @@ def distill(
 
         write(page, report)
     lines, facts = _found(made, rows, out, report)
-    tell([*notes, *lines], {**facts, "unanswered": rows.answered.unanswered}, as_json)
+    facts |= {
+        "unanswered": rows.answered.unanswered,
+        "without_words": rows.pool.features.without_words(rows.pool.X),
+    }
+    tell([*notes, *lines], facts, as_json)
 
 
 def _check_blocks(report: Path | None, evidence: bool, marked: str | None, held_out: float) -> None:
@@ -319,7 +323,7 @@ def _found(made: Distilled, rows: _Rows, out: Path, report: Path | None) -> tupl
         *([("scale", IDLE)] if made.idle else []),
     ]
     if len(truth):
-        tally = Tally.of(truth.decisions, made.predict_codes(T), len(truth.classes))
+        tally = Tally.of(truth.decisions, made.predict_codes(T), len(truth.classes), truth.labels.ties)
         lines += agreement.lines(tally, truth.classes, drawn=rows.random is not None)
     lines += [("student", out), *([] if report is None else [("report", report)])]
     facts = {

@@ -113,6 +113,12 @@ class Features:
         words = csr_array(self._counter.transform(self._texts(chunk)))
         return hstack([*(csr_array(part) for part in parts), words], format="csr") if parts else words
 
+    def without_words(self, X: Matrix) -> int:
+        """Number of rows of X whose text holds none of the words that are features."""
+        if self.text is None:
+            return 0
+        return int(np.sum(np.diff(csr_array(X[:, X.shape[1] - len(self.terms) :]).indptr) == 0))
+
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}

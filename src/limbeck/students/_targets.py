@@ -10,7 +10,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
 from limbeck import kinds, named_scores
-from limbeck.labels import SoftLabels, as_numbers, from_hard, from_logits, from_probabilities, reorder
+from limbeck.labels import (
+    SoftLabels,
+    as_numbers,
+    from_hard,
+    from_logits,
+    from_partial_probabilities,
+    from_probabilities,
+    reorder,
+)
 
 FEWEST_ENCODED = 5
 
@@ -52,20 +60,28 @@ def read_answers(
         classes = names
     if names is None:
         kinds.refuse_sorted(table)
-    labels = from_probabilities(table, decimals=decimals) if logits is None else from_logits(table)
+    labels = _probabilities(table, names, decimals) if logits is None else from_logits(table)
     if seen is None:
         return labels, _named(labels.n_classes, classes)
     return labels, _classes_of(seen, labels.n_classes, classes, name)
+
+
+def _probabilities(table: np.ndarray, names: np.ndarray | None, decimals: int | None) -> SoftLabels:
+    """Probabilities of all classes, or, where columns have names, of some."""
+    if names is not None and np.isnan(table).any():
+        return from_partial_probabilities(table, tail="raise")
+    return from_probabilities(table, decimals=decimals)
 
 
 def decisions(y: Any, classes: np.ndarray) -> Any:
     """Classes (n,) that y says: itself if hard, the likelier class if soft; even odds are class 1, as in `predict`."""
     if isinstance(y, SoftLabels):
         return classes[y.decisions]
-    table, _ = _by_name(y, classes, "y")
+    table, names = _by_name(y, classes, "y")
     if _is_soft(table):
-        p = from_probabilities(table).probabilities
-        if table.ndim == 2 and table.shape[1] == 2:
+        labels = _probabilities(table, names, None)
+        p = labels.probabilities
+        if table.ndim == 2 and table.shape[1] == 2 and not np.isnan(table).any():
             return classes[(table[:, 1] >= table[:, 0]).astype(int)]
         return classes[(p >= 0.5).astype(int) if p.ndim == 1 else p.argmax(axis=1)]
     return y
@@ -79,7 +95,7 @@ def _read_y(X: Any, y: Any, classes: Any, decimals: int | None) -> Answers:
     if table.ndim == 2 and table.shape[1] > 1:
         if names is None:
             kinds.refuse_sorted(table)
-        labels = from_probabilities(table, decimals=decimals)
+        labels = _probabilities(table, names, decimals)
         return labels, _named(labels.n_classes, names if classes is None else classes)
     y = column_or_1d(table, warn=True)
     if y.dtype.kind == "f" and not np.all(np.isfinite(y)):
@@ -183,7 +199,7 @@ def _by_name(table: Any, classes: Any, name: str) -> tuple[np.ndarray, np.ndarra
 
     Names 0, 1, ..., K - 1 are what a table without names has: they say nothing.
     """
-    if (found := _named_answers(table, classes, name)) is not None:
+    if (found := _named_answers(table, classes)) is not None:
         return found
     values, named = as_numbers(table), list(getattr(table, "columns", ()))
     if values.ndim != 2 or len(named) < 2 or named == list(range(len(named))):
@@ -199,21 +215,14 @@ def _by_name(table: Any, classes: Any, name: str) -> tuple[np.ndarray, np.ndarra
         raise ValueError(f"{name}: {error} Give {name}.to_numpy() to take columns by position.") from None
 
 
-def _named_answers(table: Any, classes: Any, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+def _named_answers(table: Any, classes: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """Scores (n, K) and classes (K,) of answers that name their classes, such as dictionaries; None of others."""
-    if hasattr(table, "columns") or not named_scores.is_named(next(iter(table), None)):
+    one_axis = isinstance(table, (list, tuple, np.ndarray)) or hasattr(table, "iloc")
+    if not one_axis or hasattr(table, "columns") or not named_scores.is_named(next(iter(table), None)):
         return None
     answers = [named_scores.pairs_of(answer, row, lambda key: key) for row, answer in enumerate(table)]
     names = named_scores.classes_in(answers) if classes is None else np.asarray(classes).tolist()
-    values = named_scores.table_of(answers, names)
-    if len(names) == 2 and name != "teacher_logits":  # of two classes the one not named has the rest
-        values = np.where(np.isnan(values), 1 - values[:, ::-1], values)
-    if (gaps := np.isnan(values).any(axis=1)).any():
-        raise ValueError(
-            f"Row {int(np.argmax(gaps))} of {name} does not name every class of {list(names)}: "
-            "limbeck.labels.from_partial_probabilities reads such rows."
-        )
-    return values, np.asarray(names)
+    return named_scores.table_of(answers, names), np.asarray(names)
 
 
 def _is_soft(y: np.ndarray) -> bool:
