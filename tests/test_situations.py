@@ -4,6 +4,7 @@ All files hold the same points and the answers of the same linear teacher unless
 """
 
 import json
+import sys
 from csv import DictWriter
 from io import StringIO
 from pathlib import Path
@@ -118,7 +119,52 @@ SUM98 = {f"p_{k}": 0.98 * SHARES[:, k] for k in range(3)}
 SIGMOIDS = {f"p_{k}": expit(X[:, k]) for k in range(3)}
 GAPS = [("NA", "NaN", "null", "None")[i // 15] if i % 15 == 3 else p for i, p in enumerate(P.tolist())]
 
+PROGRAM = """import json, math, sys
+for line in sys.stdin:
+    row = json.loads(line)
+    z = row["x"][0] - 2 * row["x"][1] + row["x"][2] / 2
+    p = 1 / (1 + math.exp(-z))
+    three = sorted([math.exp(z), math.exp(row["x"][0]), 1], reverse=True)
+    print(json.dumps({"id": row["id"], KIND: ANSWER}), flush=True)
+"""
+
+
+def sent(kind, answer):
+    """A pool, and a program that answers its rows."""
+    program = PROGRAM.replace("KIND", repr(kind)).replace("ANSWER", answer)
+    return {"t.csv": csv(columns()), "teacher.py": program}
+
+
+YES_NO = '{"no": math.log(0.97 * (1 - p)), "yes": math.log(0.97 * p)}'
+LABEL = (
+    "label",
+    "t.csv",
+    "--features",
+    "x?",
+    "--teacher-command",
+    f"{sys.executable} teacher.py",
+    "--out",
+    "bought",
+)
+LABEL += ("--budget", 40, "--target-risk", 0.4, "--audit", 20, "--batch", 20)
+
 SITUATIONS += [
+    refused(
+        "yes and no with a mass of .97, sent",
+        sent("log_probabilities", YES_NO),
+        *LABEL,
+        error=("0.97", 'Send them as "logits"'),
+    ),
+    works("its cure, sent", sent("logits", YES_NO), *LABEL, output=("target is shown to be met",)),
+    refused(
+        "probabilities sent as logits", sent("logits", "p"), *LABEL, error=("0 and 1", 'as "probabilities"')
+    ),
+    refused(
+        "sorted scores, sent",
+        sent("probabilities", "[v / sum(three) for v in three]"),
+        *LABEL,
+        error=("descending order", '{"yes": 0.7, "no": 0.3}'),
+    ),
     works("class dictionaries in CSV", cells(BOTH), *BY_PROBABILITY),
     works("class dictionaries as Python writes them", cells(BOTH, repr), *BY_PROBABILITY),
     works(

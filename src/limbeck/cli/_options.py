@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -350,7 +350,7 @@ SYNTAX = (
 """Parameters that messages of the estimators name, and the options for them."""
 
 
-def in_options(error: Exception, *, saturated: bool = False, rows: Sequence[int] | None = None) -> UserError:
+def in_options(error: Exception, *, saturated: bool = False, rows: Any = None) -> UserError:
     """An estimator's error in terms of a command's options, of which --saturated may not be one.
 
     ``rows`` are the table's rows, from 0, that the estimator saw.

@@ -371,13 +371,11 @@ def _refuse_gaps(teacher: Teacher, chunk: Chunk, gaps: np.ndarray) -> None:
         return
     row = int(np.argmax(bad))
     at = int(np.argmax(gaps[row]))
-    name = teacher.columns[at if len(teacher.columns) > 1 else 0]
-    if teacher.named:
-        name, empty = teacher.columns[0], none[row]
-    else:
-        empty = missing(chunk.columns[name])[row]
+    several = len(teacher.columns) > 1 and not teacher.named
+    name = teacher.columns[at if several else 0]
+    empty = missing(chunk.columns[name])[row]
     cell = chunk.columns[name][row].as_py()
-    held = repr(cell) if isinstance(cell, str) else "NaN"
+    held = repr(cell)[:40] if isinstance(cell, str) else "NaN"
     where = f"Row {chunk.first + row + 1}, column {name!r} {'is empty' if empty else f'holds {held}'}"
     if none[row]:
         raise UserError(

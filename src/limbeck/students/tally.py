@@ -57,9 +57,11 @@ class Tally:
             raise ValueError(
                 f"teacher decides {len(theirs)} rows, student {len(ours)}: they must be the same."
             )
-        counted = (np.bincount(c, minlength=n_classes) for c in (theirs, ours, theirs[theirs == ours]))
+        first, second, both = (
+            np.bincount(c, minlength=n_classes) for c in (theirs, ours, theirs[theirs == ours])
+        )
         tied = np.zeros(len(theirs), dtype=bool) if ties is None else ties
-        return cls(*counted, int(tied.sum()), int((tied & (theirs == ours)).sum()))
+        return cls(first, second, both, int(tied.sum()), int((tied & (theirs == ours)).sum()))
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
