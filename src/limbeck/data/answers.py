@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike
 
-from limbeck.data.columns import Column, missing, numbers, texts, vectors, vectors_with_gaps
+from limbeck.data.columns import Column, as_lists, missing, numbers, texts, vectors, vectors_with_gaps
 from limbeck.data.tables import Chunk, Table, matching
 from limbeck.labels import (
     RowError,
@@ -228,7 +228,7 @@ def settled(teacher: Teacher, chunks: Iterable[Chunk]) -> Teacher:
     if teacher.unanswered != "drop" or teacher.kind == "label" or len(teacher.columns) != 1:
         return teacher
     for chunk in chunks:
-        column = chunk.columns[teacher.columns[0]]
+        column = as_lists(chunk.columns[teacher.columns[0]], teacher.columns[0], chunk.first)
         some = np.flatnonzero(~missing(column))
         if len(some):
             first = column[int(some[0])].as_py()
@@ -268,6 +268,8 @@ def _texts(teacher: Teacher, chunk: Chunk) -> np.ndarray:
 def _stored(teacher: Teacher, chunk: Chunk) -> np.ndarray:
     finite = teacher.kind == "probability"
     columns = [chunk.columns[name] for name in teacher.columns]
+    if len(columns) == 1:
+        columns = [as_lists(columns[0], teacher.columns[0], chunk.first)]
     if len(columns) == 1 and (teacher.width or _holds_vectors(columns[0])):
         name = teacher.columns[0]
         if teacher.width:

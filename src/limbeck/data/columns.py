@@ -21,7 +21,7 @@ Column = Any
 def numbers(
     column: Column, name: str, first: int = 0, *, finite: bool = True, gaps: bool = False
 ) -> np.ndarray:
-    """Values (m,) as float64, or float32 where they were stored so; text is read as decimal numbers.
+    """Values (m,) as float64, or float32 where they were stored so; text is read as decimal numbers or true and false.
 
     Raises
     ------
@@ -77,11 +77,13 @@ def texts(column: Column, name: str, first: int = 0) -> list[str]:
     Raises
     ------
     UserError
-        If a value is missing, or of a kind that is no text: naming row and column.
+        If a value is missing, of another kind, or a whole number stored as a float too short to tell it from its
+        neighbours: naming row and column.
     """
     column = _plain(column)
     _refuse_missing(column, name, first)
     if pa.types.is_floating(column.type):
+        _refuse_ambiguous(column, name, first)
         return [str(int(v)) if v.is_integer() else repr(v) for v in column.to_pylist()]
     if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
         raise UserError(f"Column {name!r} holds {column.type}: text or whole numbers are needed.")
@@ -91,6 +93,38 @@ def texts(column: Column, name: str, first: int = 0) -> list[str]:
         raise UserError(
             f"Column {name!r} holds text that is not UTF-8 ({error}): the file is damaged."
         ) from error
+
+
+def _refuse_ambiguous(column: Column, name: str, first: int) -> None:
+    """Refuse floats from 2^53 on (2^24 of 32 bits): each may stand for several whole numbers."""
+    values = column.to_numpy(zero_copy_only=False)
+    limit = 2.0 ** (np.finfo(values.dtype).nmant + 1)
+    if (large := np.isfinite(values) & (np.abs(values) >= limit)).any():
+        at = int(np.argmax(large))
+        _refuse(
+            name,
+            first + at,
+            f"holds {float(values[at]):.17g} as a {8 * values.itemsize}-bit float, which may have been rounded from "
+            "another whole number. Store ids as whole numbers or text in every step before; a column that was joined "
+            "with missing values becomes floats",
+        )
+
+
+def as_lists(column: Column, name: str, first: int = 0) -> Column:
+    """The column; text whose first value starts with a bracket becomes JSON lists of numbers, null where it is empty.
+
+    Raises
+    ------
+    UserError
+        If a value is not such a list: naming row and column.
+    """
+    column = _plain(column)
+    if not _is_text(column.type):
+        return column
+    cells = pc.drop_null(_opened(column))
+    if not len(cells) or not cells[0].as_py().lstrip().startswith("["):
+        return column
+    return _lists_from_text(column, name, first)
 
 
 def vectors(column: Column, name: str, first: int = 0) -> np.ndarray:
@@ -134,7 +168,7 @@ def vectors_with_gaps(column: Column, name: str, first: int = 0, *, width: int) 
     UserError
         If a value is no list of ``width`` numbers: naming its row.
     """
-    column = _plain(column)
+    column = as_lists(column, name, first)
     values = np.full((len(column), width), np.nan)
     rows = np.flatnonzero(~missing(column))
     if len(rows):
@@ -149,7 +183,10 @@ def vectors_with_gaps(column: Column, name: str, first: int = 0, *, width: int) 
 
 def _lists_from_text(column: Column, name: str, first: int) -> Column:
     lists = []
-    for at, text in enumerate(column.to_pylist()):
+    for at, text in enumerate(_opened(column).to_pylist()):
+        if text is None:
+            lists.append(None)
+            continue
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -180,11 +217,15 @@ def _parsed(column: Column, name: str, first: int) -> np.ndarray:
     try:
         return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
+        flags = digits_of(column)
+        if set(pc.unique(pc.drop_null(flags)).to_pylist()) <= {"0", "1"}:
+            return flags.cast(pa.float64()).to_numpy(zero_copy_only=False)
         for at, text in enumerate(column.to_pylist()):
             try:
                 pa.scalar(text).cast(pa.float64())
             except pa.ArrowInvalid:
-                _refuse(name, first + at, f"holds {_short(text)}, which is not a number")
+                hint = ": write a decimal point and no separators of thousands" if "," in text else ""
+                _refuse(name, first + at, f"holds {_short(text)}, which is not a number{hint}")
         raise
 
 
