@@ -3,6 +3,7 @@
 All files hold the same points and the answers of the same linear teacher unless a row changes them.
 """
 
+import gzip
 import json
 import sys
 from csv import DictWriter
@@ -12,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from command import in_process
-from pyarrow.parquet import write_table
 from scipy.special import expit, softmax
 
 from limbeck import SoftLabelClassifier, load
@@ -48,10 +49,76 @@ def refused(name, files, *words, error):
     return pytest.param(files, words or DISTILL, error, (), id=name)
 
 
-SITUATIONS = [
+def distilled(table, answers="z", *more, features="x*"):
+    """A command on a table of another name, or with other answers."""
+    return (*("distill", table, "--features", features, "--teacher-logit", answers), *DISTILL[-3:], *more)
+
+
+def jsonl(table):
+    names = list(table)
+    return "".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows_of(table))
+
+
+def rows_of(table):
+    return list(zip(*(np.asarray(v).tolist() for v in table.values()), strict=True))
+
+
+def parquet(table):
+    return lambda path: pq.write_table(pa.table(table), path)
+
+
+def npz(**arrays):
+    return lambda path: np.savez(path, **arrays)
+
+
+LISTS = [json.dumps([a, b]) for a, b in zip(np.zeros(N).tolist(), Z.tolist(), strict=True)]
+FLAG = (X[:, 2] > 0).tolist()
+BIG = 10**17 + np.arange(N)
+JOIN = ("--answers", "a.parquet")
+
+FORMS = [
     works("plain CSV", {"t.csv": csv(columns())}),
-    works("BOM in CSV", {"t.csv": "\ufeff" + csv(columns())}),
+    works("byte-order mark", {"t.csv": "\ufeff" + csv(columns())}),
+    works("byte-order mark in JSON lines", {"t.jsonl": "\ufeff" + jsonl(columns())}, *distilled("t.jsonl")),
+    works("semicolons", {"t.csv": csv(columns(), ";")}),
+    works("semicolons and decimal commas", {"t.csv": csv(columns(), ";", ",")}),
+    works("tabs in a file named .csv", {"t.csv": csv(columns(), "\t")}),
+    works("blanks after the separators", {"t.csv": csv(columns(), ", ")}),
+    works("compressed CSV", {"t.csv.gz": gzip.compress(csv(columns()).encode())}, *distilled("t.csv.gz")),
+    works("compressed JSON lines", {"t.jsonl.gz": gzip.compress(jsonl(columns()).encode())}, *distilled("t.jsonl.gz")),
+    works("answers as lists in CSV cells", {"t.csv": csv(columns(l=[f'"{v}"' for v in LISTS]))}, *distilled("t.csv", "l")),
+    works(
+        "some lists are empty", {"t.csv": csv(columns(l=["", *(f'"{v}"' for v in LISTS[1:])]))},
+        *distilled("t.csv", "l", "--unanswered", "drop"), output=["1 of 60 rows has no answer"],
+    ),
+    works("True and False in CSV", {"t.csv": csv({**columns(), "x2": FLAG, "z": X[:, :2] @ W[:2] + 0.5 * np.array(FLAG)})}),
+    works("true and false in JSON lines",
+        {"t.jsonl": jsonl({**columns(), "x2": FLAG, "z": X[:, :2] @ W[:2] + 0.5 * np.array(FLAG)})}, *distilled("t.jsonl"),
+    ),
+    refused("one column has commas and points",
+        {"t.csv": csv(columns(), ";", ",").replace(",", ".", 1)}, error=["Column 'x0'", "row 1", "row 2", "thousands"],
+    ),
+    refused("decimal commas between commas",
+        {"t.csv": csv(columns(), ",", ",")}, error=["Row #2", "Expected 4 columns, got 8", "separated by ','"],
+    ),
+    refused("thousands in quotes", {"t.csv": 'x0,z\n"1,234",1\n'}, error=["Row 1, column 'x0'", "'1,234'", "decimal point"]),
+    refused("True among numbers", {"t.csv": "x0,z\n0.5,1\nTrue,1\n"}, error=["Row 2, column 'x0'", "'True'"]),
+    refused("damaged gzip", {"t.csv.gz": gzip.compress(csv(columns()).encode())[:400]}, *distilled("t.csv.gz"), error=["t.csv.gz"]),
+]  # fmt: skip
+
+FLOATS = [
+    refused(
+        f"float ids, {name}",
+        files,
+        *words,
+        error=["column 'id'", "row 1 " if lower else "Row 1,", "1000000000000000"],
+    )
+    for lower, name, files, words in [
+        (False, "Parquet", {"t.parquet": parquet(columns(id=BIG.astype(float)))}, distilled("t.parquet")),
+    ]
 ]
+
+SITUATIONS = [*FORMS]
 
 
 # -- answers: what cells hold, and how they are scaled ---------------------------------------------
@@ -84,13 +151,9 @@ def lines(answers, end=""):
     return {"t.jsonl": "\n".join(rows) + "\n" + end}
 
 
-def parquet(**more):
-    table = {name: values for name, values in columns(**more).items() if name != "z"}
-    return {"t.parquet": lambda name: write_table(pa.table(table), name)}
-
-
-def arrays(**more):
-    return {"t.npz": lambda name: np.savez(name, X=X, **more)}
+def nested(**more):
+    """A Parquet file of the points and other columns."""
+    return {"t.parquet": parquet({name: values for name, values in columns(**more).items() if name != "z"})}
 
 
 def pipeline(shares, names, top=None):
@@ -113,7 +176,6 @@ JSONL = (
     "--teacher-probability",
     "a",
 )
-NPZ = ("distill", "t.npz", "--alpha", 0, "--no-intercept")
 LOG = {f"lp_{name}": np.log(0.97 * p) for name, p in (("no", 1 - P), ("yes", P))}
 SUM98 = {f"p_{k}": 0.98 * SHARES[:, k] for k in range(3)}
 SIGMOIDS = {f"p_{k}": expit(X[:, k]) for k in range(3)}
@@ -181,7 +243,7 @@ SITUATIONS += [
     ),
     works("classes in another order", cells(BOTH), *BY_PROBABILITY, "--classes", "no,yes"),
     works("labels with scores, sorted", cells(PIPELINE), *BY_PROBABILITY),
-    works("labels with scores in Parquet", parquet(a=PIPELINE), *ON[:1], "t.parquet", *BY_PROBABILITY[2:]),
+    works("labels with scores in Parquet", nested(a=PIPELINE), *ON[:1], "t.parquet", *BY_PROBABILITY[2:]),
     works("the top label with its score", cells([answer[:1] for answer in PIPELINE]), *BY_PROBABILITY),
     works(
         "a zero-shot pipeline's labels and scores",
@@ -399,9 +461,9 @@ def test_a_public_situation(monkeypatch, capsys, tmp_path, files, words, error, 
 @pytest.mark.parametrize(
     "files",
     [
-        parquet(a=P.astype(np.float16)),
-        parquet(a=list(np.column_stack([1 - P, P]).astype(np.float16))),
-        arrays(a=np.column_stack([1 - P, P]).astype(np.float16)),
+        nested(a=P.astype(np.float16)),
+        nested(a=list(np.column_stack([1 - P, P]).astype(np.float16))),
+        {"t.npz": npz(X=X, a=np.column_stack([1 - P, P]).astype(np.float16))},
     ],
     ids=["Parquet", "Parquet lists", "NPZ"],
 )

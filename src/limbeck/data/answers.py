@@ -5,7 +5,6 @@ A row whose answer cells are all empty has no answer. It is an error, or on requ
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -19,9 +18,8 @@ from numpy.typing import ArrayLike
 from limbeck import named_scores
 from limbeck.data.columns import (
     Column,
+    as_lists,
     held,
-    holds_lists,
-    is_list,
     missing,
     numbers,
     texts,
@@ -252,7 +250,7 @@ def settled(teacher: Teacher, chunks: Iterable[Chunk]) -> Teacher:
         if teacher.decided or named_scores.is_named(first):
             names.update(named_scores.classes_in(_pairs(replace(teacher, named=True), chunk)))
         elif not names:
-            return replace(teacher, width=_width(first)) if teacher.unanswered == "drop" else teacher
+            return replace(teacher, width=_width(teacher, chunk)) if teacher.unanswered == "drop" else teacher
     if len(names) == 1 and teacher.classes is None:
         raise UserError(
             f"Column {teacher.columns[-1]!r} names one class only, {min(names)!r}: there is nothing to decide. If "
@@ -261,11 +259,12 @@ def settled(teacher: Teacher, chunks: Iterable[Chunk]) -> Teacher:
     return replace(teacher, named=bool(names), classes=teacher.classes or tuple(sorted(names)) or None)
 
 
-def _width(answer: object) -> int:
-    """Length of a list of numbers or its text; 0 for a number."""
-    if isinstance(answer, str) and is_list(answer):
-        answer = json.loads(answer)
-    return len(answer) if isinstance(answer, list) else 0
+def _width(teacher: Teacher, chunk: Chunk) -> int:
+    """Length of the first list of numbers in a chunk; 0 of numbers."""
+    name = teacher.columns[0]
+    column = as_lists(_cells(teacher, chunk, name), name, chunk.first)
+    first = column[int(np.argmin(missing(column)))].as_py()
+    return len(first) if isinstance(first, list) else 0
 
 
 def values_of(teacher: Teacher, chunk: Chunk) -> np.ndarray:
@@ -350,7 +349,9 @@ def _texts(teacher: Teacher, chunk: Chunk) -> np.ndarray:
 def _stored(teacher: Teacher, chunk: Chunk) -> np.ndarray:
     finite = teacher.kind == "probability"
     columns = [_cells(teacher, chunk, name) for name in teacher.columns]
-    if len(columns) == 1 and (teacher.width or holds_lists(columns[0])):
+    if len(columns) == 1:
+        columns = [as_lists(columns[0], teacher.columns[0], chunk.first)]
+    if len(columns) == 1 and (teacher.width or "list" in str(columns[0].type)):
         name = teacher.columns[0]
         if teacher.width:
             return vectors_with_gaps(columns[0], name, chunk.first, width=teacher.width)

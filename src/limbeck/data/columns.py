@@ -22,7 +22,8 @@ Column = Any
 def numbers(
     column: Column, name: str, first: int = 0, *, finite: bool = True, gaps: bool = False
 ) -> np.ndarray:
-    """Values (m,) as float64, or in the shorter floats they were stored in; text is read as decimal numbers.
+    """Values (m,) as float64, or in the shorter floats they were stored in; text is read as decimal numbers or true and
+    false.
 
     Raises
     ------
@@ -83,20 +84,6 @@ def _are_words(column: Column, words: Collection[str]) -> Column:
     return pc.fill_null(pc.is_in(trimmed, value_set=pa.array(sorted(words), type=trimmed.type)), False)
 
 
-def holds_lists(column: Column) -> bool:
-    """Whether cells are lists of numbers, or the text of such."""
-    column = _plain(column)
-    if not _is_text(column.type):
-        return pa.types.is_list(column.type) or _is_list(column.type)
-    some = np.flatnonzero(~missing(column))
-    return bool(len(some)) and is_list(column[int(some[0])].as_py())
-
-
-def is_list(text: str) -> bool:
-    """Whether text begins as a list does."""
-    return text.lstrip().startswith("[")
-
-
 def digits_of(column: Column) -> Column:
     """The column with "1" and "0" in place of text that says true and false, in any case."""
     column = _plain(column)
@@ -115,12 +102,14 @@ def texts(column: Column, name: str, first: int = 0, *, blank: bool = False) -> 
     Raises
     ------
     UserError
-        If a value is missing, or of a kind that is no text: naming row and column.
+        If a value is missing, of another kind, or a whole number stored as a float too short to tell it from its
+        neighbours: naming row and column.
     """
     column = _plain(column)
     if not (blank and _is_text(column.type) and column.null_count == 0):
         _refuse_missing(column, name, first)
     if pa.types.is_floating(column.type):
+        _refuse_ambiguous(column, name, first)
         return [str(int(v)) if v.is_integer() else repr(v) for v in column.to_pylist()]
     if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
         raise UserError(f"Column {name!r} holds {column.type}: text or whole numbers are needed.")
@@ -130,6 +119,38 @@ def texts(column: Column, name: str, first: int = 0, *, blank: bool = False) -> 
         raise UserError(
             f"Column {name!r} holds text that is not UTF-8 ({error}): the file is damaged."
         ) from error
+
+
+def _refuse_ambiguous(column: Column, name: str, first: int) -> None:
+    """Refuse floats from 2^53 on (2^24 of 32 bits): each may stand for several whole numbers."""
+    values = column.to_numpy(zero_copy_only=False)
+    limit = 2.0 ** (np.finfo(values.dtype).nmant + 1)
+    if (large := np.isfinite(values) & (np.abs(values) >= limit)).any():
+        at = int(np.argmax(large))
+        _refuse(
+            name,
+            first + at,
+            f"holds {float(values[at]):.17g} as a {8 * values.itemsize}-bit float, which may have been rounded from "
+            "another whole number. Store ids as whole numbers or text in every step before; a column that was joined "
+            "with missing values becomes floats",
+        )
+
+
+def as_lists(column: Column, name: str, first: int = 0) -> Column:
+    """The column; text whose first value starts with a bracket becomes JSON lists of numbers, null where it is empty.
+
+    Raises
+    ------
+    UserError
+        If a value is not such a list: naming row and column.
+    """
+    column = _plain(column)
+    if not _is_text(column.type):
+        return column
+    cells = pc.drop_null(_opened(column))
+    if not len(cells) or not cells[0].as_py().lstrip().startswith("["):
+        return column
+    return _lists_from_text(column, name, first)
 
 
 def vectors(column: Column, name: str, first: int = 0) -> np.ndarray:
@@ -173,13 +194,11 @@ def vectors_with_gaps(column: Column, name: str, first: int = 0, *, width: int) 
     UserError
         If a value is no list of ``width`` numbers: naming its row.
     """
-    column = _plain(column)
+    column = as_lists(column, name, first)
     values = np.full((len(column), width), np.nan, dtype=np.float16)  # joined to others, it takes their type
     rows = np.flatnonzero(~missing(column))
     if len(rows):
         column = column.take(pa.array(rows))
-        if _is_text(column.type):
-            column = _lists_from_text(column, name, first)
         lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
         if (odd := lengths != width).any():
             at = int(np.argmax(odd))
@@ -192,7 +211,10 @@ def vectors_with_gaps(column: Column, name: str, first: int = 0, *, width: int) 
 
 def _lists_from_text(column: Column, name: str, first: int) -> Column:
     lists = []
-    for at, text in enumerate(column.to_pylist()):
+    for at, text in enumerate(_opened(column).to_pylist()):
+        if text is None:
+            lists.append(None)
+            continue
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -223,11 +245,15 @@ def _parsed(column: Column, name: str, first: int) -> np.ndarray:
     try:
         return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
+        flags = digits_of(column)
+        if set(pc.unique(pc.drop_null(flags)).to_pylist()) <= {"0", "1"}:
+            return flags.cast(pa.float64()).to_numpy(zero_copy_only=False)
         for at, text in enumerate(column.to_pylist()):
             try:
                 pa.scalar(text).cast(pa.float64())
             except pa.ArrowInvalid:
-                _refuse(name, first + at, f"holds {_short(text)}, which is not a number")
+                hint = ": write a decimal point and no separators of thousands" if "," in text else ""
+                _refuse(name, first + at, f"holds {_short(text)}, which is not a number{hint}")
         raise
 
 

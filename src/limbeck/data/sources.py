@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from scipy.sparse import issparse
 
 from limbeck.data.answers import Teacher, values_of
 from limbeck.data.blocks import Block, Blocks, finite
 from limbeck.data.features import Features
+from limbeck.data.columns import texts
 from limbeck.data.pool import ids_of
 from limbeck.data.tables import FORMATS, Chunk, Table, ending_of, file_named, open_table, read
 from limbeck.records import UserError
@@ -252,7 +254,9 @@ class DaskSource:
             )
         said = None if self._answers is None else part[self._answers].to_numpy()
         X = finite(part[columns].to_numpy(), before, self.name)
-        return Block(before, X, part.index.astype(str).to_numpy(dtype=object), said)
+        index = part.index
+        ids = texts(pa.array(index), "index", before) if index.dtype.kind == "f" else index.astype(str)
+        return Block(before, X, np.array(ids, dtype=object), said)
 
 
 def _listed(names: str | list[str] | None) -> list[str]:

@@ -376,6 +376,11 @@ def _typed(values: Sequence[Any], name: str, first: int) -> Column:
                     f"Row {first + at + 1}, column {name!r} holds a whole number beyond 64 bits: write it in quotes if "
                     "it is an id, or as 1e20 if it is a number."
                 ) from None
+            if type(value) is int and abs(value) > 2**53 and float in map(type, values):
+                raise UserError(
+                    f"Row {first + at + 1}, column {name!r} holds {value}, which the floats of other rows cannot "
+                    "represent exactly: write ids in quotes, or without decimals in every row."
+                ) from None
         kinds = [float if type(v) is int else type(v) for v in values]
         usual = next((at for at, kind in enumerate(kinds) if kind is not type(None)), 0)
         odd = next((at for at, kind in enumerate(kinds) if kind not in (kinds[usual], type(None))), 0)
