@@ -63,9 +63,10 @@ def _some_named(g: Draws) -> Any:
 
 
 def _exponentials(logs: Any) -> Any:
-    """Of float arrays; anything else as it is."""
+    """Of float arrays, in float64; anything else as it is."""
     with np.errstate(over="ignore"):
-        return np.exp(logs) if isinstance(logs, np.ndarray) and logs.dtype.kind == "f" else logs
+        floats = isinstance(logs, np.ndarray) and logs.dtype.kind == "f"
+        return np.exp(logs.astype(np.float64)) if floats else logs
 
 
 def _codes(g: Draws, codes: np.ndarray) -> Any:
