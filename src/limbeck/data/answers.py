@@ -73,12 +73,15 @@ class Answers:
     """The same as soft labels."""
     classes: tuple[str, ...]
     """Names of the classes, in the order of the labels' columns."""
+    weights: np.ndarray | None = None
+    """How many rows each row counts as, (n,); None if each counts as one."""
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __getitem__(self, rows: np.ndarray) -> Answers:
-        return Answers(self.kind, self.values[rows], self.labels[rows], self.classes)
+        weights = None if self.weights is None else self.weights[rows]
+        return Answers(self.kind, self.values[rows], self.labels[rows], self.classes, weights)
 
     @property
     def decisions(self) -> np.ndarray:
