@@ -118,13 +118,13 @@ IDS = [
     refused("large ids as floats in a table of given points",
             {"t.parquet": parquet(columns(id=BIG)), "a.parquet": parquet({"id": BIG[5:] * 1.0})},
             *GIVEN, error=["Row 1, column 'id'"]),
-    refused("whole numbers and floats as ids", {"t.jsonl": "\n".join(MIXED)}, *distilled("t.jsonl"),
+    refused("whole numbers and floats as ids", {"t.jsonl": "\n".join(MIXED)}, *distilled("t.jsonl", "z", "--held-out", 0),
             error=["Row 2, column 'id'", str(2**53 + 1)]),
 ]  # fmt: skip
 
 SHORT = {"X": X, "id": np.arange(N), "z": Z}
 ARRAYS = ("distill", "t.npz", "--teacher-logit", "z", *DISTILL[-3:])
-PLAN = ("plan", "t.npz", "--teacher-logit", "z", "--target-risk", "0.1")
+PLAN = ("plan", "t.npz", "--teacher-logit", "z", "--target-risk", "0.1", "--orders", 2)
 LABEL = ("label", "t.npz", "--send", "s", "--teacher-command", "true", "--budget", 9, "--target-risk", "0.3", "--out", "o")
 ROWS = [
     works("other arrays of any length", {"t.npz": npz(**SHORT, names=np.array(["a", "b"]), scale=np.float64(2))}, *ARRAYS),
@@ -149,14 +149,14 @@ FEATURES = [
     works("an index that is named is a feature", {"t.csv": csv(columns(index=range(N)))}, *SELECT, "--features", "index",
           output=["5 columns, 'index' to 'z'"]),
     works("the other class's probability", {"t.csv": csv(columns(p_no=1 - P, p_yes=P))}, "plan", "t.csv", "--features", "*",
-          "--teacher-probability", "p_yes", "--target-risk", "0.1",
+          "--teacher-probability", "p_yes", "--target-risk", "0.1", "--orders", 2,
           output=["Warning: feature 'p_no' alone (and 1 others) determines the decisions of all 60 answers"]),
     works("the given answers are also in the pool",
           {"t.csv": csv(columns(id=range(N))), "a.csv": csv({"id": range(9), "z": Z[:9]})}, *SELECT, "--given", "a.csv",
           "--teacher-logit", "z", output=["3 columns, 'x0' to 'x2'", "'id' (ids)", "'z' (answers)"]),
     works("a plan's answers are also in the pool",
           {"t.csv": csv(columns(id=range(N))), "a.csv": csv({"id": range(30), "z": Z[:30]})},
-          "plan", "t.csv", "--features", "*", "--target-risk", "0.1", "--answers", "a.csv", "--teacher-logit", "z",
+          "plan", "t.csv", "--features", "*", "--target-risk", "0.1", "--orders", 2, "--answers", "a.csv", "--teacher-logit", "z",
           output=["3 columns, 'x0' to 'x2'", "'z' (answers)"]),
     works("answers under a usual name", {"t.csv": csv({**columns(), "p_yes": P})}, *SELECT,
           output=["5 columns, 'x0' to 'p_yes'", "'p_yes' is among the features"]),
