@@ -15,6 +15,7 @@ from limbeck.labels import (
     from_log_probabilities,
     from_logits,
     from_partial_log_probabilities,
+    from_partial_probabilities,
     from_probabilities,
     from_top_k,
     reorder,
@@ -286,3 +287,61 @@ def test_shares_that_underflow_leave_no_nan(tail):
 def test_a_row_that_names_every_class_has_nobody_to_share_what_is_missing():
     with pytest.raises(ValueError, match=r"Row 0 names every class and sums to 0\.503"):
         from_partial_log_probabilities([[-800.0, -1.0, -2.0]], tail="uniform")
+
+
+def test_numbers_that_mean_practically_zero_are_no_logits():
+    """What services send for a token outside the likeliest; exact logarithms as small are still numbers."""
+    logs = np.array(
+        [[-0.3, np.log(-np.expm1(-0.3)), -9999.0], [-1.0, -1.5, np.log(1 - np.exp(-1) - np.exp(-1.5))]]
+    )
+    assert from_log_probabilities(logs).saturated.tolist() == [True, False]
+    assert from_logits(logs).saturated.tolist() == [True, False]
+    assert from_partial_log_probabilities(logs, tail="raise").saturated.tolist() == [True, False]
+    assert from_log_probabilities([-9999.0, -1.0]).saturated.tolist() == [True, False]
+    exact = np.array([[0.0, -800.25], [0.0, -900.5]])
+    np.testing.assert_array_equal(from_logits(exact).logits, [-800.25, -900.5])
+    np.testing.assert_array_equal(from_logits([[-3.0, -9999.0], [4.0, 1.0]]).logits, [-9996.0, -3.0])
+
+
+@pytest.mark.parametrize("decimals", [None, 3])
+def test_partial_probabilities(decimals):
+    """Of two classes the other has the rest; of more, what is missing is spread, or each row divided by its sum."""
+    rng = np.random.default_rng(0)
+    P = rng.dirichlet(np.ones(3), 40)
+    P = P if decimals is None else np.round(P, decimals)
+    two = np.where(
+        rng.random((40, 1)) < 0.5,
+        np.column_stack([P[:, 0], [np.nan] * 40]),
+        np.column_stack([[np.nan] * 40, 1 - P[:, 0]]),
+    )
+    first = ~np.isnan(two[:, 0])
+    alone, one, other = (
+        from_partial_probabilities(two, tail="raise"),
+        *map(from_probabilities, (P[:, 0], 1 - P[:, 0])),
+    )
+    np.testing.assert_allclose(alone.logits, np.where(first, -one.logits, other.logits), rtol=1e-9)
+    np.testing.assert_allclose(
+        alone.error, np.where(first, one.error, other.error), rtol=0.2 if decimals is None else 1e-2
+    )
+    named = np.column_stack([P[:, :2], [np.nan] * 40])
+    assert (from_partial_probabilities(named, tail="zero").probabilities[:, 2] == 0).all()
+    spread = from_partial_probabilities(named, tail="uniform").probabilities
+    np.testing.assert_allclose(
+        spread, from_probabilities(P / P.sum(axis=1, keepdims=True)).probabilities, atol=2e-3
+    )
+    short = from_partial_probabilities(0.98 * P, tail="zero")
+    np.testing.assert_allclose(short.probabilities, P / P.sum(axis=1, keepdims=True), atol=1e-12)
+    for tail, table, fault in (
+        ("raise", named, "Row 0 lacks"),
+        ("uniform", 0.98 * P, "Row 0 names every class"),
+        ("zero", 0.5 * P + 0.3, "Row 0 sums to 1.4"),
+        ("zero", [[np.nan, np.nan]], "Row 0 names no class"),
+        ("raise", [[0.5, 1.5]], "1.5 in row 0, column 1"),
+    ):
+        with pytest.raises(RowError, match=fault):
+            from_partial_probabilities(table, tail=tail)
+
+
+def test_ties_are_rows_whose_likeliest_classes_are_equal():
+    assert from_probabilities([0.5, 0.4, 0.5]).ties.tolist() == [True, False, True]
+    assert from_logits([[1.0, 1.0, 0.0], [2.0, 1.0, 1.0]]).ties.tolist() == [True, False]

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, log_expit, log_softmax, logit, softmax
 
+from limbeck import kinds
 from limbeck._check import Array
+from limbeck.kinds import RowError
 
 MOST_CLASSES = 10**6
 MOST_DECIMALS = 7
@@ -29,49 +31,6 @@ COARSEST = 0.1
 """Share of a unit of the last decimal beyond which a type is too coarse to tell whether a number was rounded to it."""
 SUM_TOLERANCE = 1e-6
 TAILS = ("uniform", "zero", "raise")
-NULLABLE = {
-    "boolean",
-    "Float32",
-    "Float64",
-    *(f"{sign}{bits}" for sign in ("Int", "UInt") for bits in (8, 16, 32, 64)),
-}
-"""Names of a data frame's dtypes of numbers that may be missing."""
-
-
-class RowError(ValueError):
-    """A row that is no answer.
-
-    Parameters
-    ----------
-    said : str
-        What is wrong, with ``{row}`` and, where there are any, ``{column}`` for where it is, counted from 0.
-    row : int
-    column : int, optional
-    advice : str
-        What to do, in Python.
-    fault : str
-        ``sum`` where a row does not sum to 1, ``mass`` where it lacks some; else empty.
-    """
-
-    def __init__(
-        self, said: str, row: int, column: int | None = None, *, advice: str = "", fault: str = ""
-    ) -> None:
-        super().__init__(said, row, column, advice, fault)
-        self.said = said
-        self.row = row
-        self.column = column
-        self.advice = advice
-        self.fault = fault
-
-    def __str__(self) -> str:
-        return self.said.format(row=self.row, column=self.column) + self.advice
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _row_error, (self.said, self.row, self.column, self.advice, self.fault)
-
-
-def _row_error(said: str, row: int, column: int | None, advice: str, fault: str) -> RowError:
-    return RowError(said, row, column, advice=advice, fault=fault)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +61,12 @@ class SoftLabels:
         return (p >= 0.5).astype(int) if p.ndim == 1 else p.argmax(axis=1)
 
     @property
+    def ties(self) -> NDArray[np.bool_]:
+        """Rows (n,) in which the two likeliest classes have the same probability: `decisions` is a convention there."""
+        p = self.probabilities
+        return p == 0.5 if p.ndim == 1 else undecided(p)
+
+    @property
     def columns(self) -> int:
         """Number m of logits: 1 for two classes, K for K >= 3."""
         return 1 if self.probabilities.ndim == 1 else self.n_classes
@@ -111,6 +76,12 @@ class SoftLabels:
 
     def __getitem__(self, rows: np.ndarray | slice) -> SoftLabels:
         return SoftLabels(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+def undecided(shares: Array) -> NDArray[np.bool_]:
+    """Rows (n,) of probabilities or their logarithms (n, K) whose two largest are equal."""
+    top = np.partition(shares, -2, axis=1)
+    return top[:, -1] == top[:, -2]
 
 
 def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabels:
@@ -135,13 +106,13 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
     ValueError
         If a value is not a probability or a row does not sum to 1: naming the row.
     """
-    given = _given(p)
+    given = as_numbers(p)
     p = _floats(given, "probabilities", axes=(1, 2))
     if decimals is not None and not (isinstance(decimals, Integral) and 0 <= decimals <= 17):
         raise ValueError(f"decimals must be a whole number from 0 to 17, got {decimals!r}.")
     bad = ~((p >= 0) & (p <= 1))
     if bad.any():
-        _refuse_at(p, bad, " is not a probability: each must lie in [0, 1] (percentages: divide by 100).")
+        kinds.refuse_no_share(p, bad)
     half = _half_width(given, p, decimals)
     one = 0.5 * _eps(given.dtype)
     if p.ndim == 1:
@@ -155,15 +126,7 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
         4 * p.shape[1] * np.finfo(np.float64).eps
     )  # of the sum itself: rounding may explain all that is missing
     allowed = np.maximum(SUM_TOLERANCE, half.sum(axis=1)) + slack
-    off = np.abs(total - 1) > allowed
-    if off.any():
-        row = int(np.argmax(off))
-        raise RowError(
-            f"Row {{row}} of the probabilities sums to {total[row]:.6g}, not 1 (tolerance {allowed[row]:.1g}).",
-            row,
-            advice=" If these are scores, normalise them; if some classes are missing, say how (from_top_k).",
-            fault="sum",
-        )
+    kinds.refuse_sum(total, allowed)
     off = _computed(given, p, half, p)
     # One column that is 1 less the other has no digits of its own.
     stored = given if given.dtype.kind == "f" else p
@@ -240,25 +203,17 @@ def from_log_probabilities(log_p: ArrayLike) -> SoftLabels:
     20: each may then be off by half a unit h, and its probability p by p (e^h - 1). Rows must sum to 1 within 1e-6,
     or within the sum of these, and are renormalised; ``error`` says how far that leaves the logits uncertain.
     """
-    given = _given(log_p)
-    log_p = _floats(given, "log-probabilities", axes=(1, 2), infinite=True)
+    given = as_numbers(log_p)
+    log_p = kinds.without_sentinels(_floats(given, "log-probabilities", axes=(1, 2), infinite=True))
     if (bad := ~(log_p <= 1e-12)).any():
-        _refuse_at(log_p, bad, " is not a log-probability: each must be at most 0.")
+        kinds.refuse_no_logarithm(log_p, bad)
     unit = _unit_of_logs(log_p, given.dtype)
     if log_p.ndim == 1:
         return _from_binary_logs(np.minimum(log_p, 0.0), unit, _eps(given.dtype))
     if log_p.shape[1] < 2:
         raise ValueError("Log-probabilities with one column: give one axis, or a column for every class.")
     total, allowed = _sums(log_p, given.dtype, unit)
-    if (off := np.abs(total - 1) > allowed).any():
-        row = int(np.argmax(off))
-        raise RowError(
-            f"Row {{row}} of the log-probabilities sums to {total[row]:.6g} as probabilities, not 1 (tolerance "
-            f"{allowed[row]:.1g}).",
-            row,
-            advice=" If some classes are missing, say how (from_top_k).",
-            fault="sum",
-        )
+    kinds.refuse_sum(total, allowed, logs=True)
     return _from_rows(log_p, given.dtype, unit)
 
 
@@ -298,14 +253,17 @@ def from_logits(z: ArrayLike) -> SoftLabels:
     Two columns are read as two classes. -inf and +inf mean what they say and are saturated. Scores whose every row is
     one of log-probabilities are as uncertain as `from_log_probabilities` says.
     """
-    given = _given(z)
+    given = as_numbers(z)
     z = _floats(given, "logits", axes=(1, 2), infinite=True)
+    kinds.refuse_shares_as_logits(z)
     if z.ndim == 1:
         return _from_binary_logits(z, np.abs(z) * _eps(given.dtype))
     if z.shape[1] < 2:
         raise ValueError("Logits with one column: give log-odds as one axis, or a column for every class.")
     if (bad := np.isposinf(z) | np.isneginf(z).all(axis=1, keepdims=True)).any():
-        _refuse_at(z, bad, " leaves no probability: of K logits some must be finite, none +inf.")
+        kinds.refuse_at(z, bad, " leaves no probability: of K logits some must be finite, none +inf.")
+    if z.max() <= 0 and np.exp(z).sum(axis=1).max() <= 1 + SUM_TOLERANCE:  # logarithms of shares
+        z = kinds.without_sentinels(z, one=True)
     return _from_rows(z, given.dtype, _unit_of_scores(z, given.dtype))
 
 
@@ -398,40 +356,96 @@ def from_partial_log_probabilities(log_p: ArrayLike, *, tail: str) -> SoftLabels
     SoftLabels
     """
     _check_tail(tail)
-    given = _given(log_p)
-    named = ~np.isnan(given) if given.dtype.kind == "f" else np.ones(given.shape, dtype=bool)
+    given = as_numbers(log_p)
+    named = _named_cells(given)
     logs = _floats(np.where(named, given, 0.0), "log-probabilities", axes=(2,), infinite=True)
+    logs = kinds.without_sentinels(logs)
     _check_classes(logs.shape[1], 3)
-    if (none := ~named.any(axis=1)).any():
-        raise RowError("Row {row} names no class: there is no answer in it.", int(np.argmax(none)))
     with np.errstate(over="ignore", invalid="ignore"):
         p = np.where(named, np.exp(logs), 0.0)
         own = np.where(p > 0, np.abs(logs), 0.0) * _eps(given.dtype)
         half = p * np.expm1(np.maximum(own, _unit_of_logs(np.where(named, logs, 0.0), given.dtype)))
+    return _partial(p, half, named, tail)
+
+
+def from_partial_probabilities(p: ArrayLike, *, tail: str) -> SoftLabels:
+    """Read probabilities of some of the classes, NaN for those not named.
+
+    Parameters
+    ----------
+    p : array_like, shape (n, K)
+        K >= 2 classes; a row names at least one. Of two classes the one not named has the rest.
+    tail : {"uniform", "zero", "raise"}
+        As `from_top_k`'s. ``zero`` also divides a row that names every class by its sum, if that is within 0.1 of 1.
+
+    Returns
+    -------
+    SoftLabels
+
+    Raises
+    ------
+    ValueError
+        If a value is not a probability, or a row names no class or does not leave mass as ``tail`` needs it: naming
+        the row.
+    """
+    _check_tail(tail)
+    given = as_numbers(p)
+    named = _named_cells(given)
+    shares = _floats(np.where(named, given, 0.0), "probabilities", axes=(2,))
+    _check_classes(shares.shape[1], 2)
+    if (bad := ~((shares >= 0) & (shares <= 1))).any():
+        kinds.refuse_no_share(shares, bad)
+    half = _half_width(np.where(named, given, 0), shares, None)
+    off = _computed(given, shares, half, shares)
+    if shares.shape[1] == 2:
+        alone = (named.sum(axis=1) == 1)[:, None] & ~named
+        shares = np.where(alone, 1 - shares[:, ::-1], shares)
+        half, off = (np.where(alone, width[:, ::-1], width) for width in (half, off))
+        named |= alone
+    return _partial(shares, half, named, tail, off)
+
+
+def _named_cells(given: np.ndarray) -> NDArray[np.bool_]:
+    return ~np.isnan(given) if given.dtype.kind == "f" else np.ones(given.shape, dtype=bool)
+
+
+def _partial(
+    p: Array, half: Array, named: NDArray[np.bool_], tail: str, off: Array | None = None
+) -> SoftLabels:
+    """Shares (n, K), 0 where not ``named``, with the missing mass treated as ``tail`` says; widths as `_shares` has."""
+    off = half if off is None else off
+    if (none := ~named.any(axis=1)).any():
+        raise RowError("Row {row} names no class: there is no answer in it.", int(np.argmax(none)))
     if tail == "zero" and (none := ~p.any(axis=1)).any():
         raise RowError(
             "Row {row} names no class with a share above 0: there is no answer in it.", int(np.argmax(none))
         )
     missing, explained = 1 - p.sum(axis=1), half.sum(axis=1)
     allowed = SUM_TOLERANCE + np.where(np.isfinite(explained), explained, 0.0)
-    if (bad := ~(missing >= -allowed)).any():
+    whole = named.all(axis=1)
+    above = np.where(whole & (tail == "zero"), kinds.NEAR_ONE, allowed)
+    if (bad := ~(missing >= -above)).any():
         row = int(np.argmax(bad))
-        raise RowError(f"Row {{row}} sums to {1 - missing[row]:.6g}: more than 1.", row)
-    if tail == "raise" and (short := missing > allowed).any():
+        total = kinds.apart(1 - missing[row], 1 + above[row])
+        raise RowError(f"Row {{row}} sums to {total}: more than 1.", row)
+    short = missing > allowed
+    if tail == "raise" and short.any():
         row = int(np.argmax(short))
-        said = f"Row {{row}} lacks {missing[row]:.3g} of its mass:"
-        raise RowError(said, row, advice=' choose tail="uniform" or "zero".', fault="mass")
+        said = f"Row {{row}} lacks {missing[row]:.3g} of its mass."
+        raise RowError(said, row, fault="sum" if whole.all() else "mass")
     if tail == "uniform":
-        if (short := named.all(axis=1) & (missing > allowed)).any():
+        if (short := whole & short).any():
             row = int(np.argmax(short))
-            said = f"Row {{row}} names every class and sums to {1 - missing[row]:.6g}, not 1: nobody is left to share "
+            total = kinds.apart(1 - missing[row], 1 - allowed[row])
+            said = f"Row {{row}} names every class and sums to {total}, not 1: no class is left to take "
             raise RowError(said + "what is missing.", row, fault="sum")
         others = np.maximum((~named).sum(axis=1), 1)
         p = np.where(named, p, (np.maximum(missing, 0.0) / others)[:, None])
-        half = np.where(named, half, (explained / others)[:, None])
+        half, off = (np.where(named, width, (explained / others)[:, None]) for width in (half, off))
     total = p.sum(axis=1, keepdims=True)
     p = p / total
-    return _shares(p, np.maximum(half / total, 0.5 * np.spacing(p)), 0.5 * _eps(np.dtype(np.float64)))
+    half, off = (np.maximum(width / total, 0.5 * np.spacing(p)) for width in (half, off))
+    return _shares(p, half, 0.5 * _eps(np.dtype(np.float64)), off)
 
 
 def _check_tail(tail: str) -> None:
@@ -533,14 +547,21 @@ def _check_classes(n_classes: int, least: int) -> None:
         )
 
 
-def _given(values: ArrayLike) -> np.ndarray:
-    """An array; a data frame's nullable columns, which NumPy takes for objects, as floats with NaN for gaps."""
-    given = np.asarray(values)
-    kinds = {str(kind) for kind in np.ravel(getattr(values, "dtypes", []))}  # pyright: ignore[reportArgumentType]
-    if given.dtype != object or not kinds or not kinds <= NULLABLE:
-        return given
-    dtype = np.float32 if kinds == {"Float32"} else np.float64
-    return values.to_numpy(dtype=dtype, na_value=np.nan)  # pyright: ignore[reportAttributeAccessIssue]
+def as_numbers(values: ArrayLike) -> np.ndarray:
+    """Return an array; NumPy itself takes a data frame's nullable or Arrow columns for objects.
+
+    Theirs has their own type of numbers, or floats with NaN if some are missing.
+    """
+    every = list(np.ravel(getattr(values, "dtypes", [])))  # pyright: ignore[reportArgumentType]
+    plain = all(isinstance(kind, np.dtype) for kind in every)
+    if plain or not all(getattr(kind, "kind", "O") in "fiub" for kind in every):
+        return np.asarray(values)
+    frame: Any = values
+    stored = [kind if isinstance(kind, np.dtype) else kind.numpy_dtype for kind in every]
+    if any(kind.kind == "f" for kind in stored) or bool(np.any(frame.isna())):
+        stored = [kind if kind.kind == "f" else np.dtype(np.float64) for kind in stored]
+        return frame.to_numpy(dtype=np.result_type(*stored), na_value=np.nan)
+    return frame.to_numpy(dtype=np.result_type(*stored))
 
 
 def _eps(dtype: np.dtype) -> float:
@@ -557,12 +578,5 @@ def _floats(a: np.ndarray, name: str, *, axes: tuple[int, ...], infinite: bool =
         )
     bad = np.isnan(a) if infinite else ~np.isfinite(a)
     if bad.any():
-        _refuse_at(a, bad, f" of the {name} is not a number.")
+        kinds.refuse_at(a, bad, f" of the {name} is not a number.")
     return a
-
-
-def _refuse_at(a: Array, bad: NDArray[np.bool_], said: str) -> NoReturn:
-    """Raise a `RowError` at the first value that is bad."""
-    at = tuple(int(i) for i in np.argwhere(np.broadcast_to(bad, a.shape))[0])
-    where = "row {row}, column {column}" if len(at) > 1 else "row {row}"
-    raise RowError(f"{a[at]:.6g} in {where}{said}", *at[:2])

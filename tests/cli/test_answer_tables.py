@@ -281,7 +281,7 @@ def test_a_partial_table_is_from_top_k_and_rows_may_name_different_numbers_of_cl
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--teacher-probability", "x*", "--top-k", "zero"], "--top-k reads log-probabilities"),
+        (["--teacher-logit", "x*", "--top-k", "zero"], "--top-k reads log-probabilities"),
         (["--teacher-log-probability", "x*", "--top-k", "rest"], "One of uniform, zero, raise"),
     ],
 )

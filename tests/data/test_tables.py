@@ -73,7 +73,7 @@ def test_ids_match_across_formats_and_types():
 
 def test_float32_columns_stay_float32_and_dictionaries_are_decoded():
     assert numbers(pa.array(np.ones(3, np.float32)), "x").dtype == np.float32
-    assert numbers(pa.array(np.ones(3, np.float16)), "x").dtype == np.float32
+    assert numbers(pa.array(np.ones(3, np.float16)), "x").dtype == np.float16
     assert texts(pa.array(["a", "b", "a"]).dictionary_encode(), "x") == ["a", "b", "a"]
 
 

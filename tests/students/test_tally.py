@@ -82,3 +82,13 @@ def test_what_are_no_codes_is_refused(teacher, student, said):
 def test_no_rows_have_no_share():
     with pytest.raises(ValueError, match="no rows"):
         _ = Tally.of([], [], 2).agreement
+
+
+def test_ties_are_counted_apart():
+    teacher, student = np.array([1, 1, 1, 0, 0]), np.array([1, 0, 1, 0, 1])
+    tied = np.array([True, True, False, False, False])
+    found = Tally.of(teacher, student, 2, tied) + Tally.of(teacher, student, 2, ~tied)
+    assert (found.tied, found.tied_alike) == (5, 3)
+    assert found.untied.size == 5
+    assert found.untied.estimate == 3 / 5
+    assert Tally.of(teacher, student, 2).untied is None

@@ -23,8 +23,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from limbeck.budget.teachers import KINDS
+from limbeck.kinds import refuse_sorted
 from limbeck.labels import (
     MOST_DECIMALS,
+    RowError,
     SoftLabels,
     from_log_probabilities,
     from_logits,
@@ -103,6 +105,7 @@ class Ledger:
         self.classes: tuple[str, ...] | None = None if classes is None else tuple(classes)
         self.misnamed: tuple[str, ...] | None = None
         """Classes of the last answer that names them, where those asked for are others and no answer fits them."""
+        self._named = False
         self.decimals: int | None = 0
         self._read = self._useless = 0
         self.replies_path.touch()
@@ -323,10 +326,15 @@ class Ledger:
                 from_probabilities(array, decimals=places)
             else:
                 READERS[kind](array)
+        except RowError as error:
+            raise MalformedError(
+                error.text("reply", 1, None if error.column is None else error.column + 1)
+            ) from error
         except ValueError as error:
             raise MalformedError(str(error)) from error
         # It is an answer: only now it says what those to come must look like.
         self.misnamed = None
+        self._named |= names is not None
         self.kind, self.width, self.classes = kind, len(values), classes
         self.counts["classes reordered"] += names not in (None, classes)
         known = self.decimals is not None and places is not None
@@ -384,6 +392,16 @@ class Ledger:
         """Answers of these rows, with the precision all were given in, or with so many decimals (0: exact)."""
         values = np.array([self.rows[name].answers[which] for name in names], dtype=np.float64)
         values = values[:, 0] if self.width == 1 else values
+        try:
+            if not self._named:
+                refuse_sorted(values)
+            return self._read_all(values, decimals)
+        except RowError as error:
+            raise UserError(
+                f"The teacher's answers: {error.text('reply', error.row + 1, error.column)}"
+            ) from error
+
+    def _read_all(self, values: np.ndarray, decimals: int | None) -> SoftLabels:
         if self.kind == "probabilities":
             return from_probabilities(
                 values, decimals=(self.decimals if decimals is None else decimals) or None

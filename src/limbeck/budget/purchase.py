@@ -320,7 +320,8 @@ class Purchase:
     def _tally(self, audit: Sequence[int]) -> Tally:
         assert self.student is not None  # there was a look
         labels = self._labels(audit)
-        return Tally.of(labels.decisions, self.student.predict(self.points[list(audit)]), labels.n_classes)
+        ours = self.student.predict(self.points[list(audit)])
+        return Tally.of(labels.decisions, ours, labels.n_classes, labels.ties)
 
     def _bought(self, audit: Sequence[int], learned: Sequence[int], reason: str) -> Bought:
         judged = self.looks[-1].learned if self.looks else len(learned)

@@ -38,7 +38,24 @@ def beside(tally: Tally, classes: Sequence[Any]) -> list[Line]:
             f": the student is not shown to be better ({100 * gain.estimate:+.2g} points, 95 % interval "
             f"{100 * gain.low:+.2g} to {100 * gain.high:+.2g})"
         )
-    return [("by class", by_class(tally, classes)), ("constant", constant)]
+    return [*ties(tally), ("by class", by_class(tally, classes)), ("constant", constant)]
+
+
+def ties(tally: Tally) -> list[Line]:
+    """How many rows the teacher does not decide, and agreement on the others."""
+    if not tally.tied:
+        return []
+    found, places = tally.untied, 2 if len(tally) < MANY else 4
+    without = (
+        ""
+        if found is None
+        else (
+            f"; without them {found.estimate:.{places}%} (95 % interval {found.low:.{places}%} to "
+            f"{found.high:.{places}%})"
+        )
+    )
+    text = f"{tally.tied} of these {len(tally)} rows: the teacher's two likeliest classes have the same probability"
+    return [("ties", f"{text}, and {tally.tied_alike} count as agreement{without}")]
 
 
 def by_class(tally: Tally, classes: Sequence[Any]) -> str:
@@ -55,10 +72,11 @@ def by_class(tally: Tally, classes: Sequence[Any]) -> str:
 def facts(tally: Tally | None, classes: Sequence[Any]) -> dict[str, Any]:
     """For scripts."""
     if tally is None:
-        return {"agreement": None, "by_class": None, "constant": None, "gain": None}
+        return {"agreement": None, "by_class": None, "constant": None, "gain": None, "ties": None}
     return {
         "agreement": tally.agreement,
         "by_class": {str(name): tally.by_class(code) for code, name in enumerate(classes)},
         "constant": {"class": str(classes[tally.commonest]), "agreement": tally.constant},
         "gain": tally.gain,
+        "ties": {"rows": tally.tied, "agreement": tally.untied},
     }

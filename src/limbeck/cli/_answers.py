@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from limbeck.cli import _options as options
-from limbeck.cli._console import Line
+from limbeck.cli._console import Line, messages
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from limbeck.data.answers import Teacher
+    from limbeck.data.answers import Answers, Teacher
     from limbeck.data.features import Features
     from limbeck.data.pool import Answered, Pool
     from limbeck.data.sources import StoredPool
     from limbeck.data.tables import Table
+
+
+MANY_CLASSES = 50
+"""Classes of hard labels from which on their number is printed before work starts."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +138,12 @@ class Tables:
         if self.said is None or self.teacher is None:
             return None
         if not self.apart:
-            return self._weighted(answers_in(self.said, self.teacher))
-        known = read_ids(self.points, self.identifier) if pool is None else pool
-        return self._weighted(joined(known, self.points, self.said, self.teacher, self.identifier))
+            answered = answers_in(self.said, self.teacher)
+        else:
+            known = read_ids(self.points, self.identifier) if pool is None else pool
+            answered = joined(known, self.points, self.said, self.teacher, self.identifier)
+        _warn_of_many(answered.answers)
+        return self._weighted(answered)
 
     def _weighted(self, answered: Answered) -> Answered:
         from limbeck.data.pool import weights_in
@@ -163,6 +170,29 @@ class Tables:
             shown = f"column {self.weight!r}: {len(weights)} rows count as {weights.sum():.6g}"
             weighted = [("weights", f"{shown}; agreement counts each held-out row once")]
         return [*lines(answered, random, by_row=self.apart and self.identifier is None), *weighted]
+
+
+def _warn_of_many(answers: Answers) -> None:
+    """Print, before the work starts, that labels make many classes."""
+    names = answers.classes
+    if answers.kind == "label" and len(names) > MANY_CLASSES:
+        messages().print(
+            f"The labels make {len(names)} classes ({', '.join(map(repr, names[:3]))}, ...): each is learned, which "
+            "takes time. If the column holds scores, give them as --teacher-probability."
+        )
+
+
+def wordless(features: Features, X: Any) -> list[Line]:
+    """How many rows' text holds no known word; nothing if there are none."""
+    count = features.without_words(X)
+    if not count:
+        return []
+    return [
+        (
+            "text",
+            f"{count} of {X.shape[0]} rows have no known word in column {features.text!r}: it says nothing there",
+        )
+    ]
 
 
 def unanswered_said(unanswered: int, size: int) -> str:
@@ -233,7 +263,13 @@ def lines(answered: Answered | None, random: Drawn | None = None, *, by_row: boo
     if by_row:
         said.append(("ids", "Answers are joined by row number, counted from 1: the points have no ids"))
     if answered is not None and answered.unanswered:
-        said.append(("answers", unanswered_said(answered.unanswered, answered.size)))
+        words = ", ".join(map(repr, answered.answers.missing))
+        note = (
+            f" ({words} counts as missing; if it is a class, name it in --classes)"
+            if words and answered.answers.kind == "label"
+            else ""
+        )
+        said.append(("answers", unanswered_said(answered.unanswered, answered.size) + note))
     if random is not None:
         said.append(("audit", random.said))
     return said

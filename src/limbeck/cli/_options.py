@@ -17,6 +17,7 @@ from rich.text import Text as Words
 
 from limbeck.cli import _provenance as provenance
 from limbeck.cli._console import messages
+from limbeck.kinds import RowError
 from limbeck.records import UserError, locked
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ Probability = Annotated[
     typer.Option(
         "--teacher-probability",
         metavar="GLOB",
-        help="The teacher's probability of the second class; or a column a class: repeat, or a pattern such as 'p_*'.",
+        help="The teacher's probability of the second class; or a column a class: repeat, or a pattern such as 'p_*'; "
+        "or a column of lists or dictionaries; with --teacher-label, the probability of the label.",
     ),
 ]
 Logit = Annotated[
@@ -72,8 +74,8 @@ TopK = Annotated[
     str | None,
     typer.Option(
         metavar="uniform|zero|raise",
-        help="Log-probabilities of the top few classes, the others' cells empty: their mass is spread, taken as none, "
-        "or an error.",
+        help="Answers that name the top few classes, the others' cells empty: the missing mass is spread over them, "
+        "taken as zero (each row is divided by its sum), or an error.",
     ),
 ]
 Unanswered = Annotated[
@@ -364,21 +366,77 @@ def teacher_of(
         if not found:  # one a class, as limbeck label writes them
             several = {kind: f"{name}_*" for kind, name in usual.items() if kind != "label"}
             found = {kind: (glob,) for kind, glob in several.items() if len(matching(table, glob)) > 1}
-    if len(found) != 1:
+    decided = found.keys() == {"probability", "label"} and any(given.values())
+    if len(found) != 1 and not decided:
         said = " and ".join(found) if found else "none"
         raise UserError(
             f"{table.path}: one kind of answer is needed, {said} given. Use one of --teacher-probability, "
             "--teacher-logit, --teacher-log-probability, --teacher-label."
         )
+    if decided:
+        return _decided(table, found["probability"], found["label"], names_of(classes), unanswered, top_k)
     ((kind, patterns),) = found.items()
-    if top_k is not None and kind != "log-probability":
-        raise UserError(f"--top-k reads log-probabilities (--teacher-log-probability), {kind} was given.")
+    if top_k is not None and kind not in ("log-probability", "probability"):
+        raise UserError(
+            "--top-k reads log-probabilities (--teacher-log-probability) or probabilities (--teacher-probability), "
+            f"{kind} was given."
+        )
     if kind == "label":
         require(table, patterns)
         return Teacher(kind, patterns, names_of(classes), unanswered)
     columns = columns_named(table, f"--teacher-{kind}", patterns)
     names = classes_named(table, patterns, columns) if classes is None else names_of(classes)
     return Teacher(kind, columns, names, unanswered, top_k)
+
+
+def _decided(
+    table: Table,
+    probability: Sequence[str],
+    label: Sequence[str],
+    classes: tuple[str, ...] | None,
+    unanswered: str,
+    top_k: str | None,
+) -> Teacher:
+    """A column of labels and one of the probability of each."""
+    from limbeck.data.answers import Teacher, columns_named
+    from limbeck.data.tables import require
+
+    require(table, label)
+    columns = columns_named(table, "--teacher-probability", probability)
+    if len(columns) != 1:
+        raise UserError(
+            f"With --teacher-label, --teacher-probability is one column, the probability of the label; "
+            f"{len(columns)} were given. Of a column for each class, leave --teacher-label out."
+        )
+    return Teacher("probability", (*columns, *label), classes, unanswered, top_k, decided=True)
+
+
+SYNTAX = (
+    (r"saturated='(\w+)'", r"--saturated \1"),
+    (r"\balpha > 0", "a positive --alpha"),
+    (r"\balpha='?(\w+)'?", r"--alpha \1"),
+    (r"give alpha a number", "give --alpha a number"),
+    (r"fit_intercept=False", "--no-intercept"),
+)
+"""Parameters that messages of the estimators name, and the options for them."""
+
+
+def in_options(error: Exception, *, saturated: bool = False, rows: Any = None) -> UserError:
+    """An estimator's error in terms of a command's options, of which --saturated may not be one.
+
+    ``rows`` are the table's rows, from 0, that the estimator saw.
+    """
+    if isinstance(error, UserError):
+        return error
+    text = str(error)
+    if isinstance(error, RowError):
+        row = error.row if rows is None else int(rows[error.row])
+        text = error.text("command", row + 1, None if error.column is None else error.column + 1)
+    if not saturated:
+        text = re.sub(r"saturated='\w+'(, | or )", "", text)
+    for pattern, option in SYNTAX:
+        text = re.sub(pattern, option, text)
+    return UserError(text)
 
 
 def threads(jobs: int | None) -> int:

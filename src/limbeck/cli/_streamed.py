@@ -121,7 +121,7 @@ def in_blocks(
         except (UserError, ValueError, ArithmeticError) as error:
             if not kept.full:  # other rows or options are needed, with which the passes would not go together
                 kept.remove()
-            raise UserError(str(error)) from error
+            raise options.in_options(error, saturated=True) from error
     sources = provenance.sources(
         {f"points {path.name}": path for path in files_of(table)},
         rows=f"{found.n} learned from in {found.passes} passes",

@@ -73,7 +73,7 @@ def audit(
                 rng=np.random.default_rng(seed),
             )
     except ValueError as error:
-        raise UserError(str(error)) from error
+        raise options.in_options(error) from error
     from limbeck.pages.audit import COLUMNS, page, resolved, rows, without_asking
 
     shown = Table(*COLUMNS, box=None, pad_edge=False)

@@ -128,7 +128,7 @@ def distill(
     rows = _Rows.of(found, few, held_out, seed, vocabulary)
     options.warn_of_deciding(rows.pool.X[rows.answered.rows], rows.answered.answers, rows.pool.features)
     made = rows.distilled(recipe)
-    notes = found.lines(rows.answered, rows.random)
+    notes = [*found.lines(rows.answered, rows.random), *spoken.wordless(rows.pool.features, rows.pool.X)]
     sources = provenance.sources(
         {"points": table, "answers": answers},
         rows=f"{rows.points} points, {len(rows.answered.rows)} answered",
@@ -149,7 +149,11 @@ def distill(
 
         write(page, report)
     lines, facts = _found(made, rows, out, report)
-    tell([*notes, *lines], {**facts, "unanswered": rows.answered.unanswered}, as_json)
+    facts |= {
+        "unanswered": rows.answered.unanswered,
+        "without_words": rows.pool.features.without_words(rows.pool.X),
+    }
+    tell([*notes, *lines], facts, as_json)
 
 
 def _check_blocks(
@@ -255,7 +259,7 @@ class _Rows:
                 return distil(*self.taught, recipe, pool=self.seen)
             return taught(*self.taught, recipe, self.metric(recipe.scale, intercept=recipe.fit_intercept))
         except (ValueError, ArithmeticError) as error:
-            raise UserError(str(error)) from error
+            raise options.in_options(error, saturated=True, rows=self.answered.at[self.learn]) from error
 
 
 def _recipe(alpha: str, intercept: bool, saturated: str, scale: str) -> Recipe:
@@ -331,7 +335,7 @@ def _found(made: Distilled, rows: _Rows, out: Path, report: Path | None) -> tupl
         *([("scale", IDLE)] if made.idle else []),
     ]
     if len(truth):
-        tally = Tally.of(truth.decisions, made.predict_codes(T), len(truth.classes))
+        tally = Tally.of(truth.decisions, made.predict_codes(T), len(truth.classes), truth.labels.ties)
         lines += agreement.lines(tally, truth.classes, drawn=rows.random is not None)
     lines += [("student", out), *([] if report is None else [("report", report)])]
     facts = {

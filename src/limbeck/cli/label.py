@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from limbeck.cli import _agreement as agreement
+from limbeck.cli import _answers as spoken
 from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
 from limbeck.cli._console import Line, fail, messages, tell
@@ -153,7 +154,7 @@ def label(
         bought = buy.run(pool.X, folder=out, ids=list(pool.ids), columns=columns, watch=_watch)
         _keep(bought, buy, pool, identifier, out, facts)
     except (ValueError, ArithmeticError) as error:
-        raise UserError(f"{error}{_kept(out)}") from error
+        raise UserError(f"{options.in_options(error)}{_kept(out)}") from error
     except OSError as error:
         raise UserError(
             f"{error.filename or out}: {error.strerror or error}.{_kept(out)} Once that is put right, the same command "
@@ -162,7 +163,11 @@ def label(
     except KeyboardInterrupt:
         fail(f"Interrupted.{_kept(out)} The same command goes on.", 130)
     saved = None if bought.student is None else out / "student.json"
-    tell(_lines(bought, target_risk, out), {**vars(bought), "student": saved, "out": out}, as_json)
+    tell(
+        [*spoken.wordless(pool.features, pool.X), *_lines(bought, target_risk, out)],
+        {**vars(bought), "student": saved, "out": out},
+        as_json,
+    )
 
 
 def _kept(out: Path) -> str:

@@ -110,7 +110,7 @@ def plan(
                 at=at,
             )
     except (ValueError, ArithmeticError) as error:
-        raise UserError(str(error)) from error
+        raise options.in_options(error) from error
     provenance.check_unchanged()
     notes = found.lines(answered, random)
     if report is not None:

@@ -11,11 +11,24 @@ from itertools import takewhile
 from typing import NoReturn
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike
 
-from limbeck.data.columns import Column, as_lists, missing, numbers, texts, vectors, vectors_with_gaps
+from limbeck import named_scores
+from limbeck.data.columns import (
+    Column,
+    as_lists,
+    held,
+    missing,
+    numbers,
+    texts,
+    vectors,
+    vectors_with_gaps,
+    without,
+)
 from limbeck.data.tables import Chunk, Table, matching
+from limbeck.kinds import MISSING_WORDS, refuse_scores_as_labels, refuse_sorted
 from limbeck.labels import (
     RowError,
     SoftLabels,
@@ -23,6 +36,7 @@ from limbeck.labels import (
     from_log_probabilities,
     from_logits,
     from_partial_log_probabilities,
+    from_partial_probabilities,
     from_probabilities,
 )
 from limbeck.records import UserError
@@ -33,13 +47,6 @@ READERS: dict[str, Callable[[ArrayLike], SoftLabels]] = {
     "logit": from_logits,
 }
 SEPARATORS = "_-.: "
-FEWEST_SHARES = 5
-ADVICE = {
-    "sum": " Scores are given as --teacher-logit. If only the likeliest classes are named, --top-k reads their "
-    "log-probabilities, the others' cells empty.",
-    "mass": " --top-k uniform shares it among the classes not named, --top-k zero takes it as none.",
-}
-"""What to do about a `RowError`'s fault, in a command's options."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +56,26 @@ class Teacher:
     kind: str
     """``probability``, ``log-probability``, ``logit`` or ``label``."""
     columns: tuple[str, ...]
-    """One column for two classes (of the second one), one a class, or a single column of vectors or labels."""
+    """One column for two classes (of the second one), one a class, or a single column of vectors, labels or answers
+    that name their classes; with ``decided``, one of probabilities and one of the labels that have them."""
     classes: tuple[str, ...] | None = None
     """Names of the classes, in the order of the columns; None for the columns' own names."""
     unanswered: str = "error"
     """What a row without any answer is: an ``error``, or one to ``drop`` from what is learned and rated."""
     top_k: str | None = None
-    """Log-probabilities: what becomes of the mass of classes whose cells are empty, as `from_top_k`'s ``tail``; None
-    where none may be empty."""
+    """What becomes of the mass of classes whose cells are empty, as `from_top_k`'s ``tail``; None where none may be
+    empty."""
     width: int = 0
     """Length of the vectors in a single column of them; 0 where only reading tells, see `settled`."""
+    decided: bool = False
+    """Whether ``columns`` are the probability of the label decided for, and that label."""
+    named: bool = False
+    """Whether the answers name their classes, see `settled`; then ``classes`` are all of them."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether a row may name some of the classes only."""
+        return self.top_k is not None or (self.named and self.kind == "probability")
 
 
 @dataclass(frozen=True)
@@ -75,13 +92,15 @@ class Answers:
     """Names of the classes, in the order of the labels' columns."""
     weights: np.ndarray | None = None
     """How many rows each row counts as, (n,); None if each counts as one."""
+    missing: tuple[str, ...] = ()
+    """Words such as NA that cells held, which were read as missing."""
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __getitem__(self, rows: np.ndarray) -> Answers:
         weights = None if self.weights is None else self.weights[rows]
-        return Answers(self.kind, self.values[rows], self.labels[rows], self.classes, weights)
+        return replace(self, values=self.values[rows], labels=self.labels[rows], weights=weights)
 
     @property
     def decisions(self) -> np.ndarray:
@@ -100,14 +119,10 @@ def soft_labels(
         If a value is no answer of its kind: naming its row, counted from 1, where ``first`` rows came before, or its
         file and its row in there where ``chunks``, from the first row on, say which.
     """
-    if teacher.top_k is not None and (values.ndim == 1 or values.shape[1] < 3):
+    least = 2 if teacher.kind == "probability" else 3
+    if teacher.top_k is not None and (values.ndim == 1 or values.shape[1] < least):
         raise UserError(_too_few(teacher, 1 if values.ndim == 1 else values.shape[1]))
     kept = answered(teacher, values)
-    if teacher.kind == "logit" and _are_shares(values[kept]):
-        raise UserError(
-            f"The teacher's answers ({', '.join(teacher.columns[:3])}, ...) are given as logits, and every row of them "
-            "is one of probabilities: they lie in [0, 1] and sum to 1. Give them as --teacher-probability."
-        )
     if not kept.any():
         return _read(teacher, _neutral(teacher, values))[:0]
     try:
@@ -119,17 +134,11 @@ def soft_labels(
         raise UserError(f"The teacher's answers ({', '.join(teacher.columns)}): {error}") from error
 
 
-def _are_shares(values: np.ndarray) -> bool:
-    """Whether rows (n, K) of three classes or more are probabilities, too many to be so by chance."""
-    if values.ndim == 1 or values.shape[1] < 3 or len(values) < FEWEST_SHARES:
-        return False
-    return bool(np.all((values >= 0) & (values <= 1)) and np.all(np.abs(values.sum(axis=1) - 1) < 1e-3))
-
-
 def _too_few(teacher: Teacher, count: int) -> str:
     return (
         f"--top-k reads log-probabilities of three classes or more, a column a class; {', '.join(teacher.columns)} "
-        f"{'holds one' if count == 1 else f'hold {count}'}. With two classes nothing is missing: leave --top-k out."
+        f"{'holds one' if count == 1 else f'hold {count}'}. With two classes nothing is missing: leave --top-k out; "
+        "--teacher-logit divides each row of log-probabilities by its sum."
     )
 
 
@@ -141,11 +150,10 @@ def _named(teacher: Teacher, error: RowError, row: int, chunks: Sequence[Chunk])
         several = len(teacher.columns) > 1
         column = repr(teacher.columns[error.column if several else 0])
         column += "" if several or teacher.kind == "label" else f", entry {error.column + 1}"
-    said = error.said.format(row=row + 1 - (0 if own is None else own.before), column=column)
-    advice = ADVICE.get(error.fault, error.advice)
+    said = error.text("command", row + 1 - (0 if own is None else own.before), column)
     before = "" if own is None else f"{own.file}: "
     whose = "" if column is not None else f"The teacher's answers ({', '.join(teacher.columns)}): "
-    return f"{before}{whose}{said}{advice}"
+    return f"{before}{whose}{said}"
 
 
 def answered(teacher: Teacher, values: np.ndarray) -> np.ndarray:
@@ -159,9 +167,12 @@ def answered(teacher: Teacher, values: np.ndarray) -> np.ndarray:
 
 
 def _read(teacher: Teacher, values: np.ndarray) -> SoftLabels:
-    if teacher.top_k is not None:
-        return from_partial_log_probabilities(values, tail=teacher.top_k)
+    if teacher.partial:
+        read = from_partial_probabilities if teacher.kind == "probability" else from_partial_log_probabilities
+        return read(values, tail=teacher.top_k or "raise")
     if teacher.kind != "label":
+        if len(teacher.columns) == 1 and not teacher.named:
+            refuse_sorted(values)
         return READERS[teacher.kind](values)
     assert teacher.classes is not None
     code = {label: i for i, label in enumerate(teacher.classes)}
@@ -200,11 +211,13 @@ def read_answers(teacher: Teacher, chunks: Sequence[Chunk]) -> tuple[np.ndarray,
             f"No row has an answer in {', '.join(teacher.columns)}: there is nothing to learn from."
         )
     if teacher.kind == "label":
+        _refuse_scores(teacher, values[rows])
         teacher = replace(teacher, classes=_classes_seen(teacher, values[rows]))
     labels = soft_labels(teacher, values, chunks=chunks)
     if teacher.top_k == "zero":
         _refuse_unnamed(teacher, labels)
-    return rows, answers_of(teacher, values[rows], labels)
+    words = {word for chunk in chunks for word in _missing_words(teacher, chunk)}
+    return rows, replace(answers_of(teacher, values[rows], labels), missing=tuple(sorted(words)))
 
 
 def _refuse_unnamed(teacher: Teacher, labels: SoftLabels) -> None:
@@ -221,22 +234,40 @@ def _refuse_unnamed(teacher: Teacher, labels: SoftLabels) -> None:
 def answers_of(teacher: Teacher, values: np.ndarray, labels: SoftLabels) -> Answers:
     """Answers from values as stored, every one an answer, and the same as soft labels."""
     names = names_of(teacher, labels.n_classes)
-    if teacher.top_k is not None:  # what the empty cells hold is in the labels alone
+    if teacher.partial:  # what the empty cells hold is in the labels alone
         return Answers("probability", labels.probabilities, labels, names)
     return Answers(teacher.kind, labels.decisions if teacher.kind == "label" else values, labels, names)
 
 
 def settled(teacher: Teacher, chunks: Iterable[Chunk]) -> Teacher:
-    """The teacher with the length of its vectors, which rows without one cannot tell."""
-    if teacher.unanswered != "drop" or teacher.kind == "label" or len(teacher.columns) != 1:
+    """The teacher with what its cells alone tell: the length of vectors, or the classes that answers name."""
+    if teacher.kind == "label" or not (len(teacher.columns) == 1 or teacher.decided):
         return teacher
+    names: set[str] = set()
     for chunk in chunks:
-        column = as_lists(chunk.columns[teacher.columns[0]], teacher.columns[0], chunk.first)
+        column = _cells(teacher, chunk, teacher.columns[0])
         some = np.flatnonzero(~missing(column))
-        if len(some):
-            first = column[int(some[0])].as_py()
-            return replace(teacher, width=len(first) if isinstance(first, list) else 0)
-    return teacher
+        if not len(some):
+            continue
+        first = column[int(some[0])].as_py()
+        if teacher.decided or named_scores.is_named(first):
+            names.update(named_scores.classes_in(_pairs(replace(teacher, named=True), chunk)))
+        elif not names:
+            return replace(teacher, width=_width(teacher, chunk)) if teacher.unanswered == "drop" else teacher
+    if len(names) == 1 and teacher.classes is None:
+        raise UserError(
+            f"Column {teacher.columns[-1]!r} names one class only, {min(names)!r}: there is nothing to decide. If "
+            "there are others, name all of them: --classes A,B."
+        )
+    return replace(teacher, named=bool(names), classes=teacher.classes or tuple(sorted(names)) or None)
+
+
+def _width(teacher: Teacher, chunk: Chunk) -> int:
+    """Length of the first list of numbers in a chunk; 0 of numbers."""
+    name = teacher.columns[0]
+    column = as_lists(_cells(teacher, chunk, name), name, chunk.first)
+    first = column[int(np.argmin(missing(column)))].as_py()
+    return len(first) if isinstance(first, list) else 0
 
 
 def values_of(teacher: Teacher, chunk: Chunk) -> np.ndarray:
@@ -250,30 +281,80 @@ def values_of(teacher: Teacher, chunk: Chunk) -> np.ndarray:
     with chunk.in_file() as here:
         if teacher.kind == "label":
             return _texts(teacher, here)
-        values = _stored(teacher, here)
+        values = _by_name(teacher, here) if teacher.named else _stored(teacher, here)
         gaps: np.ndarray = np.isnan(values)
         if gaps.any():
             _refuse_gaps(teacher, here, gaps if gaps.ndim == 2 else gaps[:, None])
         return values
 
 
+def _cells(teacher: Teacher, chunk: Chunk, name: str) -> Column:
+    """A column of answers with null in place of words such as NA, unless the classes name them."""
+    words = MISSING_WORDS - set(teacher.classes or ())
+    return without(chunk.columns[name], words)
+
+
+def _missing_words(teacher: Teacher, chunk: Chunk) -> set[str]:
+    columns = [chunk.columns[name] for name in teacher.columns]
+    words = MISSING_WORDS - set(teacher.classes or ())
+    return {word for column in columns for word in held(column, words)}
+
+
+def _by_name(teacher: Teacher, chunk: Chunk) -> np.ndarray:
+    assert teacher.classes is not None
+    try:
+        return named_scores.table_of(_pairs(teacher, chunk), teacher.classes)
+    except RowError as error:
+        raise UserError(_at(error, teacher, chunk)) from error
+
+
+def _pairs(teacher: Teacher, chunk: Chunk) -> list[named_scores.Pairs | None]:
+    """Class and score in each row; None where a row has no answer."""
+    name = teacher.columns[0]
+    if teacher.decided:
+        return _pairs_decided(teacher, chunk)
+    try:
+        cells = _cells(teacher, chunk, name).to_pylist()
+        return [named_scores.pairs_of(cell, row) for row, cell in enumerate(cells)]
+    except RowError as error:
+        raise UserError(_at(error, teacher, chunk)) from error
+
+
+def _pairs_decided(teacher: Teacher, chunk: Chunk) -> list[named_scores.Pairs | None]:
+    score, label = (_cells(teacher, chunk, name) for name in teacher.columns)
+    p = numbers(score, teacher.columns[0], chunk.first, gaps=True)
+    bare = missing(label)
+    if (odd := bare != np.isnan(p)).any():
+        row = int(np.argmax(odd))
+        raise UserError(
+            f"Row {chunk.first + row + 1} has a value in one of the columns {', '.join(map(repr, teacher.columns))} "
+            "and not in the other: fill it in, or empty both."
+        )
+    names = iter(texts(pc.filter(label, pa.array(~bare)), teacher.columns[1], chunk.first))
+    return [None if empty else {next(names): float(value)} for empty, value in zip(bare, p, strict=True)]
+
+
+def _at(error: RowError, teacher: Teacher, chunk: Chunk) -> str:
+    return error.text("command", chunk.first + error.row + 1, repr(teacher.columns[-1]))
+
+
 def _texts(teacher: Teacher, chunk: Chunk) -> np.ndarray:
     name = teacher.columns[0]
-    column = chunk.columns[name]
+    column = _cells(teacher, chunk, name)
     empty = missing(column)
     if empty.any():
         _refuse_gaps(teacher, chunk, empty[:, None])
     values = np.full(len(chunk), None, dtype=object)
-    values[~empty] = texts(pc.filter(column, ~empty) if empty.any() else column, name, chunk.first)
+    values[~empty] = texts(pc.filter(column, pa.array(~empty)) if empty.any() else column, name, chunk.first)
     return values
 
 
 def _stored(teacher: Teacher, chunk: Chunk) -> np.ndarray:
     finite = teacher.kind == "probability"
-    columns = [chunk.columns[name] for name in teacher.columns]
+    columns = [_cells(teacher, chunk, name) for name in teacher.columns]
     if len(columns) == 1:
         columns = [as_lists(columns[0], teacher.columns[0], chunk.first)]
-    if len(columns) == 1 and (teacher.width or _holds_vectors(columns[0])):
+    if len(columns) == 1 and (teacher.width or "list" in str(columns[0].type)):
         name = teacher.columns[0]
         if teacher.width:
             return vectors_with_gaps(columns[0], name, chunk.first, width=teacher.width)
@@ -288,15 +369,18 @@ def _stored(teacher: Teacher, chunk: Chunk) -> np.ndarray:
 def _refuse_gaps(teacher: Teacher, chunk: Chunk, gaps: np.ndarray) -> None:
     """Raise a `UserError` at the first row (of (m, K) gaps) that is neither an answer nor may be dropped."""
     none = np.asarray(gaps.all(axis=1))
-    some = gaps.any(axis=1) & ~none if teacher.top_k is None else np.zeros(len(gaps), dtype=bool)
+    some = gaps.any(axis=1) & ~none if not teacher.partial else np.zeros(len(gaps), dtype=bool)
     bad = some if teacher.unanswered == "drop" else some | none
     if not bad.any():
         return
     row = int(np.argmax(bad))
     at = int(np.argmax(gaps[row]))
-    name = teacher.columns[at if len(teacher.columns) > 1 else 0]
+    several = len(teacher.columns) > 1 and not teacher.named
+    name = teacher.columns[at if several else 0]
     empty = missing(chunk.columns[name])[row]
-    where = f"Row {chunk.first + row + 1}, column {name!r} {'is empty' if empty else 'holds NaN'}"
+    cell = chunk.columns[name][row].as_py()
+    held = repr(cell)[:40] if isinstance(cell, str) else "NaN"
+    where = f"Row {chunk.first + row + 1}, column {name!r} {'is empty' if empty else f'holds {held}'}"
     if none[row]:
         raise UserError(
             f"{where}: the row has no answer. Fill it in, leave the row out of the file, or give --unanswered drop: "
@@ -310,10 +394,6 @@ def _refuse_gaps(teacher: Teacher, chunk: Chunk, gaps: np.ndarray) -> None:
     raise UserError(f"{where}, and the row's other answers are not: fill it in, or empty them all.{hint}")
 
 
-def _holds_vectors(column: Column) -> bool:
-    return "list" in str(column.type)
-
-
 def names_of(teacher: Teacher, n_classes: int) -> tuple[str, ...]:
     """Names of the classes: those given, else the columns' own, else 0, 1, ..."""
     if teacher.classes is None:
@@ -323,6 +403,21 @@ def names_of(teacher: Teacher, n_classes: int) -> tuple[str, ...]:
             f"--classes names {len(teacher.classes)} classes, and the teacher answers for {n_classes}."
         )
     return teacher.classes
+
+
+def _refuse_scores(teacher: Teacher, labels: np.ndarray) -> None:
+    """Refuse labels that are probabilities or scores: they would become a class each."""
+    if teacher.classes is not None:
+        return
+    try:
+        distinct = np.array([float(label) for label in set(labels)])
+    except ValueError:
+        return
+    whole = all("." not in label for label in set(labels))
+    try:
+        refuse_scores_as_labels(distinct.astype(int) if whole else distinct, f"Column {teacher.columns[0]!r}")
+    except RowError as error:
+        raise UserError(error.text("command", 1)) from error
 
 
 def _classes_seen(teacher: Teacher, labels: np.ndarray) -> tuple[str, ...]:

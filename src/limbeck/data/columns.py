@@ -6,6 +6,7 @@ Rows count from 1, the first below the header; ``first`` is how many rows came b
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any, NoReturn
 
 import numpy as np
@@ -21,7 +22,8 @@ Column = Any
 def numbers(
     column: Column, name: str, first: int = 0, *, finite: bool = True, gaps: bool = False
 ) -> np.ndarray:
-    """Values (m,) as float64, or float32 where they were stored so; text is read as decimal numbers or true and false.
+    """Values (m,) as float64, or in the shorter floats they were stored in; text is read as decimal numbers or true and
+    false.
 
     Raises
     ------
@@ -40,7 +42,7 @@ def numbers(
     elif _is_text(kind):
         values = _parsed(pc.utf8_trim_whitespace(column), name, first)
     elif pa.types.is_floating(kind) and kind.bit_width < 64:
-        values = column.cast(pa.float32()).to_numpy(zero_copy_only=False)
+        values = column.to_numpy(zero_copy_only=False)
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     elif pa.types.is_boolean(kind):
@@ -61,6 +63,27 @@ def missing(column: Column) -> np.ndarray:
     return _gaps(column)
 
 
+def without(column: Column, words: Collection[str]) -> Column:
+    """The column with null in place of cells that hold one of these words."""
+    column = _plain(column)
+    if not _is_text(column.type):
+        return column
+    return pc.if_else(_are_words(column, words), pa.scalar(None, column.type), column)
+
+
+def held(column: Column, words: Collection[str]) -> set[str]:
+    """Which of these words cells of the column hold."""
+    column = _plain(column)
+    if not _is_text(column.type):
+        return set()
+    return set(pc.unique(pc.utf8_trim_whitespace(pc.filter(column, _are_words(column, words)))).to_pylist())
+
+
+def _are_words(column: Column, words: Collection[str]) -> Column:
+    trimmed = pc.utf8_trim_whitespace(column)
+    return pc.fill_null(pc.is_in(trimmed, value_set=pa.array(sorted(words), type=trimmed.type)), False)
+
+
 def digits_of(column: Column) -> Column:
     """The column with "1" and "0" in place of text that says true and false, in any case."""
     column = _plain(column)
@@ -71,8 +94,10 @@ def digits_of(column: Column) -> Column:
     return as_digit.cast(column.type)
 
 
-def texts(column: Column, name: str, first: int = 0) -> list[str]:
+def texts(column: Column, name: str, first: int = 0, *, blank: bool = False) -> list[str]:
     """Values as text: whole numbers without a decimal point, so that ids match across file formats.
+
+    Text of nothing but blanks is missing unless ``blank``.
 
     Raises
     ------
@@ -81,7 +106,8 @@ def texts(column: Column, name: str, first: int = 0) -> list[str]:
         neighbours: naming row and column.
     """
     column = _plain(column)
-    _refuse_missing(column, name, first)
+    if not (blank and _is_text(column.type) and column.null_count == 0):
+        _refuse_missing(column, name, first)
     if pa.types.is_floating(column.type):
         _refuse_ambiguous(column, name, first)
         return [str(int(v)) if v.is_integer() else repr(v) for v in column.to_pylist()]
@@ -169,7 +195,7 @@ def vectors_with_gaps(column: Column, name: str, first: int = 0, *, width: int) 
         If a value is no list of ``width`` numbers: naming its row.
     """
     column = as_lists(column, name, first)
-    values = np.full((len(column), width), np.nan)
+    values = np.full((len(column), width), np.nan, dtype=np.float16)  # joined to others, it takes their type
     rows = np.flatnonzero(~missing(column))
     if len(rows):
         column = column.take(pa.array(rows))
@@ -177,7 +203,9 @@ def vectors_with_gaps(column: Column, name: str, first: int = 0, *, width: int) 
         if (odd := lengths != width).any():
             at = int(np.argmax(odd))
             _refuse(name, first + int(rows[at]), f"holds a list of {lengths[at]} where {width} are needed")
-        values[rows] = numbers(column.flatten(), name, finite=False, gaps=True).reshape(-1, width)
+        found = numbers(column.flatten(), name, finite=False, gaps=True).reshape(-1, width)
+        values = values.astype(found.dtype)
+        values[rows] = found
     return values
 
 

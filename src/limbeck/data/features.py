@@ -58,6 +58,11 @@ class Features:
         counter.idf_ = np.array(self.weights)
         return counter
 
+    def _texts(self, chunk: Chunk) -> list[str]:
+        """The text column: an empty one has no words."""
+        assert self.text is not None
+        return texts(chunk.columns[self.text], self.text, chunk.first, blank=True)
+
     def learned(self, chunks: Iterable[Chunk], most_terms: int, apart: Iterable[int] = ()) -> Features:
         """These features with the words of the text column, the ``most_terms`` most frequent ones.
 
@@ -71,7 +76,7 @@ class Features:
         rows = [
             text
             for chunk in chunks
-            for row, text in enumerate(texts(chunk.columns[self.text], self.text, chunk.first), chunk.first)
+            for row, text in enumerate(self._texts(chunk), chunk.first)
             if row not in unseen
         ]
         counter = TfidfVectorizer(max_features=most_terms)
@@ -95,9 +100,9 @@ class Features:
         parts = []
         if self.columns:
             values = [numbers(chunk.columns[name], name, chunk.first) for name in self.columns]
-            parts.append(np.column_stack(values))
+            parts.append(_wide(np.column_stack(values)))
         if self.embedding is not None:
-            block = vectors(chunk.columns[self.embedding], self.embedding, chunk.first)
+            block = _wide(vectors(chunk.columns[self.embedding], self.embedding, chunk.first))
             if self.width not in (0, block.shape[1]):
                 raise UserError(
                     f"Row {chunk.first + 1}, column {self.embedding!r} holds {block.shape[1]} numbers where "
@@ -106,7 +111,7 @@ class Features:
             parts.append(block)
         if self.text is None:
             return parts[0] if len(parts) == 1 else np.hstack(parts)
-        words = csr_array(self._counter.transform(texts(chunk.columns[self.text], self.text, chunk.first)))
+        words = csr_array(self._counter.transform(self._texts(chunk)))
         return hstack([*(csr_array(part) for part in parts), words], format="csr") if parts else words
 
     def __str__(self) -> str:
@@ -123,6 +128,12 @@ class Features:
         if self.text is not None:
             parts.append(f"the {f'{len(self.terms)} ' if self.terms else ''}words of {self.text!r}")
         return "; ".join(parts)
+
+    def without_words(self, X: Matrix) -> int:
+        """Number of rows of X whose text holds none of the words that are features."""
+        if self.text is None:
+            return 0
+        return int(np.sum(np.diff(csr_array(X[:, X.shape[1] - len(self.terms) :]).indptr) == 0))
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -181,6 +192,11 @@ def _separating(X: Matrix, codes: np.ndarray) -> np.ndarray:
 
 def _dense_row(row: Any) -> np.ndarray:
     return row.toarray().ravel() if issparse(row) else np.asarray(row)
+
+
+def _wide(block: np.ndarray) -> np.ndarray:
+    """Half floats as float32, the shortest type that students compute in."""
+    return block.astype(np.float32) if block.dtype == np.float16 else block
 
 
 def choose(

@@ -338,7 +338,8 @@ class JsonLinesTable:
         first, rows = start, []
         with _unpacked(self.path) as file:
             for number, line in enumerate(iter(lambda: file.readline(LARGEST_LINE), b""), start=1):
-                rows.append(self._values(line, number, names))
+                if line.strip():  # a file may end in blank lines
+                    rows.append(self._values(line, number, names))
                 if len(rows) == ROWS:
                     yield self._chunk(first, names, rows)
                     first, rows = first + len(rows), []

@@ -61,6 +61,17 @@ def constant(tally: Tally, classes: Sequence[str]) -> str:
     )
 
 
+def ties(tally: Tally) -> list[str]:
+    """How many rows the teacher does not decide, and agreement on the others; nothing if it decides all."""
+    if not tally.tied:
+        return []
+    others = "" if tally.untied is None else f" Without them, agreement is {between(tally.untied)}."
+    return [
+        f"In {tally.tied} of these {len(tally)} rows the teacher's two likeliest classes have the same probability; "
+        f"{tally.tied_alike} of them count as agreement by convention.{others}"
+    ]
+
+
 def by_class(tally: Tally, classes: Sequence[str]) -> Grid:
     """The counts of a tally."""
     rows = []

@@ -10,7 +10,7 @@ import numpy as np
 from limbeck.data.answers import Answers
 from limbeck.displays import study as drawings
 from limbeck.displays.tail import TailDisplay
-from limbeck.pages._words import METRICS, between, by_class, constant, picture, points, share
+from limbeck.pages._words import METRICS, between, by_class, constant, picture, points, share, ties
 from limbeck.report import Facts, Grid, Page, Section
 from limbeck.students.soft_label import SoftLabelClassifier
 from limbeck.students.study import IDLE, Curve, Recipe, Study
@@ -82,6 +82,7 @@ def _agreement(job: Job) -> Section:
     text = [
         f"The student decides as the teacher does on {between(tally.agreement)} of the held-out rows; the interval "
         "(Wilson, covering so often on average, not at every share) is for this student and rows like these.",
+        *ties(tally),
         constant(tally, job.answers.classes),
     ]
     if found.baseline is None or found.gain is None:

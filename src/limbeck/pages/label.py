@@ -10,7 +10,7 @@ from limbeck.budget.loop import BudgetedDistillation
 from limbeck.budget.purchase import Bought
 from limbeck.budget.stages import MOST_AUDIT
 from limbeck.displays import budget as drawings
-from limbeck.pages._words import between, by_class, constant, picture, share
+from limbeck.pages._words import between, by_class, constant, picture, share, ties
 from limbeck.report import Facts, Grid, Page, Section
 
 
@@ -57,7 +57,7 @@ def _shown(bought: Bought, asked: BudgetedDistillation) -> Section:
     ]
     parts = []
     if bought.tally is not None:
-        text.append(constant(bought.tally, bought.classes))
+        text += [*ties(bought.tally), constant(bought.tally, bought.classes)]
         parts.append(by_class(bought.tally, bought.classes))
     if not look.stop:
         text.append(f"{shortfall(bought, asked.target_risk)}.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from limbeck.kinds import RowError
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._exact import Exact, fit_exact
 from limbeck.students._objective import Minimum, Objective, minimise
@@ -74,10 +75,12 @@ def _without_ridge(
     held = labels.saturated
     mixed = bool(held.any() and not held.all())  # all saturated: hard labels, which have a cross-entropy
     if mixed and settings.saturated == "raise":
-        raise ValueError(
-            f"{held.sum()} of {len(labels)} rows hold a probability of 0 or 1 (the first is row {rows[held][0]}), "
-            "which has no finite logit: the exact student (alpha=0) does not exist. Use saturated='drop' or 'bound', "
-            "or alpha > 0, which takes them as they are."
+        bounded = labels.n_classes == 2 and not points.sparse and np.isfinite(labels.least[held]).all()
+        raise RowError(
+            f"{held.sum()} of {len(labels)} rows hold a probability of 0 or 1 (the first is row {{row}}), "
+            "which has no finite logit: the exact student (alpha=0) does not exist. Use saturated='drop'"
+            f"{', saturated=' + repr('bound') if bounded else ''} or alpha > 0, which takes them as they are.",
+            int(rows[held][0]),
         )
     if mixed and settings.saturated == "drop":
         kept = np.flatnonzero(~held)
@@ -85,11 +88,12 @@ def _without_ridge(
     bound = mixed and settings.saturated == "bound"
     if bound and (labels.n_classes > 2 or points.sparse):
         wanted = "is for two classes" if labels.n_classes > 2 else "needs dense points"
-        raise ValueError(f"saturated='bound' {wanted}: use 'drop' or alpha > 0.")
+        raise ValueError(f"saturated='bound' {wanted}: use saturated='drop' or alpha > 0.")
     if bound and np.isinf(labels.least[held]).any():
-        raise ValueError(
-            f"Row {rows[np.isinf(labels.least)][0]} has an infinite logit: saturated='bound' needs to know how large "
-            "it is at least. Give probabilities as they were stored, or use saturated='drop' or alpha > 0."
+        raise RowError(
+            "Row {row} has an infinite logit: saturated='bound' needs to know how large "
+            "it is at least. Give probabilities as they were stored, or use saturated='drop' or alpha > 0.",
+            int(rows[np.isinf(labels.least)][0]),
         )
     found = fit_exact(points, labels, counts / counts.sum(), bound=bound)
     return _of_exact(found, None)

@@ -349,8 +349,8 @@ class HeldOut:
         X, labels = self.reading.aside(block)
         n = len(labels)
         ours = self.made.predict_codes(X) if n else np.empty(0, dtype=int)
-        tally = Tally.of(labels.decisions, ours, labels.n_classes)
-        counts = tally.teacher, tally.student, tally.alike
+        tally = Tally.of(labels.decisions, ours, labels.n_classes, labels.ties)
+        counts = tally.teacher, tally.student, tally.alike, tally.tied, tally.tied_alike
         if n == 0 or labels.n_classes > 2 or issparse(X) or not self.made.inner.coef_.any():
             return *counts, np.empty(0)
         kept = np.random.default_rng([self.reading.seed, 1, block.first]).random(n) < self.thinned

@@ -9,7 +9,16 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
-from limbeck.labels import SoftLabels, from_hard, from_logits, from_probabilities, reorder
+from limbeck import kinds, named_scores
+from limbeck.labels import (
+    SoftLabels,
+    as_numbers,
+    from_hard,
+    from_logits,
+    from_partial_probabilities,
+    from_probabilities,
+    reorder,
+)
 
 FEWEST_ENCODED = 5
 
@@ -49,20 +58,30 @@ def read_answers(
     table, names = _by_name(given, classes if classes is not None else seen, name)
     if classes is None:
         classes = names
-    labels = from_probabilities(table, decimals=decimals) if logits is None else from_logits(table)
+    if names is None:
+        kinds.refuse_sorted(table)
+    labels = _probabilities(table, names, decimals) if logits is None else from_logits(table)
     if seen is None:
         return labels, _named(labels.n_classes, classes)
     return labels, _classes_of(seen, labels.n_classes, classes, name)
+
+
+def _probabilities(table: np.ndarray, names: np.ndarray | None, decimals: int | None) -> SoftLabels:
+    """Probabilities of all classes, or, where columns have names, of some."""
+    if names is not None and np.isnan(table).any():
+        return from_partial_probabilities(table, tail="raise")
+    return from_probabilities(table, decimals=decimals)
 
 
 def decisions(y: Any, classes: np.ndarray) -> Any:
     """Classes (n,) that y says: itself if hard, the likelier class if soft; even odds are class 1, as in `predict`."""
     if isinstance(y, SoftLabels):
         return classes[y.decisions]
-    table, _ = _by_name(y, classes, "y")
+    table, names = _by_name(y, classes, "y")
     if _is_soft(table):
-        p = from_probabilities(table).probabilities
-        if table.ndim == 2 and table.shape[1] == 2:
+        labels = _probabilities(table, names, None)
+        p = labels.probabilities
+        if table.ndim == 2 and table.shape[1] == 2 and not np.isnan(table).any():
             return classes[(table[:, 1] >= table[:, 0]).astype(int)]
         return classes[(p >= 0.5).astype(int) if p.ndim == 1 else p.argmax(axis=1)]
     return y
@@ -74,7 +93,9 @@ def _read_y(X: Any, y: Any, classes: Any, decimals: int | None) -> Answers:
         return y, _named(y.n_classes, classes)
     table, names = _by_name(y, classes, "y")
     if table.ndim == 2 and table.shape[1] > 1:
-        labels = from_probabilities(table, decimals=decimals)
+        if names is None:
+            kinds.refuse_sorted(table)
+        labels = _probabilities(table, names, decimals)
         return labels, _named(labels.n_classes, names if classes is None else classes)
     y = column_or_1d(table, warn=True)
     if y.dtype.kind == "f" and not np.all(np.isfinite(y)):
@@ -83,11 +104,15 @@ def _read_y(X: Any, y: Any, classes: Any, decimals: int | None) -> Answers:
     if _is_soft(y):
         if y.min() < 0 or y.max() > 1:
             row = int(np.argmax((y < 0) | (y > 1)))
-            raise ValueError(
-                f"Unknown label type: continuous. Row {row} holds {y[row]:.6g}, which is neither a class label "
-                "nor a probability in [0, 1]. Logits are given as teacher_logits=."
+            said = (
+                f"Unknown label type: continuous. Row {{row}} holds {kinds.apart(float(y[row]), 0, 1)}, which is "
+                "neither a class label nor a probability in [0, 1]."
             )
+            raise kinds.RowError(said, row, fault=kinds.other_kind(y))
         return from_probabilities(y, decimals=decimals), _named(2, classes)
+    _refuse_missing(y, classes)
+    if classes is None:
+        kinds.refuse_scores_as_labels(np.unique(y), "y")
     with np.errstate(invalid="ignore"):  # of the cast by which whole numbers are told
         check_classification_targets(y)
     return _read_hard(y, classes)
@@ -118,6 +143,20 @@ def _read_hard(y: np.ndarray, classes: Any) -> Answers:
     return from_hard(codes, len(seen)), seen
 
 
+def _refuse_missing(y: np.ndarray, classes: Any) -> None:
+    """Refuse labels that mean a missing value, which NumPy turns into text such as 'nan', unless they name a class."""
+    if y.dtype.kind not in "OUT":
+        return
+    words = kinds.MISSING_WORDS - set(() if classes is None else map(str, np.asarray(classes)))
+    bare = np.array([v is None or v != v or str(v).strip() in words for v in y.tolist()])
+    if bare.any():
+        row = int(np.argmax(bare))
+        raise ValueError(
+            f"Row {row} of y holds {y.tolist()[row]!r}, which means a missing value: leave the row out, or name it as "
+            "a class (classes=)."
+        )
+
+
 def _labels_beside(X: Any, y: Any, name: str) -> np.ndarray:
     """Distinct hard labels given beside the teacher's answers ``name``."""
     if isinstance(y, SoftLabels):
@@ -126,6 +165,7 @@ def _labels_beside(X: Any, y: Any, name: str) -> np.ndarray:
     check_consistent_length(X, y)
     if _is_soft(y):
         raise ValueError(f"With {name}, y must be class labels, got probabilities: leave y out, or {name}.")
+    _refuse_missing(y, None)
     return np.unique(y)
 
 
@@ -159,8 +199,9 @@ def _by_name(table: Any, classes: Any, name: str) -> tuple[np.ndarray, np.ndarra
 
     Names 0, 1, ..., K - 1 are what a table without names has: they say nothing.
     """
-    values = table.to_numpy() if hasattr(table, "to_numpy") else np.asarray(table)
-    named = list(getattr(table, "columns", ()))
+    if (found := _named_answers(table, classes)) is not None:
+        return found
+    values, named = as_numbers(table), list(getattr(table, "columns", ()))
     if values.ndim != 2 or len(named) < 2 or named == list(range(len(named))):
         return values, None
     if classes is None:
@@ -172,6 +213,16 @@ def _by_name(table: Any, classes: Any, name: str) -> tuple[np.ndarray, np.ndarra
         return reorder(values, named, wanted), np.asarray(wanted)
     except ValueError as error:
         raise ValueError(f"{name}: {error} Give {name}.to_numpy() to take columns by position.") from None
+
+
+def _named_answers(table: Any, classes: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Scores (n, K) and classes (K,) of answers that name their classes, such as dictionaries; None of others."""
+    one_axis = isinstance(table, (list, tuple, np.ndarray)) or hasattr(table, "iloc")
+    if not one_axis or hasattr(table, "columns") or not named_scores.is_named(next(iter(table), None)):
+        return None
+    answers = [named_scores.pairs_of(answer, row, lambda key: key) for row, answer in enumerate(table)]
+    names = named_scores.classes_in(answers) if classes is None else np.asarray(classes).tolist()
+    return named_scores.table_of(answers, names), np.asarray(names)
 
 
 def _is_soft(y: np.ndarray) -> bool:

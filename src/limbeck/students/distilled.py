@@ -20,7 +20,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted, has_fit_parameter
 
 from limbeck import _check
-from limbeck.labels import Array
+from limbeck.labels import Array, undecided
 from limbeck.students import _teachers
 from limbeck.students._arrays import Rows, validated, weights_of
 from limbeck.students.linearity import Linearity
@@ -209,7 +209,9 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         self.agreement_ = self.tally_ = None
         if len(held):
             student = self.predict_proba(_safe_indexing(rows, held))
-            self.tally_ = Tally.of(_decided(logs[held]), _decided(student), logs.shape[1])
+            self.tally_ = Tally.of(
+                _decided(logs[held]), _decided(student), logs.shape[1], undecided(logs[held])
+            )
             self.agreement_ = self.tally_.agreement
         return self
 

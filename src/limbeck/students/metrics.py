@@ -79,7 +79,7 @@ def tally(teacher_proba: ArrayLike | SoftLabels, student_proba: ArrayLike) -> Ta
         If something is no probability, naming the row, or the two know different numbers of classes.
     """
     teacher, student = _pair(teacher_proba, student_proba)
-    return Tally.of(teacher.decisions, student.decisions, teacher.n_classes)
+    return Tally.of(teacher.decisions, student.decisions, teacher.n_classes, teacher.ties)
 
 
 def soft_cross_entropy(

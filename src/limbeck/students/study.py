@@ -383,7 +383,7 @@ def _agreement(
     p = truth.labels.probabilities
     sure = np.maximum(p, 1 - p) if p.ndim == 1 else p.max(axis=1)
     wrong = np.flatnonzero(~right)
-    tally = Tally.of(truth.decisions, ours, len(truth.classes))
+    tally = Tally.of(truth.decisions, ours, len(truth.classes), truth.labels.ties)
     return Agreement(tally, baseline, gain, wrong[np.argsort(-sure[wrong], kind="stable")])
 
 

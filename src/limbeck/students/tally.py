@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,9 +25,15 @@ class Tally:
     """Rows that the student decides for each class, (K,)."""
     alike: Counts
     """Rows that both decide for each class, (K,)."""
+    tied: int = 0
+    """Rows in which the teacher gives its two likeliest classes the same probability; they are counted for one."""
+    tied_alike: int = 0
+    """Those of them that count as decided alike."""
 
     @classmethod
-    def of(cls, teacher: ArrayLike, student: ArrayLike, n_classes: int) -> Tally:
+    def of(
+        cls, teacher: ArrayLike, student: ArrayLike, n_classes: int, ties: NDArray[np.bool_] | None = None
+    ) -> Tally:
         """Count decisions.
 
         Parameters
@@ -36,6 +42,8 @@ class Tally:
             Codes, from 0, of the classes that each decides for, on the same rows.
         n_classes : int
             How many classes there are, K >= 1.
+        ties : ndarray of bool, shape (n,), optional
+            Rows that the teacher does not decide. Default: no row.
 
         Raises
         ------
@@ -49,11 +57,14 @@ class Tally:
             raise ValueError(
                 f"teacher decides {len(theirs)} rows, student {len(ours)}: they must be the same."
             )
-        counted = (np.bincount(c, minlength=n_classes) for c in (theirs, ours, theirs[theirs == ours]))
-        return cls(*counted)
+        first, second, both = (
+            np.bincount(c, minlength=n_classes) for c in (theirs, ours, theirs[theirs == ours])
+        )
+        tied = np.zeros(len(theirs), dtype=bool) if ties is None else ties
+        return cls(first, second, both, int(tied.sum()), int((tied & (theirs == ours)).sum()))
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.teacher + other.teacher, self.student + other.student, self.alike + other.alike)
+        return Tally(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
     def __len__(self) -> int:
         return int(self.teacher.sum())
@@ -62,6 +73,12 @@ class Tally:
     def agreement(self) -> Interval:
         """Share of the rows decided alike, with Wilson's 95 % interval."""
         return _share(int(self.alike.sum()), len(self))
+
+    @property
+    def untied(self) -> Interval | None:
+        """Share decided alike of the rows that the teacher decides, with Wilson's 95 % interval; None without ties."""
+        size = len(self) - self.tied
+        return _share(int(self.alike.sum()) - self.tied_alike, size) if self.tied and size else None
 
     @property
     def commonest(self) -> int:
