@@ -7,6 +7,7 @@ import gzip
 import json
 import sys
 from csv import DictWriter
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -18,7 +19,10 @@ import pytest
 from command import in_process
 from scipy.special import expit, softmax
 
-from limbeck import SoftLabelClassifier, load
+from limbeck import DistilledClassifier, SoftLabelClassifier, load
+from limbeck.budget.loop import BudgetedDistillation
+from limbeck.budget.teachers import CallableTeacher
+from limbeck.students.metrics import agreement, soft_cross_entropy
 
 N, W = 60, np.array([1.0, -2.0, 0.5])
 X = np.random.default_rng(0).standard_normal((N, 3))
@@ -819,3 +823,59 @@ def test_answers_of_another_kind_in_python(given, facts):
     with pytest.raises(ValueError, match=r".") as found:
         SoftLabelClassifier(alpha=0.1).fit(X, **given)
     assert [fact for fact in facts if fact not in str(found.value)] == [], found.value
+
+
+def frames(kind):
+    """Teachers that return data frames, whose columns are not in the order of the classes."""
+
+    def teacher(points, order=("yes", "no")):
+        p = expit(points @ W)
+        table = pd.DataFrame({"yes": p, "no": 1 - p})[list(order)]
+        return table.convert_dtypes(dtype_backend=kind) if kind else table
+
+    return teacher
+
+
+@pytest.mark.parametrize("kind", [None, "numpy_nullable", "pyarrow"])
+def test_a_teacher_that_returns_a_data_frame(kind):
+    teacher = frames(kind)
+    other = partial(teacher, order=("no", "yes"))
+    for given, classes in (
+        (teacher, ["no", "yes"]),
+        (other, None),
+        ([("a", teacher), ("b", other)], ["no", "yes"]),
+    ):
+        student = SoftLabelClassifier(alpha=0, fit_intercept=False)
+        found = DistilledClassifier(given, student=student, classes=classes).fit(X)
+        assert found.classes_.tolist() == ["no", "yes"]
+        np.testing.assert_allclose(found.student_.coef_, W[None], rtol=1e-6)
+        assert found.score(X) == 1
+    with pytest.raises(ValueError, match=r"'yes', 'no'.*'a', 'b'"):
+        DistilledClassifier(teacher, classes=["a", "b"]).fit(X)
+
+
+def test_points_and_weights_of_nullable_and_arrow_dtypes():
+    for kind in ("numpy_nullable", "pyarrow"):
+        points = pd.DataFrame(X).convert_dtypes(dtype_backend=kind)
+        weights = pd.Series(np.arange(N) + 1).convert_dtypes(dtype_backend=kind)
+        student = SoftLabelClassifier(alpha=0, fit_intercept=False)
+        student.fit(
+            points, teacher_logits=pd.Series(Z).convert_dtypes(dtype_backend=kind), sample_weight=weights
+        )
+        np.testing.assert_allclose(student.coef_, W[None], rtol=1e-6)
+
+
+def test_metrics_match_the_columns_of_data_frames_by_name():
+    assert agreement(FRAME, FRAME[["no", "yes"]].convert_dtypes()) == 1
+    turned = pd.DataFrame({"no": 0 * Z, "yes": Z})
+    assert soft_cross_entropy(FRAME, turned) == pytest.approx(soft_cross_entropy(P, Z))
+
+
+def test_answers_in_a_data_frame_are_bought_by_name(tmp_path):
+    teacher = CallableTeacher(frames(None))
+    buy = BudgetedDistillation(teacher, budget=20, target_risk=0.4, audit=10, classes=["no", "yes"])
+    bought = buy.run(X, folder=tmp_path)
+    assert tuple(bought.classes) == ("no", "yes")
+    np.testing.assert_allclose(
+        bought.student.coef_[0] / np.linalg.norm(bought.student.coef_), W / np.linalg.norm(W), atol=0.2
+    )
