@@ -256,7 +256,7 @@ def features_of(
         )
     if usual:
         example = shlex.quote(next(iter(usual)))
-        messages().print(Words(f"To use such a column all the same, name it: --features {example}."))
+        messages().print(Words(f"To use {example} as a feature, name it: --features {example}."))
     return chosen
 
 
