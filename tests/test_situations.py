@@ -7,6 +7,7 @@ import gzip
 import json
 import sys
 from csv import DictWriter
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -18,11 +19,15 @@ import pytest
 from command import in_process
 from scipy.special import expit, softmax
 
-from limbeck import SoftLabelClassifier, load
+from limbeck import DistilledClassifier, SoftLabelClassifier, load
+from limbeck.budget.loop import BudgetedDistillation
+from limbeck.budget.teachers import CallableTeacher
+from limbeck.students.metrics import agreement, soft_cross_entropy
 
 N, W = 60, np.array([1.0, -2.0, 0.5])
 X = np.random.default_rng(0).standard_normal((N, 3))
 Z = X @ W
+P = expit(Z)
 DISTILL = ("distill", "t.csv", "--features", "*", "--teacher-logit", "z", "--alpha", 0, "--no-intercept")
 
 
@@ -55,12 +60,8 @@ def distilled(table, answers="z", *more, features="x*"):
 
 
 def jsonl(table):
-    names = list(table)
-    return "".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows_of(table))
-
-
-def rows_of(table):
-    return list(zip(*(np.asarray(v).tolist() for v in table.values()), strict=True))
+    rows = zip(*(np.asarray(v).tolist() for v in table.values()), strict=True)
+    return "".join(json.dumps(dict(zip(table, row, strict=True))) + "\n" for row in rows)
 
 
 def parquet(table):
@@ -71,59 +72,328 @@ def npz(**arrays):
     return lambda path: np.savez(path, **arrays)
 
 
-LISTS = [json.dumps([a, b]) for a, b in zip(np.zeros(N).tolist(), Z.tolist(), strict=True)]
+def broken(table, name, cell):
+    """The CSV with another first cell in a column."""
+    return csv({**table, name: [cell, *table[name][1:]]})
+
+
+LISTS = [f'"[0, {z!r}]"' for z in Z.tolist()]
 FLAG = (X[:, 2] > 0).tolist()
-BIG = 10**17 + np.arange(N)
-JOIN = ("--answers", "a.parquet")
+FLAGGED = {**columns(), "x2": FLAG, "z": X[:, :2] @ W[:2] + W[2] * np.array(FLAG)}
+GZIPPED = gzip.compress(csv(columns()).encode())
 
 FORMS = [
-    works("plain CSV", {"t.csv": csv(columns())}),
+    works(
+        "plain CSV", {"t.csv": csv(columns())}, output=["Features: 3 columns, 'x0' to 'x2'.", "'z' (answers)"]
+    ),
     works("byte-order mark", {"t.csv": "\ufeff" + csv(columns())}),
     works("byte-order mark in JSON lines", {"t.jsonl": "\ufeff" + jsonl(columns())}, *distilled("t.jsonl")),
     works("semicolons", {"t.csv": csv(columns(), ";")}),
     works("semicolons and decimal commas", {"t.csv": csv(columns(), ";", ",")}),
     works("tabs in a file named .csv", {"t.csv": csv(columns(), "\t")}),
     works("blanks after the separators", {"t.csv": csv(columns(), ", ")}),
-    works("compressed CSV", {"t.csv.gz": gzip.compress(csv(columns()).encode())}, *distilled("t.csv.gz")),
-    works("compressed JSON lines", {"t.jsonl.gz": gzip.compress(jsonl(columns()).encode())}, *distilled("t.jsonl.gz")),
-    works("answers as lists in CSV cells", {"t.csv": csv(columns(l=[f'"{v}"' for v in LISTS]))}, *distilled("t.csv", "l")),
+    works("compressed CSV", {"t.csv.gz": GZIPPED}, *distilled("t.csv.gz")),
     works(
-        "some lists are empty", {"t.csv": csv(columns(l=["", *(f'"{v}"' for v in LISTS[1:])]))},
-        *distilled("t.csv", "l", "--unanswered", "drop"), output=["1 of 60 rows has no answer"],
+        "compressed JSON lines",
+        {"t.jsonl.gz": gzip.compress(jsonl(columns()).encode())},
+        *distilled("t.jsonl.gz"),
     ),
-    works("True and False in CSV", {"t.csv": csv({**columns(), "x2": FLAG, "z": X[:, :2] @ W[:2] + 0.5 * np.array(FLAG)})}),
-    works("true and false in JSON lines",
-        {"t.jsonl": jsonl({**columns(), "x2": FLAG, "z": X[:, :2] @ W[:2] + 0.5 * np.array(FLAG)})}, *distilled("t.jsonl"),
+    works("answers as lists in CSV cells", {"t.csv": csv(columns(v=LISTS))}, *distilled("t.csv", "v")),
+    works(
+        "some lists are empty",
+        {"t.csv": csv(columns(v=["", *LISTS[1:]]))},
+        *distilled("t.csv", "v", "--unanswered", "drop"),
+        output=["1 of 60 rows has no answer"],
     ),
-    refused("one column has commas and points",
-        {"t.csv": csv(columns(), ";", ",").replace(",", ".", 1)}, error=["Column 'x0'", "row 1", "row 2", "thousands"],
-    ),
-    refused("decimal commas between commas",
-        {"t.csv": csv(columns(), ",", ",")}, error=["Row #2", "Expected 4 columns, got 8", "separated by ','"],
-    ),
-    refused("thousands in quotes", {"t.csv": 'x0,z\n"1,234",1\n'}, error=["Row 1, column 'x0'", "'1,234'", "decimal point"]),
-    refused("True among numbers", {"t.csv": "x0,z\n0.5,1\nTrue,1\n"}, error=["Row 2, column 'x0'", "'True'"]),
-    refused("damaged gzip", {"t.csv.gz": gzip.compress(csv(columns()).encode())[:400]}, *distilled("t.csv.gz"), error=["t.csv.gz"]),
-]  # fmt: skip
-
-FLOATS = [
+    works("True and False in CSV", {"t.csv": csv(FLAGGED)}),
+    works("true and false in JSON lines", {"t.jsonl": jsonl(FLAGGED)}, *distilled("t.jsonl")),
     refused(
-        f"float ids, {name}",
-        files,
-        *words,
-        error=["column 'id'", "row 1 " if lower else "Row 1,", "1000000000000000"],
-    )
-    for lower, name, files, words in [
-        (False, "Parquet", {"t.parquet": parquet(columns(id=BIG.astype(float)))}, distilled("t.parquet")),
-    ]
+        "one column has commas and points",
+        {"t.csv": csv(columns(), ";", ",").replace(",", ".", 1)},
+        error=["Column 'x0'", "row 1", "row 2", "thousands"],
+    ),
+    refused(
+        "decimal commas between commas",
+        {"t.csv": csv(columns(), ",", ",")},
+        error=["Row #2", "Expected 4 columns, got 8", "separated by ','"],
+    ),
+    refused(
+        "thousands in quotes",
+        {"t.csv": broken(columns(), "x0", '"1,234"')},
+        error=["Row 1, column 'x0'", "'1,234'", "decimal point"],
+    ),
+    refused(
+        "True among numbers",
+        {"t.csv": broken(columns(), "x0", "True")},
+        error=["Row 1, column 'x0'", "'True'"],
+    ),
+    refused("damaged gzip", {"t.csv.gz": GZIPPED[:400]}, *distilled("t.csv.gz"), error=["t.csv.gz"]),
 ]
 
-SITUATIONS = [*FORMS]
+BIG = 10**17 + 16 * np.arange(N)
+ANSWERS = {"id": BIG, "z": Z}
+JOINED = ("--answers", "a.parquet")
+GIVEN = ("select", "t.parquet", "--features", "x*", "--budget", 3, "--given", "a.parquet", "--out", "p.csv")
+MIXED = [json.dumps({"id": v, "x0": 1.0, "z": 1}) for v in (float(2**53), 2**53 + 1)]
+
+IDS = [
+    works(
+        "whole ids of 64 bits",
+        {"t.parquet": parquet(columns(id=BIG)), "a.parquet": parquet(ANSWERS)},
+        *distilled("t.parquet", "z", *JOINED),
+    ),
+    works(
+        "small ids as floats",
+        {"t.csv": csv(columns(id=range(N))), "a.parquet": parquet({"id": np.arange(N) * 1.0, "z": Z})},
+        *distilled("t.csv", "z", *JOINED),
+    ),
+    refused(
+        "large ids as floats in Parquet",
+        {"t.parquet": parquet(columns(id=BIG)), "a.parquet": parquet({**ANSWERS, "id": BIG * 1.0})},
+        *distilled("t.parquet", "z", *JOINED),
+        error=["Row 1, column 'id'", "100000000000000000"],
+    ),
+    refused(
+        "large ids as floats in JSON lines",
+        {"t.jsonl": jsonl(columns(id=2.0**53 - 2 + np.arange(N)))},
+        *distilled("t.jsonl", "z", "--stream"),
+        error=["Row 3, column 'id'", str(2**53)],
+    ),
+    refused(
+        "floats of 32 bits as ids",
+        {"t.parquet": parquet(columns(id=(2**24 + 2 * np.arange(N)).astype(np.float32)))},
+        *distilled("t.parquet"),
+        error=["Row 1, column 'id'", str(2**24), "32-bit"],
+    ),
+    refused(
+        "large ids as floats in a table of given points",
+        {"t.parquet": parquet(columns(id=BIG)), "a.parquet": parquet({"id": BIG[5:] * 1.0})},
+        *GIVEN,
+        error=["Row 1, column 'id'"],
+    ),
+    refused(
+        "whole numbers and floats as ids",
+        {"t.jsonl": "\n".join(MIXED)},
+        *distilled("t.jsonl", "z", "--held-out", 0),
+        error=["Row 2, column 'id'", str(2**53 + 1)],
+    ),
+]
+
+SHORT = {"X": X, "id": np.arange(N), "z": Z}
+ARRAYS = ("distill", "t.npz", "--teacher-logit", "z", *DISTILL[-3:])
+PLAN = ("plan", "t.npz", "--teacher-logit", "z", "--target-risk", "0.1", "--orders", 2)
+SEND = (
+    "label",
+    "t.npz",
+    "--send",
+    "s",
+    "--teacher-command",
+    "true",
+    "--budget",
+    9,
+    "--target-risk",
+    "0.3",
+    "--out",
+    "o",
+)
+ROWS = [
+    works(
+        "other arrays of any length",
+        {"t.npz": npz(**SHORT, names=np.array(["a", "b"]), scale=np.float64(2))},
+        *ARRAYS,
+    ),
+    refused(
+        "answers for fewer points",
+        {"t.npz": npz(**{**SHORT, "z": Z[:50]})},
+        *ARRAYS,
+        error=["'z' has 50", "has 60"],
+    ),
+    refused(
+        "answers for more points",
+        {"t.npz": npz(**{**SHORT, "X": X[:50]})},
+        *ARRAYS,
+        error=["has 50", "has 60"],
+    ),
+    refused(
+        "ids for fewer points",
+        {"t.npz": npz(**{**SHORT, "id": np.arange(50)})},
+        *ARRAYS,
+        error=["'id' has 50", "has 60"],
+    ),
+    refused(
+        "audit marks for fewer points",
+        {"t.npz": npz(**SHORT, audit=np.ones(50))},
+        *ARRAYS,
+        error=["'audit' has 50", "60"],
+    ),
+    refused(
+        "weights for fewer points",
+        {"t.npz": npz(**SHORT, w=np.ones(50))},
+        *ARRAYS,
+        "--weight",
+        "w",
+        error=["'w' has 50", "has 60"],
+    ),
+    refused(
+        "plan with fewer answers",
+        {"t.npz": npz(**{**SHORT, "z": Z[:50]})},
+        *PLAN,
+        error=["'z' has 50", "has 60"],
+    ),
+    refused(
+        "texts to send for fewer points",
+        {"t.npz": npz(**SHORT, s=np.ones(50))},
+        *SEND,
+        error=["'s' has 50", "has 60"],
+    ),
+]
+
+SELECT = ("select", "t.csv", "--features", "*", "--budget", 3, "--out", "p.csv")
+TEXT = {"t.csv": "id,note\n" + "".join(f"{i},good {i % 7} film\n" for i in range(N))}
+FEATURES = [
+    *(
+        works(
+            f"an index column {name!r}",
+            {"t.csv": csv(columns(**{name: range(N)}))},
+            output=[f"{name!r} (index)", "3 columns, 'x0' to 'x2'"],
+        )
+        for name in ("", "Unnamed: 0", "__index_level_0__", "index")
+    ),
+    works(
+        "a column named index that does not count",
+        {"t.csv": csv({"index": X[:, 0], "b": X[:, 1], "c": X[:, 2], "z": Z})},
+        output=["3 columns, 'index' to 'c'"],
+    ),
+    works(
+        "an index that is named is a feature",
+        {"t.csv": csv(columns(index=range(N)))},
+        *SELECT,
+        "--features",
+        "index",
+        output=["5 columns, 'index' to 'z'"],
+    ),
+    works(
+        "the other class's probability",
+        {"t.csv": csv(columns(p_no=1 - P, p_yes=P))},
+        "plan",
+        "t.csv",
+        "--features",
+        "*",
+        "--teacher-probability",
+        "p_yes",
+        "--target-risk",
+        "0.1",
+        "--orders",
+        2,
+        output=["Warning: feature 'p_no' alone (and 1 others) determines the decisions of all 60 answers"],
+    ),
+    works(
+        "the given answers are also in the pool",
+        {"t.csv": csv(columns(id=range(N))), "a.csv": csv({"id": range(9), "z": Z[:9]})},
+        *SELECT,
+        "--given",
+        "a.csv",
+        "--teacher-logit",
+        "z",
+        output=["3 columns, 'x0' to 'x2'", "'id' (ids)", "'z' (answers)"],
+    ),
+    works(
+        "a plan's answers are also in the pool",
+        {"t.csv": csv(columns(id=range(N))), "a.csv": csv({"id": range(30), "z": Z[:30]})},
+        "plan",
+        "t.csv",
+        "--features",
+        "*",
+        "--target-risk",
+        "0.1",
+        "--orders",
+        2,
+        "--answers",
+        "a.csv",
+        "--teacher-logit",
+        "z",
+        output=["3 columns, 'x0' to 'x2'", "'z' (answers)"],
+    ),
+    works(
+        "answers under a usual name",
+        {"t.csv": csv({**columns(), "p_yes": P})},
+        *SELECT,
+        output=["5 columns, 'x0' to 'p_yes'", "'p_yes' is among the features"],
+    ),
+    works(
+        "text",
+        TEXT,
+        "select",
+        "t.csv",
+        "--text",
+        "note",
+        "--budget",
+        3,
+        "--out",
+        "p.csv",
+        output=["the words of 'note'"],
+    ),
+]
+
+WEIGHTED = np.where(np.arange(N) % 3 == 0, 0, 2)
+NOISE = np.where(WEIGHTED == 0, 5.0, 0.0)
+WEIGHTS = [
+    works(
+        "rows of weight 0 do not count",
+        {"t.csv": csv({**columns(w=WEIGHTED), "z": Z + NOISE})},
+        *DISTILL,
+        "--weight",
+        "w",
+        "--held-out",
+        0,
+        output=["'w' (weights)", "60 rows count as 80"],
+    ),
+    works(
+        "weights beside the answers",
+        {"t.csv": csv(columns(id=range(N))), "a.csv": csv({"id": range(N), "w": WEIGHTED, "z": Z + NOISE})},
+        *distilled("t.csv"),
+        "--answers",
+        "a.csv",
+        "--weight",
+        "w",
+        "--held-out",
+        0,
+    ),
+    refused(
+        "a negative weight",
+        {"t.csv": csv(columns(w=[1, -2, *[1] * 58]))},
+        *DISTILL,
+        "--weight",
+        "w",
+        error=["Row 2, column 'w'", "-2"],
+    ),
+    refused(
+        "no row counts",
+        {"t.csv": csv(columns(w=[0] * N))},
+        *DISTILL,
+        "--weight",
+        "w",
+        error=["--weight w", "weight 0"],
+    ),
+    refused(
+        "no column of weights", {"t.csv": csv(columns())}, *DISTILL, "--weight", "w", error=["no column 'w'"]
+    ),
+    refused(
+        "weights in blocks",
+        {"t.csv": csv(columns(w=[1] * N))},
+        *DISTILL,
+        "--weight",
+        "w",
+        "--stream",
+        error=["--weight", "--at-once"],
+    ),
+]
+
+SITUATIONS = [*FORMS, *IDS, *ROWS, *FEATURES, *WEIGHTS]
 
 
 # -- answers: what cells hold, and how they are scaled ---------------------------------------------
 
-P = expit(Z)
 SHARES = softmax(np.column_stack([Z, 0.3 * X[:, 0], X[:, 2]]), axis=1)
 LIKELIEST = np.argsort(-SHARES, axis=1)
 ON = ("distill", "t.csv", "--features", "x?", "--alpha", 0, "--no-intercept")
@@ -567,3 +837,59 @@ def test_answers_of_another_kind_in_python(given, facts):
     with pytest.raises(ValueError, match=r".") as found:
         SoftLabelClassifier(alpha=0.1).fit(X, **given)
     assert [fact for fact in facts if fact not in str(found.value)] == [], found.value
+
+
+def frames(kind):
+    """Teachers that return data frames, whose columns are not in the order of the classes."""
+
+    def teacher(points, order=("yes", "no")):
+        p = expit(points @ W)
+        table = pd.DataFrame({"yes": p, "no": 1 - p})[list(order)]
+        return table.convert_dtypes(dtype_backend=kind) if kind else table
+
+    return teacher
+
+
+@pytest.mark.parametrize("kind", [None, "numpy_nullable", "pyarrow"])
+def test_a_teacher_that_returns_a_data_frame(kind):
+    teacher = frames(kind)
+    other = partial(teacher, order=("no", "yes"))
+    for given, classes in (
+        (teacher, ["no", "yes"]),
+        (other, None),
+        ([("a", teacher), ("b", other)], ["no", "yes"]),
+    ):
+        student = SoftLabelClassifier(alpha=0, fit_intercept=False)
+        found = DistilledClassifier(given, student=student, classes=classes).fit(X)
+        assert found.classes_.tolist() == ["no", "yes"]
+        np.testing.assert_allclose(found.student_.coef_, W[None], rtol=1e-6)
+        assert found.score(X) == 1
+    with pytest.raises(ValueError, match=r"'yes', 'no'.*'a', 'b'"):
+        DistilledClassifier(teacher, classes=["a", "b"]).fit(X)
+
+
+def test_points_and_weights_of_nullable_and_arrow_dtypes():
+    for kind in ("numpy_nullable", "pyarrow"):
+        points = pd.DataFrame(X).convert_dtypes(dtype_backend=kind)
+        weights = pd.Series(np.arange(N) + 1).convert_dtypes(dtype_backend=kind)
+        student = SoftLabelClassifier(alpha=0, fit_intercept=False)
+        student.fit(
+            points, teacher_logits=pd.Series(Z).convert_dtypes(dtype_backend=kind), sample_weight=weights
+        )
+        np.testing.assert_allclose(student.coef_, W[None], rtol=1e-6)
+
+
+def test_metrics_match_the_columns_of_data_frames_by_name():
+    assert agreement(FRAME, FRAME[["no", "yes"]].convert_dtypes()) == 1
+    turned = pd.DataFrame({"no": 0 * Z, "yes": Z})
+    assert soft_cross_entropy(FRAME, turned) == pytest.approx(soft_cross_entropy(P, Z))
+
+
+def test_answers_in_a_data_frame_are_bought_by_name(tmp_path):
+    teacher = CallableTeacher(frames(None))
+    buy = BudgetedDistillation(teacher, budget=20, target_risk=0.4, audit=10, classes=["no", "yes"])
+    bought = buy.run(X, folder=tmp_path)
+    assert tuple(bought.classes) == ("no", "yes")
+    np.testing.assert_allclose(
+        bought.student.coef_[0] / np.linalg.norm(bought.student.coef_), W / np.linalg.norm(W), atol=0.2
+    )

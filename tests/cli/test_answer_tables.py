@@ -689,11 +689,13 @@ def test_a_column_of_audit_rows_is_a_feature_only_if_it_is_named(run, how):
     code, _, error = run(*words, "--features", "*", "--out", "s.json")
     assert code == 0, error
     assert load("s.json").coef_.shape == (1, D)
-    assert "Column 'audit' of 0 and 1 is no feature: --features audit makes it one." in flat(error)
+    assert "'audit' (marks rows drawn at random)" in flat(error)
+    assert "name it: --features audit." in flat(error)
     code, _, error = run(*words, "--features", "x*", "--features", "audit", "--out", "named.json")
     assert code == 0, error
     assert load("named.json").coef_.shape == (1, D + 1)
-    assert "is no feature" not in flat(error)
+    assert f"{D + 1} columns" in flat(error)
+    assert "marks rows" not in flat(error)
 
 
 def test_a_column_of_audit_rows_is_no_feature_and_needed_only_to_measure(run):
@@ -724,10 +726,10 @@ def test_a_column_of_audit_rows_is_no_feature_and_needed_only_to_measure(run):
 def test_a_column_audit_is_no_feature_of_any_command_unless_it_is_named(run, words):
     write("pool.csv", {"id": np.arange(N), **points(), "audit": np.arange(N) % 2})
     code, _, error = run(*words, "--features", "*")
-    assert (code, "'audit' of 0 and 1 is no feature" in flat(error)) == (0, True)
+    assert (code, "'audit' (marks rows drawn at random)" in flat(error)) == (0, True)
     more = ("--features", "*", "--features", "audit", *(["--overwrite"] if words[0] == "select" else []))
     code, _, error = run(*words, *more)
-    assert (code, "no feature" in flat(error)) == (0, False)
+    assert (code, "marks rows" in flat(error)) == (0, False)
 
 
 def test_select_says_on_its_page_and_in_json_how_many_rows_have_no_answer(run):

@@ -517,7 +517,7 @@ def test_answers_of_another_kind_are_no_features_unless_named(tmp_path, run):
     )
     code, _, error = run(*words, "--features", "*")
     assert code == 0, error
-    assert "('teacher_probability') are no features" in " ".join(error.split())
+    assert "'teacher_probability' (answers)" in " ".join(error.split())
     assert load(tmp_path / "s.json").n_features_in_ == 3
     code, _, error = run(*words, "--overwrite", "--features", "x*", "--features", "teacher_probability")
     assert code == 0, error

@@ -24,7 +24,9 @@ from uuid import UUID
 
 import numpy as np
 
+from limbeck.labels import as_numbers
 from limbeck.records import UserError
+from limbeck.students._targets import column_names
 
 try:
     import fcntl
@@ -125,12 +127,15 @@ class _Calls:
             said = self._teacher.function(x)
         except Exception as error:  # whatever a teacher raises is a failure to answer, to be tried again
             return {"error": f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()}
-        values = None if said is None else np.asarray(said)
+        values = None if said is None else as_numbers(said)
         if values is None or values.dtype.kind not in "fiu" or np.isnan(values).any():
             return {"refusal": "no number" if values is not None else "None"}
         if len(values.reshape(-1)) == 0 or (values.ndim > 0 and len(values) != 1):
             return {"refusal": f"an answer of shape {values.shape} for one point"}
-        return {self._teacher.answers: values[0].tolist() if values.ndim else values.item()}
+        row = values[0].tolist() if values.ndim else values.item()
+        if values.ndim == 2 and (named := column_names(said)) is not None:
+            row = dict(zip(map(str, named), row, strict=True))
+        return {self._teacher.answers: row}
 
     def close(self, patience: float) -> None:
         del patience

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,8 @@ class Tables:
     """The options."""
     apart: bool
     """Whether the answers are in a table of their own."""
+    weight: str | None = None
+    """Column of row weights, beside the answers if there, else beside the points."""
 
     @classmethod
     def of(
@@ -84,29 +86,50 @@ class Tables:
         text: str | None,
         *,
         needed: bool = True,
+        weight: str | None = None,
     ) -> Tables:
         """Find all columns; UserError if one is missing. Answers that are not ``needed`` are looked for if wanted."""
+        from limbeck.data.pool import id_column
+        from limbeck.data.tables import require, same_rows
+
         points = options.open_head(table)
         said = None
         if answers is not None:
             said = options.open_points(answers)
         elif needed or wanted.given:
-            said = options.open_whole(table)
+            said = options.open_whole(table) if table.is_dir() else points
         identifier = options.identifier_of(points, identifier, answers=None if answers is None else said)
         teacher = marked = None
-        taken = [] if identifier is None else [identifier]
+        beside: list[str] = []
+        taken = {} if identifier is None else {identifier: "ids"}
         if said is not None:
             try:
                 teacher = wanted.teacher(said)
             except UserError as error:
-                beside = answers is None and not needed
-                where = " (They are looked for beside the points without --answers TABLE.)" if beside else ""
+                looked = answers is None and not needed
+                where = " (They are looked for beside the points without --answers TABLE.)" if looked else ""
                 raise UserError(f"{error}{where}") from error
             marked = options.audit_column(said, wanted.audit)
-            if answers is None:
-                taken += [*teacher.columns, *([] if marked is None else [marked])]
+            beside = [*teacher.columns, *([] if marked is None else [marked])]
+            if weight is not None and weight in said.columns:
+                beside.append(weight)
+            used = dict.fromkeys(teacher.columns, "answers") | ({} if marked is None else {marked: "audit"})
+            exact = {*(features or ()), embedding, text}
+            # In a table of points alone, a column of the same name holds answers too, unless it is named.
+            taken |= {n: use for n, use in used.items() if answers is None or n not in exact}
+        if weight is not None:
+            if said is None or weight not in said.columns:
+                require(points, [weight])
+            taken[weight] = "weights"
         chosen = options.features_of(points, features, embedding, text, taken=taken)
-        return cls(points, identifier, chosen, said, teacher, marked, wanted, answers is not None)
+        own = [*chosen.needed, *([] if identifier is None else [identifier])]
+        own += [weight] if weight is not None and weight not in beside else []
+        if said is not None and answers is not None:
+            same_rows(said, [id_column(said, points, identifier), *beside])
+        else:
+            own += beside
+        same_rows(points, own)
+        return cls(points, identifier, chosen, said, teacher, marked, wanted, answers is not None, weight)
 
     def answered(self, pool: Pool | StoredPool | None = None) -> Answered | None:
         """The answers, and which points they are of, in the pool where it has been read; None if none are asked for."""
@@ -120,7 +143,19 @@ class Tables:
             known = read_ids(self.points, self.identifier) if pool is None else pool
             answered = joined(known, self.points, self.said, self.teacher, self.identifier)
         _warn_of_many(answered.answers)
-        return answered
+        return self._weighted(answered)
+
+    def _weighted(self, answered: Answered) -> Answered:
+        from limbeck.data.pool import weights_in
+
+        if self.weight is None or self.said is None:
+            return answered
+        beside = self.weight in self.said.columns
+        weights = weights_in(self.said if beside else self.points, self.weight)
+        weights = weights[answered.at if beside else answered.rows]
+        if not weights.any():
+            raise UserError(f"--weight {self.weight}: every answered row has weight 0, so that none counts.")
+        return replace(answered, answers=replace(answered.answers, weights=weights))
 
     def drawn(self, answered: Answered | None, *, measured: bool = True) -> Drawn | None:
         """Which of them were drawn at random, see `drawn`; None if all were."""
@@ -130,7 +165,11 @@ class Tables:
 
     def lines(self, answered: Answered | None, random: Drawn | None) -> list[Line]:
         """What is worth saying of them, see `lines`."""
-        return lines(answered, random, by_row=self.apart and self.identifier is None)
+        weighted: list[Line] = []
+        if answered is not None and (weights := answered.answers.weights) is not None:
+            shown = f"column {self.weight!r}: {len(weights)} rows count as {weights.sum():.6g}"
+            weighted = [("weights", f"{shown}; agreement counts each held-out row once")]
+        return [*lines(answered, random, by_row=self.apart and self.identifier is None), *weighted]
 
 
 def _warn_of_many(answers: Answers) -> None:

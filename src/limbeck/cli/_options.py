@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text as Words
 
 from limbeck.cli import _provenance as provenance
 from limbeck.cli._console import messages
@@ -19,7 +21,7 @@ from limbeck.kinds import RowError
 from limbeck.records import UserError, locked
 
 if TYPE_CHECKING:
-    from limbeck.data.answers import Teacher
+    from limbeck.data.answers import Answers, Teacher
     from limbeck.data.features import Features
     from limbeck.data.tables import Table
 
@@ -28,7 +30,11 @@ TableArgument = Annotated[
 ]
 FeatureGlobs = Annotated[
     list[str] | None,
-    typer.Option("--features", metavar="GLOB", help="Numeric columns, such as 'emb_*'. Repeatable."),
+    typer.Option(
+        "--features",
+        metavar="GLOB",
+        help="Numeric columns, such as 'emb_*'. Repeatable. Ids, answers, weights and indexes are left out.",
+    ),
 ]
 Embedding = Annotated[str | None, typer.Option(metavar="COL", help="A column holding a list of numbers.")]
 Text = Annotated[str | None, typer.Option(metavar="COL", help="A column of text, counted as TF-IDF.")]
@@ -134,10 +140,25 @@ Resume = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Say what was found as one JSON object, for scripts.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
 
+Weight = Annotated[
+    str | None,
+    typer.Option(
+        "--weight",
+        metavar="COL",
+        help="Column of row weights, at least 0: a row of weight 2 counts as two. Beside the answers, or the points.",
+    ),
+]
+
 USUAL = "audit"
+"""Column by which ``limbeck label`` says which answers it bought at random."""
 ANSWERS = re.compile(r"teacher_(probability|log_probability|logit|label)(_.*)?")
 """Names of columns that hold a teacher's answers, asked for or not."""
-"""Column by which ``limbeck label`` says which answers it bought at random."""
+INDEX = re.compile(r"|Unnamed: [\d.]+|__index_level_\d+__")
+"""Names that pandas, and tables it wrote, give to a column of row labels."""
+SUSPECT = re.compile(r"(p|prob|proba|probability|logit|label|target|prediction)(_.*)?", re.IGNORECASE)
+"""Names that many give to a column of answers."""
+RUNNING = ("index", "level_0", "row")
+"""Names of columns that are an index where they hold running numbers."""
 
 HELD = ExitStack()
 """Output files of the command that runs, which no other run may write: released when it ends."""
@@ -207,28 +228,78 @@ def features_of(
     embedding: str | None,
     text: str | None,
     *,
-    taken: Sequence[str] = (),
+    taken: Mapping[str, str] | None = None,
 ) -> Features:
-    """Features asked for; an array ``X`` of an .npz is taken without being asked for.
+    """Return the features asked for, and print them with the columns that a pattern matches and that are left out.
 
-    A column that says which rows were drawn at random is none, nor is a teacher's answer of another kind than the one
-    that is learned, unless it is named exactly.
+    An array ``X`` of an .npz is used if nothing is asked for.
+
+    Parameters
+    ----------
+    taken : mapping, optional
+        Columns of another use, and that use. An index, an audit mark and answers by the usual names are added, unless
+        they are named exactly.
     """
     from limbeck.data.features import choose
 
     if not globs and embedding is None and text is None and "X" in table.columns:
         embedding = "X"
-    if USUAL not in [*taken, *(globs or ()), embedding, text] and audit_column(table, None) == USUAL:
-        taken = [*taken, USUAL]
-        if any(fnmatchcase(USUAL, pattern) for pattern in globs or ()):
-            messages().print(f"Column {USUAL!r} of 0 and 1 is no feature: --features {USUAL} makes it one.")
-    answers = [name for name in table.columns if ANSWERS.fullmatch(name) and name not in (globs or ())]
-    if also := [n for n in answers if n not in taken and any(fnmatchcase(n, g) for g in globs or ())]:
-        said = ", ".join(map(repr, also[:3])) + (f" and {len(also) - 3} more" if len(also) > 3 else "")
+    named, taken = {*(globs or ()), embedding, text}, dict(taken or {})
+    wild = [glob for glob in globs or () if glob not in table.columns]
+    matched = [name for name in table.columns if any(fnmatchcase(name, glob) for glob in wild)]
+    usual = {name: use for name in matched if name not in {*named, *taken} and (use := _use_of(table, name))}
+    chosen = choose(table, globs or (), embedding, text, taken={*taken, *usual})
+    show_features(chosen, {name: taken[name] for name in matched if name in taken} | usual)
+    if like := [name for name in chosen.columns if name in set(matched) and SUSPECT.fullmatch(name)]:
         messages().print(
-            f"The teacher's answers ({said}) are no features: --features with their name makes them such."
+            Words(f"Note: {like[0]!r} is among the features, and its name is usual for an answer.")
         )
-    return choose(table, globs or (), embedding, text, taken=[*taken, *also])
+    if usual:
+        example = shlex.quote(next(iter(usual)))
+        messages().print(Words(f"To use {example} as a feature, name it: --features {example}."))
+    return chosen
+
+
+def _use_of(table: Table, name: str) -> str:
+    """What a column is for, by its name and its values; empty if it can be a feature."""
+    from limbeck.data.pool import counts_up
+
+    if ANSWERS.fullmatch(name):
+        return "answers"
+    if INDEX.fullmatch(name) or (name in RUNNING and counts_up(table, name)):
+        return "index"
+    return "marks rows drawn at random" if name == USUAL and audit_column(table, None) == USUAL else ""
+
+
+def show_features(chosen: Features, excluded: Mapping[str, str] | None = None) -> None:
+    """Print what a point is made of, and which columns are left out for what use."""
+    by_use: dict[str, list[str]] = {}
+    for name, use in (excluded or {}).items():
+        by_use.setdefault(use, []).append(name)
+    shown = [
+        ", ".join(map(repr, names[:3]))
+        + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        + f" ({use})"
+        for use, names in by_use.items()
+    ]
+    messages().print(Words(f"Features: {chosen}." + (f" Not used: {', '.join(shown)}." if shown else "")))
+
+
+def warn_of_deciding(X: Any, answers: Answers, features: Features) -> None:
+    """Print a warning if one feature of several alone determines the teacher's decisions."""
+    from limbeck.data.features import deciding
+
+    found = deciding(X, answers.decisions)
+    if len(found):
+        names = features.names
+        first = repr(names[found[0]]) if found[0] < len(names) else f"number {found[0] + 1}"
+        more = f" (and {len(found) - 1} others)" if len(found) > 1 else ""
+        messages().print(
+            Words(
+                f"Warning: feature {first} alone{more} determines the decisions of all "
+                f"{len(answers)} answers. If it was computed from the answers, leave it out of --features."
+            )
+        )
 
 
 def audit_column(table: Table, wanted: str | None) -> str | None:

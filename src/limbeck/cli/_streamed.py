@@ -15,7 +15,8 @@ from limbeck.cli._console import Line, messages, tell
 from limbeck.records import UserError
 
 if TYPE_CHECKING:
-    from limbeck.data.blocks import Blocks
+    from limbeck.data.answers import Teacher
+    from limbeck.data.blocks import Block, Blocks
     from limbeck.data.features import Features
     from limbeck.data.pool import Pool
     from limbeck.data.sources import StoredPool
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 COPIES = 4
 """Copies of the points in float64 that distilling at once takes: read, joined, split and factorised."""
+PACKED = 4
+"""Bytes of text that a byte of gzip holds, about: numbers of many digits two, few-digit ones five."""
 
 
 def wanted(table: Path, stream: bool | None, memory: float) -> bool:
@@ -37,7 +40,8 @@ def wanted(table: Path, stream: bool | None, memory: float) -> bool:
         if table.is_dir() and not stream:
             raise UserError(f"{table} is a folder of tables, which is read in blocks: leave out --at-once.")
         return stream
-    return table.is_dir() or COPIES * table.stat().st_size > memory * 2**30
+    packed = PACKED if table.suffix.lower() == ".gz" else 1
+    return table.is_dir() or COPIES * packed * table.stat().st_size > memory * 2**30
 
 
 def check_scheduler(scheduler: str, stream: bool) -> None:
@@ -93,6 +97,7 @@ def in_blocks(
         raise UserError("Labels that are read in blocks need their names: --classes A,B,...")
     teacher = settled(teacher, read(options.open_whole(table), teacher.columns))
     blocks = Blocks(TableSource(table.absolute(), chosen, tables.identifier, teacher))
+    _warn_of_deciding(next(iter(blocks)), teacher, chosen)
     chosen = replace(chosen, width=0 if chosen.embedding is None else blocks.d - len(chosen.columns))
     origin = {
         "tables": [provenance.state_of(path) for path in files_of(table)],
@@ -131,6 +136,19 @@ def in_blocks(
     )
     kept.remove()
     tell(*_found(found, out), as_json)
+
+
+def _warn_of_deciding(block: Block, teacher: Teacher, chosen: Features) -> None:
+    """Look at the first block alone for a feature that determines the answers."""
+    import numpy as np
+
+    from limbeck.data.answers import answered, answers_of, soft_labels
+
+    assert block.answers is not None
+    rows = np.flatnonzero(answered(teacher, block.answers))
+    if len(rows):
+        labels = soft_labels(teacher, block.answers)
+        options.warn_of_deciding(block.X[rows], answers_of(teacher, block.answers[rows], labels), chosen)
 
 
 def _told(say, groups: int | None):

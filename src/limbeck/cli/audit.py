@@ -137,7 +137,11 @@ def _points(path: Path, globs: list[str] | None, embedding: str | None, known: F
 
     table = options.open_points(path)
     asked = bool(globs or embedding)
-    chosen = known if known is not None and not asked else options.features_of(table, globs, embedding, None)
+    if known is not None and not asked:
+        chosen = known
+        options.show_features(known)
+    else:
+        chosen = options.features_of(table, globs, embedding, None)
     X = read_pool(table, chosen, None).X
     if not issparse(X):
         return X

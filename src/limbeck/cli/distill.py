@@ -67,6 +67,7 @@ def distill(
     unanswered: options.Unanswered = "error",
     answers: options.AnswersTable = None,
     audit: options.Audit = None,
+    weight: options.Weight = None,
     alpha: options.Ridge = "loo",
     intercept: Annotated[bool, typer.Option(help="Whether to learn an intercept.")] = True,
     saturated: Annotated[
@@ -103,7 +104,7 @@ def distill(
     options.check_output(report, overwrite, [".html"])
 
     wanted = spoken.Wanted(probability, logit, log_probability, label, classes, unanswered, top_k, audit)
-    found = spoken.Tables.of(table, answers, wanted, identifier, features, embedding, text)
+    found = spoken.Tables.of(table, answers, wanted, identifier, features, embedding, text, weight=weight)
     in_blocks = streamed.wanted(table, stream, memory)
     streamed.check_scheduler(scheduler, in_blocks)
     if scheduler != "local" and answers is not None:
@@ -111,7 +112,7 @@ def distill(
             "--scheduler cannot help with --answers: the answered points are learned from at once."
         )
     if in_blocks and answers is None:
-        _check_blocks(report, evidence, found.marked, held_out)
+        _check_blocks(report, evidence, found.marked, held_out, weight)
         streamed.in_blocks(
             table, found, recipe, out=out, held_out=held_out, seed=seed, scheduler=scheduler,
             jobs=options.threads(jobs), resume=resume, overwrite=overwrite, as_json=as_json,
@@ -119,8 +120,13 @@ def distill(
         return
     few = None
     if in_blocks and answers is not None:
+        if weight is not None and found.said is not None and weight not in found.said.columns:
+            raise UserError(
+                f"--weight: read in blocks, column {weight!r} must be in {answers}, or give --at-once."
+            )
         few = streamed.answered_only(table, found.features, found.identifier, answers)
     rows = _Rows.of(found, few, held_out, seed, vocabulary)
+    options.warn_of_deciding(rows.pool.X[rows.answered.rows], rows.answered.answers, rows.pool.features)
     made = rows.distilled(recipe)
     notes = [*found.lines(rows.answered, rows.random), *spoken.wordless(rows.pool.features, rows.pool.X)]
     sources = provenance.sources(
@@ -150,8 +156,14 @@ def distill(
     tell([*notes, *lines], facts, as_json)
 
 
-def _check_blocks(report: Path | None, evidence: bool, marked: str | None, held_out: float) -> None:
+def _check_blocks(
+    report: Path | None, evidence: bool, marked: str | None, held_out: float, weight: str | None
+) -> None:
     """Refuse what needs all rows at once."""
+    if weight is not None:
+        raise UserError(
+            "--weight is not supported for a table that is read in blocks: leave it out, or --at-once."
+        )
     if report is not None:
         raise UserError("--report draws curves from all rows at once: leave it out, or --at-once.")
     if evidence:

@@ -120,11 +120,13 @@ def label(
     from limbeck.budget.loop import BudgetedDistillation
     from limbeck.budget.teachers import ProgramTeacher
     from limbeck.data.pool import read_pool
+    from limbeck.data.tables import same_rows
 
     points = options.open_points(table)
     identifier = options.identifier_of(points, identifier)
-    taken = [identifier] if identifier else []
+    taken = {identifier: "ids"} if identifier else {}
     chosen = options.features_of(points, features, embedding, text, taken=taken)
+    same_rows(points, [*chosen.needed, *taken, *(send or ())])
     columns = None if not send else _columns(points, send)
     _check_outputs(out)
     pool = read_pool(points, chosen, identifier, most_terms=vocabulary)

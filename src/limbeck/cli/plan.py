@@ -92,6 +92,8 @@ def plan(
     pool = streamed.opened(table, found.points, found.features, found.identifier, in_blocks, vocabulary)
     answered = found.answered(pool)
     random = found.drawn(answered)
+    if answered is not None:
+        options.warn_of_deciding(pool.X[answered.rows], answered.answers, pool.features)
     try:
         with engine(scheduler, options.threads(jobs)) as at, messages().status("planning"):
             made = plan_budget(

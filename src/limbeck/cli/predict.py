@@ -77,6 +77,7 @@ def predict(
             f"{student} was not saved by limbeck distill: it does not say which columns of a table are its features. "
             "Load it in Python with limbeck.load."
         ) from error
+    options.show_features(features)
     proof = None if teacher_norm is None else _proof(student, saved, teacher_norm)
     identifier = options.identifier_of(options.open_head(table), identifier)
     blocks = Blocks(TableSource(table.absolute(), features, identifier))

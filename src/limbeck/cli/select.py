@@ -107,12 +107,17 @@ def select(
     points = options.open_head(table)
     before = None if given is None else options.open_points(given)
     identifier = options.identifier_of(points, identifier, answers=before)
-    taken = [] if identifier is None else [identifier]
+    teacher = None if before is None else _teacher(before, wanted)
+    exact = {*(features or ()), embedding, text}
+    taken = {} if identifier is None else {identifier: "ids"}
+    taken |= {name: "answers" for name in (teacher.columns if teacher else ()) if name not in exact}
     chosen = options.features_of(points, features, embedding, text, taken=taken)
     in_blocks = streamed.wanted(table, stream, memory)
     streamed.check_scheduler(scheduler, in_blocks)
     pool = streamed.opened(table, points, chosen, identifier, in_blocks, vocabulary)
-    before_it = Known() if before is None else _known(pool, points, before, identifier, wanted)
+    before_it = (
+        Known() if before is None else _known(pool, points, before, identifier, teacher, bool(wanted.logit))
+    )
     known, logits = before_it.rows, before_it.logits
     by_row = given is not None and identifier is None
     notes = [*spoken.lines(None, by_row=by_row), *before_it.lines]
@@ -162,23 +167,33 @@ class Known:
     """What is worth saying of them."""
 
 
+def _teacher(table: Table, wanted: spoken.Wanted) -> Teacher | None:
+    """Where the table of points that have answers holds those; None if it lists ids alone."""
+    return wanted.teacher(table) if wanted.given or _holds_answers(table) else None
+
+
 def _known(
-    pool: Pool | StoredPool, points: Table, table: Table, identifier: str | None, wanted: spoken.Wanted
+    pool: Pool | StoredPool,
+    points: Table,
+    table: Table,
+    identifier: str | None,
+    teacher: Teacher | None,
+    by_answers: bool,
 ) -> Known:
     """Which rows have answers; all that the table names where it has no columns of answers."""
     from limbeck.data.pool import joined, located
 
-    if not wanted.given and not _holds_answers(table):
+    if teacher is None:
         rows = located(pool, points, table, identifier)
         said = (
             f"{len(rows)} rows taken as answered: {table.path.name} has no columns of answers by the usual names "
             "(--teacher-... names others)"
         )
         return Known(rows, lines=(("given", said),))
-    teacher = wanted.teacher(table)
-    if not wanted.logit:
+    if not by_answers:
         return _with_answers(pool, points, table, identifier, teacher)
     answered = joined(pool, points, table, teacher, identifier)
+    options.warn_of_deciding(pool.X[answered.rows], answered.answers, pool.features)
     left = answered.unanswered
     lines: list[Line] = [("answers", spoken.unanswered_said(left, answered.size))] if left else []
     logits = answered.answers.labels.logits

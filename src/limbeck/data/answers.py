@@ -90,6 +90,8 @@ class Answers:
     """The same as soft labels."""
     classes: tuple[str, ...]
     """Names of the classes, in the order of the labels' columns."""
+    weights: np.ndarray | None = None
+    """How many rows each row counts as, (n,); None if each counts as one."""
     missing: tuple[str, ...] = ()
     """Words such as NA that cells held, which were read as missing."""
 
@@ -97,7 +99,8 @@ class Answers:
         return len(self.values)
 
     def __getitem__(self, rows: np.ndarray) -> Answers:
-        return replace(self, values=self.values[rows], labels=self.labels[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(self, values=self.values[rows], labels=self.labels[rows], weights=weights)
 
     @property
     def decisions(self) -> np.ndarray:

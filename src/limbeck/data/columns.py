@@ -130,7 +130,7 @@ def _refuse_ambiguous(column: Column, name: str, first: int) -> None:
         _refuse(
             name,
             first + at,
-            f"holds {float(values[at]):.17g} as a {8 * values.itemsize}-bit float, which may have been rounded from "
+            f"holds {int(values[at])} as a {8 * values.itemsize}-bit float, which may have been rounded from "
             "another whole number. Store ids as whole numbers or text in every step before; a column that was joined "
             "with missing values becomes floats",
         )

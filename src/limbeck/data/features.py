@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, hstack
+from scipy.sparse import csr_array, hstack, issparse
+from scipy.special import gammaln
 
 from limbeck.data.columns import numbers, texts, vectors
 from limbeck.data.tables import Chunk, Table, matching
@@ -113,6 +114,21 @@ class Features:
         words = csr_array(self._counter.transform(self._texts(chunk)))
         return hstack([*(csr_array(part) for part in parts), words], format="csr") if parts else words
 
+    def __str__(self) -> str:
+        """How many there are, and the names of the first and the last."""
+        parts = []
+        if self.columns:
+            first, last = repr(self.columns[0]), repr(self.columns[-1])
+            several = len(self.columns) > 1
+            parts.append(
+                f"{len(self.columns)} columns, {first} to {last}" if several else f"1 column, {first}"
+            )
+        if self.embedding is not None:
+            parts.append(f"the {f'{self.width} ' if self.width else ''}numbers of {self.embedding!r}")
+        if self.text is not None:
+            parts.append(f"the {f'{len(self.terms)} ' if self.terms else ''}words of {self.text!r}")
+        return "; ".join(parts)
+
     def without_words(self, X: Matrix) -> int:
         """Number of rows of X whose text holds none of the words that are features."""
         if self.text is None:
@@ -140,6 +156,42 @@ class Features:
         if len(made.terms) != len(made.weights) or len(set(made.terms)) != len(made.terms):
             raise UserError("The student's features are damaged: its words and their weights do not match.")
         return made
+
+
+SURE = 1e-3
+"""Probability, for features independent of the answers, of a false warning by `deciding`."""
+SCREENED = 2000
+"""Rows by which features are looked through before all rows are."""
+
+
+def deciding(X: Matrix, codes: np.ndarray) -> np.ndarray:
+    """Features (k,) each of which alone separates the classes ``codes`` (n,): every class has an interval to itself.
+
+    None where chance explains it: of d features that are independent of n answers of K classes, with n_k rows each,
+    the expected number of such features is at most d K! n_1! ... n_K! / n!, and this must be below 0.001.
+    """
+    sizes = np.unique(codes, return_counts=True)[1]
+    n, d = X.shape
+    chance = np.log(d) + gammaln(len(sizes) + 1) + gammaln(sizes + 1).sum() - gammaln(n + 1)
+    if len(sizes) < 2 or d < 2 or chance > np.log(SURE):
+        return np.empty(0, dtype=int)
+    some = _separating(X[:SCREENED], codes[:SCREENED])
+    return some[_separating(X[:, some], codes)] if len(some) and n > SCREENED else some
+
+
+def _separating(X: Matrix, codes: np.ndarray) -> np.ndarray:
+    order = np.argsort(codes, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    low, high = (
+        np.array([_dense_row(getattr(X[rows], end)(axis=0)) for rows in groups]) for end in ("min", "max")
+    )
+    order = np.argsort(low, axis=0)
+    low, high = np.take_along_axis(low, order, axis=0), np.take_along_axis(high, order, axis=0)
+    return np.flatnonzero((high[:-1] < low[1:]).all(axis=0))
+
+
+def _dense_row(row: Any) -> np.ndarray:
+    return row.toarray().ravel() if issparse(row) else np.asarray(row)
 
 
 def _wide(block: np.ndarray) -> np.ndarray:

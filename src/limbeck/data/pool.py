@@ -191,6 +191,35 @@ def joined(
     return Answered(rows[at][order], answers[order], at[order], len(rows))
 
 
+def weights_in(table: Table, column: str) -> np.ndarray:
+    """Row weights (n,) of a column; UserError naming a row whose weight is missing, negative or not finite."""
+    found = []
+    for chunk in read(table, [column]):
+        with chunk.in_file() as here:
+            values = numbers(here.columns[column], column, here.first).astype(np.float64)
+            if (bad := values < 0).any():
+                at = int(np.argmax(bad))
+                raise UserError(
+                    f"Row {here.first + at + 1}, column {column!r} holds {values[at]:g}: a weight is at least 0."
+                )
+            found.append(values)
+    return np.concatenate(found)
+
+
+def counts_up(table: Table, column: str) -> bool:
+    """Whether a column holds whole numbers that increase by 1 from row to row."""
+    start = None
+    try:
+        for chunk in read(table, [column]):
+            values = numbers(chunk.columns[column], column)
+            start = values[0] - chunk.first if start is None else start
+            if not np.array_equal(values, start + np.arange(chunk.first, chunk.first + len(chunk))):
+                return False
+    except UserError:  # of another meaning
+        return False
+    return True
+
+
 def flags(table: Table, column: str) -> np.ndarray:
     """A column of 0 and 1, or false and true in any case, (n,), NaN where it is empty.
 

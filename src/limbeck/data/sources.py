@@ -17,8 +17,8 @@ from scipy.sparse import issparse
 
 from limbeck.data.answers import Teacher, values_of
 from limbeck.data.blocks import Block, Blocks, finite
-from limbeck.data.features import Features
 from limbeck.data.columns import texts
+from limbeck.data.features import Features
 from limbeck.data.pool import ids_of
 from limbeck.data.tables import FORMATS, Chunk, Table, ending_of, file_named, open_table, read
 from limbeck.records import UserError

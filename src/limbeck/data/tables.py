@@ -161,6 +161,23 @@ def require(table: Table, names: Sequence[str]) -> None:
             raise UserError(f"{table.path}: no column {name!r}. There are {len(table.columns)}: {shown}.")
 
 
+def same_rows(table: Table, names: Sequence[str]) -> None:
+    """Raise a `UserError` naming two of these columns if their arrays have different numbers of rows.
+
+    Only an .npz can hold such arrays. Others of its arrays, which are not among ``names``, may have any length.
+    """
+    if not isinstance(table, NpzTable):
+        return
+    require(table, names)
+    rows = {name: table.length(name) for name in names}
+    odd = next((name for name in rows if rows[name] != rows[names[0]]), None)
+    if odd is not None:
+        raise UserError(
+            f"{table.path}: the arrays differ in their number of rows: {names[0]!r} has {rows[names[0]]}, {odd!r} has "
+            f"{rows[odd]}. Row i of each must belong to one point: save arrays of one length."
+        )
+
+
 @contextmanager
 def file_named(path: Path) -> Iterator[None]:
     """A `UserError` that does not name this file does so."""
@@ -428,10 +445,12 @@ class NpzTable:
                 raise UserError(
                     f"{self.path}: {name!r} has shape {array.shape}; one or two axes are needed, rows first."
                 )
-        lengths = {name: len(array) for name, array in arrays.items()}
-        if len(set(lengths.values())) > 1:
-            raise UserError(f"{self.path}: the arrays differ in their number of rows: {lengths}.")
+        same_rows(self, names)
         yield from _chunks_of(arrays, start)
+
+    def length(self, name: str) -> int:
+        """Number of rows of an array."""
+        return len(self._arrays[name])
 
 
 class NpyTable:

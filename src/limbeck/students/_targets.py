@@ -55,7 +55,7 @@ def read_answers(
     name, given = ("teacher_proba", proba) if logits is None else ("teacher_logits", logits)
     check_consistent_length(X, given)
     seen = None if y is None else _labels_beside(X, y, name)
-    table, names = _by_name(given, classes if classes is not None else seen, name)
+    table, names = by_name(given, classes if classes is not None else seen, name)
     if classes is None:
         classes = names
     if names is None:
@@ -77,7 +77,7 @@ def decisions(y: Any, classes: np.ndarray) -> Any:
     """Classes (n,) that y says: itself if hard, the likelier class if soft; even odds are class 1, as in `predict`."""
     if isinstance(y, SoftLabels):
         return classes[y.decisions]
-    table, names = _by_name(y, classes, "y")
+    table, names = by_name(y, classes, "y")
     if _is_soft(table):
         labels = _probabilities(table, names, None)
         p = labels.probabilities
@@ -91,7 +91,7 @@ def _read_y(X: Any, y: Any, classes: Any, decimals: int | None) -> Answers:
     check_consistent_length(X, y)
     if isinstance(y, SoftLabels):
         return y, _named(y.n_classes, classes)
-    table, names = _by_name(y, classes, "y")
+    table, names = by_name(y, classes, "y")
     if table.ndim == 2 and table.shape[1] > 1:
         if names is None:
             kinds.refuse_sorted(table)
@@ -194,15 +194,12 @@ def _named(n_classes: int, classes: Any) -> np.ndarray:
     return names
 
 
-def _by_name(table: Any, classes: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """The array behind a table, its columns in the order of ``classes``, and the columns' names if it has any.
-
-    Names 0, 1, ..., K - 1 are what a table without names has: they say nothing.
-    """
+def by_name(table: Any, classes: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """The array behind a table, its columns in the order of ``classes``, and the columns' names if it has any."""
     if (found := _named_answers(table, classes)) is not None:
         return found
-    values, named = as_numbers(table), list(getattr(table, "columns", ()))
-    if values.ndim != 2 or len(named) < 2 or named == list(range(len(named))):
+    values, named = as_numbers(table), column_names(table)
+    if values.ndim != 2 or named is None:
         return values, None
     if classes is None:
         return values, np.asarray(named)
@@ -213,6 +210,15 @@ def _by_name(table: Any, classes: Any, name: str) -> tuple[np.ndarray, np.ndarra
         return reorder(values, named, wanted), np.asarray(wanted)
     except ValueError as error:
         raise ValueError(f"{name}: {error} Give {name}.to_numpy() to take columns by position.") from None
+
+
+def column_names(table: Any) -> list[Any] | None:
+    """Names of two columns or more of a data frame or Arrow table; None if it has none.
+
+    Names 0, 1, ..., K - 1 are what a table without names has: they state nothing.
+    """
+    named = list(getattr(table, "column_names", None) or getattr(table, "columns", ()))
+    return None if len(named) < 2 or named == list(range(len(named))) else named
 
 
 def _named_answers(table: Any, classes: Any) -> tuple[np.ndarray, np.ndarray] | None:

@@ -13,6 +13,10 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from limbeck.labels import Array, from_log_probabilities, from_logits, from_probabilities, reorder
+from limbeck.students._targets import by_name
+
+Named = tuple[np.ndarray, Any]
+"""Answers (n,) or (n, K), and the names of their classes; None if they have none."""
 
 METHODS = {
     "logits": "decision_function",
@@ -92,7 +96,7 @@ def kind_of(teacher: Any, wanted: str, X: Any) -> str:
 
 def _decides_by_logits(teacher: Any, X: Any) -> bool:
     some = _safe_indexing(X, np.arange(min(_num_samples(X), PROBED)))
-    P, F = np.asarray(teacher.predict_proba(some)), np.asarray(teacher.decision_function(some))
+    (P, _), (F, _) = (ask(teacher, kind, some) for kind in ("probabilities", "logits"))
     F = np.column_stack([np.zeros(len(F)), F]) if F.ndim == 1 else F
     if P.shape != F.shape:
         return False
@@ -105,14 +109,18 @@ def _eps(a: np.ndarray) -> float:
     return float(np.finfo(a.dtype if a.dtype.kind == "f" else np.float64).eps)
 
 
-def ask(teacher: Any, kind: str, X: Any) -> np.ndarray:
-    """The teacher's answers of this kind as they come, (n,) or (n, K); those of a function where it is one."""
+def ask(teacher: Any, kind: str, X: Any, classes: Any = None) -> Named:
+    """The teacher's answers of this kind, and the names of their columns; a function is called itself.
+
+    Columns that have names, such as a data frame's, are put in the order of ``classes_``, else of ``classes``.
+    """
     method: Callable = getattr(teacher, METHODS[kind], teacher)
+    known = getattr(teacher, "classes_", classes)
     with np.errstate(divide="ignore"):  # the log of a probability of 0 is -inf, and meant
-        answers = np.asarray(method(X))
+        answers, named = by_name(method(X), known, "the teacher's answer")
     if len(answers) != _num_samples(X):
         raise ValueError(f"The teacher gave {len(answers)} answers for {_num_samples(X)} rows.")
-    return answers
+    return answers, known if named is None else named
 
 
 def log_probabilities(answers: np.ndarray, kind: str) -> Array:
@@ -140,9 +148,9 @@ def as_short(logs: Array, answers: Iterable[np.ndarray]) -> Array:
     return short if np.array_equal(np.isfinite(short), np.isfinite(logs)) else logs
 
 
-def classes_of(teacher: Any, columns: int, named: Any) -> np.ndarray:
-    """Names of the columns: the teacher's ``classes_``, or those given, or 0 ... K - 1."""
-    names = np.asarray(getattr(teacher, "classes_", np.arange(columns) if named is None else named))
+def classes_of(columns: int, named: Any) -> np.ndarray:
+    """Names of the columns, by default 0 ... K - 1."""
+    names = np.asarray(np.arange(columns) if named is None else named)
     if names.shape != (columns,) or len(set(names.tolist())) != columns:
         raise ValueError(
             f"The teacher answers for {columns} classes, and {names.tolist()!r:.200} are named: name each once "

@@ -63,7 +63,8 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         to be its probabilities, for its digits; else log-probabilities, then probabilities. A decision function
         alone must be asked for, since a margin is no log-odds.
     classes : array-like, optional
-        Names of the columns of functions; default 0 ... K - 1. Estimators have ``classes_``.
+        Names of the columns of functions; default: the columns' own, of a data frame, else 0 ... K - 1. Estimators
+        have ``classes_``. Columns that have names are matched by them.
     hold_out : int or float, optional
         Rows, or share of them, drawn at random, that the student does not learn from; ``agreement_`` is measured
         on them.
@@ -234,16 +235,15 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         self._validate_names(names)
         return list(zip(names, teachers, strict=True))
 
-    def _ask(self, X: Rows) -> dict[str, np.ndarray]:
-        return {name: _teachers.ask(t, self._kinds[name], X) for name, t in self.teachers_.items()}
-
-    def _combined(self, said: dict[str, np.ndarray]) -> tuple[Array, np.ndarray]:
-        """Log-probabilities (n, K), and the names of their columns, in the order of the first teacher."""
-        logs = {name: _teachers.log_probabilities(a, self._kinds[name]) for name, a in said.items()}
-        names = {
-            name: _teachers.classes_of(self.teachers_[name], a.shape[1], self.classes)
-            for name, a in logs.items()
+    def _ask(self, X: Rows) -> dict[str, _teachers.Named]:
+        return {
+            name: _teachers.ask(t, self._kinds[name], X, self.classes) for name, t in self.teachers_.items()
         }
+
+    def _combined(self, said: dict[str, _teachers.Named]) -> tuple[Array, np.ndarray]:
+        """Log-probabilities (n, K), and the names of their columns, in the order of the first teacher."""
+        logs = {name: _teachers.log_probabilities(a, self._kinds[name]) for name, (a, _) in said.items()}
+        names = {name: _teachers.classes_of(a.shape[1], said[name][1]) for name, a in logs.items()}
         classes = next(iter(names.values()))
         ordered = []
         for name, a in logs.items():
@@ -255,13 +255,15 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
                 ) from error
         return _teachers.combined(ordered, self.combine), classes
 
-    def _for_fit(self, said: dict[str, np.ndarray], logs: Array, kept: np.ndarray) -> dict[str, np.ndarray]:
+    def _for_fit(
+        self, said: dict[str, _teachers.Named], logs: Array, kept: np.ndarray
+    ) -> dict[str, np.ndarray]:
         """What the student is given: logits over T, in the type the answers came in, whose precision it reads off.
 
         Probabilities and logits of one teacher in short floats go as they are. Float64 answers in memory were not
         rounded for storage: 100 trees answer in hundredths, exactly.
         """
-        (name, first), *others = said.items()
+        (name, (first, _)), *others = said.items()
         given = {"probabilities": "teacher_proba", "logits": "teacher_logits"}.get(self._kinds[name])
         if not others and given and self.temperature == 1 and first.itemsize < 8:
             return {given: first[kept]}
@@ -272,7 +274,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
                 f"temperature = {self.temperature:g} takes the teacher's logits out of the range of floating point: "
                 "choose a larger one."
             )
-        return {"teacher_logits": _teachers.as_short(divided, said.values())}
+        return {"teacher_logits": _teachers.as_short(divided, (a for a, _ in said.values()))}
 
     def _split(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows to learn from and rows held out, each in order."""

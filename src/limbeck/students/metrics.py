@@ -16,8 +16,9 @@ from sklearn import config_context
 from sklearn.metrics import make_scorer
 from sklearn.utils.validation import check_consistent_length
 
-from limbeck.labels import Array, SoftLabels, cross_entropy, from_probabilities
+from limbeck.labels import Array, SoftLabels, as_numbers, cross_entropy, from_probabilities
 from limbeck.students._arrays import weights_of
+from limbeck.students._targets import by_name, column_names
 from limbeck.students.tally import Tally
 from limbeck.theory import angle
 from limbeck.theory.risk import Interval, wilson
@@ -94,7 +95,11 @@ def soft_cross_entropy(
     sample_weight : array_like, shape (n,), optional
     """
     teacher = _read(teacher_proba)
-    return _mean(cross_entropy(teacher, _logits(teacher, student_logits)), teacher, sample_weight)
+    return _mean(
+        cross_entropy(teacher, _logits(teacher, _matched(teacher_proba, student_logits))),
+        teacher,
+        sample_weight,
+    )
 
 
 def kl_divergence(
@@ -105,7 +110,9 @@ def kl_divergence(
     Parameters are those of `soft_cross_entropy`.
     """
     teacher = _read(teacher_proba)
-    each = cross_entropy(teacher, _logits(teacher, student_logits)) - _entropy(teacher)
+    each = cross_entropy(teacher, _logits(teacher, _matched(teacher_proba, student_logits))) - _entropy(
+        teacher
+    )
     return _mean(each, teacher, sample_weight)
 
 
@@ -192,11 +199,17 @@ SCORED = {
 
 
 def _pair(teacher_proba: ArrayLike | SoftLabels, student_proba: ArrayLike) -> tuple[SoftLabels, SoftLabels]:
-    teacher, student = _read(teacher_proba), from_probabilities(student_proba)
+    teacher, student = _read(teacher_proba), from_probabilities(_matched(teacher_proba, student_proba))
     check_consistent_length(teacher.probabilities, student.probabilities)
     if teacher.n_classes != student.n_classes:
         raise ValueError(f"The teacher knows {teacher.n_classes} classes, the student {student.n_classes}.")
     return teacher, student
+
+
+def _matched(teacher: ArrayLike | SoftLabels, student: ArrayLike) -> ArrayLike:
+    """The student's columns in the order of the teacher's, where the columns of both have names."""
+    named = column_names(teacher)
+    return student if named is None else by_name(student, named, "the student's answer")[0]
 
 
 def _read(teacher: ArrayLike | SoftLabels) -> SoftLabels:
@@ -204,7 +217,7 @@ def _read(teacher: ArrayLike | SoftLabels) -> SoftLabels:
 
 
 def _logits(teacher: SoftLabels, student_logits: ArrayLike) -> Array:
-    u = np.asarray(student_logits)
+    u = as_numbers(student_logits)
     if u.dtype.kind not in "fiub":
         raise ValueError(f"The student's logits must be real numbers, got dtype {u.dtype}.")
     u = u.astype(np.float64)

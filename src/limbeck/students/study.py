@@ -130,14 +130,14 @@ def taught(
     inner = recipe.student(classes=np.array(answers.classes, dtype=object))
     if near is not None:
         inner._near = near
-    inner.fit(X if scaling is None else scaling.apply(X), answers.labels)
+    inner.fit(X if scaling is None else scaling.apply(X), answers.labels, sample_weight=answers.weights)
     return Distilled(inner, scaling)
 
 
 def hardened(answers: Answers) -> Answers:
     """The teacher's decisions alone, as labels."""
     codes = answers.decisions
-    return Answers("label", codes, from_hard(codes, len(answers.classes)), answers.classes)
+    return Answers("label", codes, from_hard(codes, len(answers.classes)), answers.classes, answers.weights)
 
 
 @dataclass(frozen=True, eq=False)
