@@ -57,8 +57,8 @@ ADVICE: dict[str, dict[Place, str]] = {
         "reply": 'Send them as "probabilities".',
     },
     "shares": {
-        "python": "Give them as teacher_proba=, or read them by from_probabilities. Logits that lie there by chance are "
-        "told by a negative number: subtract each row's mean; of one axis give column_stack([-z / 2, z / 2]).",
+        "python": "Give them as teacher_proba=, or read them by from_probabilities. Logits that lie there by chance "
+        "are told by a negative number: subtract each row's mean; of one axis give column_stack([-z / 2, z / 2]).",
         "command": "Give them as --teacher-probability. Logits that lie there by chance are told by a negative "
         "number: write a column for each class and subtract each row's mean.",
         "reply": 'Send them as "probabilities". If they are logits, send one for each class, less their mean.',

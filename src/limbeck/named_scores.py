@@ -128,12 +128,16 @@ def _parsed(text: str) -> Any:
     """JSON, or a Python literal as a data frame writes it; the text itself if it is neither."""
     if not text.strip():
         return None
-    for read in (json.loads, ast.literal_eval):
+    for read in (json.loads, _literal):
         try:
-            return read(NUMPY_SCALAR.sub(r"\1", text))
+            return read(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
     return text
+
+
+def _literal(text: str) -> Any:
+    return ast.literal_eval(NUMPY_SCALAR.sub(r"\1", text))
 
 
 def _escaped(text: str) -> str:
