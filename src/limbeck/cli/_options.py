@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from limbeck.data.tables import Table
 
 TableArgument = Annotated[
-    Path, typer.Argument(metavar="TABLE", help="Points: .csv, .tsv, .parquet, .jsonl or .npz.")
+    Path, typer.Argument(metavar="TABLE", help="Points: .csv, .tsv, .jsonl (also .gz), .parquet or .npz.")
 ]
 FeatureGlobs = Annotated[
     list[str] | None,
