@@ -342,6 +342,13 @@ def test_partial_probabilities(decimals):
             from_partial_probabilities(table, tail=tail)
 
 
+def test_logits_that_lie_between_0_and_1_by_chance_have_a_way_in():
+    z = np.linspace(0.01, 0.99, 30)
+    with pytest.raises(RowError, match=r"column_stack\(\[-z / 2, z / 2\]\)"):
+        from_logits(z)
+    np.testing.assert_allclose(from_logits(np.column_stack([-z / 2, z / 2])).logits, z)
+
+
 def test_ties_are_rows_whose_likeliest_classes_are_equal():
     assert from_probabilities([0.5, 0.4, 0.5]).ties.tolist() == [True, False, True]
     assert from_logits([[1.0, 1.0, 0.0], [2.0, 1.0, 1.0]]).ties.tolist() == [True, False]

@@ -664,6 +664,16 @@ SITUATIONS += [
         error=("'a'", "60 distinct", "--teacher-probability"),
     ),
     refused(
+        "many classes",
+        {"t.csv": quoted(a=np.arange(N) % 51)},
+        *ON,
+        "--teacher-label",
+        "a",
+        "--held-out",
+        0.99,
+        error=("51 classes", "--teacher-probability"),
+    ),
+    refused(
         "-1 for a missing answer",
         {"t.csv": quoted(a=[*P[:5], -1.0, *P[6:]])},
         *BY_PROBABILITY,
@@ -750,14 +760,18 @@ def test_half_floats_keep_their_precision(monkeypatch, capsys, tmp_path, files, 
     assert "not linear" not in out
 
 
-def test_an_empty_text_has_no_words(monkeypatch, capsys, tmp_path):
+def test_an_empty_text_has_no_words_and_ties_are_counted(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     text = ["" if i == 2 else "good" if p > 0.5 else "bad" for i, p in enumerate(P)]
-    Path("t.csv").write_text(quoted(t=text, a=P))
+    Path("t.csv").write_text(quoted(t=text, a=np.where(np.arange(N) % 2, 0.5, P)))
     words = ("distill", "t.csv", "--text", "t", "--teacher-probability", "a", "--out", "s.json", "--json")
     code, out, said = in_process(monkeypatch, capsys, *words)
     assert code == 0, said
-    assert json.loads(out)["unanswered"] == 0
+    facts = json.loads(out)
+    assert (facts["unanswered"], facts["without_words"]) == (0, 1)
+    ties, rated = facts["ties"], facts["agreement"]["size"]
+    assert 0 < ties["rows"] < rated == 12
+    assert ties["agreement"]["size"] == rated - ties["rows"]
     assert in_process(monkeypatch, capsys, "predict", "s.json", "t.csv", "--out", "p.csv")[0] == 0
     assert len(Path("p.csv").read_text().splitlines()) == N + 1
 

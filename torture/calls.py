@@ -62,6 +62,13 @@ def _some_named(g: Draws) -> Any:
     return g.oddly(np.where(g.rng.random(logs.shape) < 0.5, np.nan, logs))
 
 
+def _exponentials(logs: Any) -> Any:
+    """Of float arrays, in float64; anything else as it is."""
+    with np.errstate(over="ignore"):
+        floats = isinstance(logs, np.ndarray) and logs.dtype.kind == "f"
+        return np.exp(logs.astype(np.float64)) if floats else logs
+
+
 def _codes(g: Draws, codes: np.ndarray) -> Any:
     return g.oddly(codes.astype(float)) if g.odd() else codes
 
@@ -324,6 +331,12 @@ LABELS: dict[str, Callable[[Draws], Call]] = {
     ),
     "from_partial_log_probabilities": lambda g: Call(
         lambda p, tail: labels.from_partial_log_probabilities(p, tail=tail),
+        (_some_named(g), g.pick(labels.TAILS)),
+        reference.rows_sum_to_one,
+        undefined=("least", "logits"),
+    ),
+    "from_partial_probabilities": lambda g: Call(
+        lambda logs, tail: labels.from_partial_probabilities(_exponentials(logs), tail=tail),
         (_some_named(g), g.pick(labels.TAILS)),
         reference.rows_sum_to_one,
         undefined=("least", "logits"),

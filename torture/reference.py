@@ -178,13 +178,16 @@ def clopper_pearson(found: float, wrong: Any, size: Any, confidence: Any) -> str
 
 
 def rows_sum_to_one(found: Any, log_p: Any, tail: str) -> str | None:
-    """Probabilities that sum to 1; with nothing cut off, those named as they were given."""
+    """Probabilities that sum to 1; with nothing cut off, those named as they were given, divided by their sum."""
     del tail
     p, named = found.probabilities, ~np.isnan(np.asarray(log_p, dtype=float))
+    if p.ndim == 1:
+        p = np.column_stack([1 - p, p])
     if len(p) and np.abs(p.sum(axis=1) - 1).max() > 1e-12:
         return f"rows sum to {p.sum(axis=1)}"
     whole = named.all(axis=1)
-    off = np.abs(p - np.exp(np.where(named, log_p, 0.0)))[whole]
+    given = np.exp(np.where(named, log_p, 0.0))
+    off = np.abs(p - given / given.sum(axis=1, keepdims=True))[whole]
     return None if not off.size or off.max() < 1e-5 else f"off by {off.max():.2g}"
 
 

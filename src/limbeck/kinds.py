@@ -56,6 +56,13 @@ ADVICE: dict[str, dict[Place, str]] = {
         "command": "Give them as --teacher-probability.",
         "reply": 'Send them as "probabilities".',
     },
+    "shares": {
+        "python": "Give them as teacher_proba=, or read them by from_probabilities. Logits that lie there by chance are "
+        "told by a negative number: subtract each row's mean; of one axis give column_stack([-z / 2, z / 2]).",
+        "command": "Give them as --teacher-probability. Logits that lie there by chance are told by a negative number: "
+        "write a column for each class and subtract each row's mean.",
+        "reply": 'Send them as "probabilities". If they are logits, send one for each class, less their mean.',
+    },
     "sum": {
         "python": "Divide each row by its sum: p / p.sum(axis=1, keepdims=True).",
         "command": "--top-k zero divides each row by its sum. If only the likeliest classes are named, empty the "
@@ -202,7 +209,7 @@ def refuse_shares_as_logits(z: Array) -> None:
         raise RowError(
             "The numbers given as logits, from row {row} on, all lie between 0 and 1, as probabilities do.",
             0,
-            fault="probabilities" if z.ndim == 1 or near else "independent",
+            fault="shares" if z.ndim == 1 or near else "independent",
         )
     percent = np.all(np.abs(sums - 100) <= 100 * NEAR_ONE) if z.ndim == 2 else z.max() > 50
     if percent and z.size >= ENOUGH:

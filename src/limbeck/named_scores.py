@@ -10,6 +10,7 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,8 @@ def pairs_of(value: Any, row: int, named: Callable[[Any], Any] = str) -> Pairs |
         value = _parsed(value)
     if value is None:
         return None
-    if isinstance(value, Mapping) and {"labels", "scores"} <= value.keys():
-        scores = zip(value["labels"], value["scores"], strict=False)
+    if _is_zero_shot(value):
+        scores = zip(value["labels"], value["scores"], strict=True)
     elif isinstance(value, Mapping):
         scores = _one(value) if _is_one(value) else value.items()
     elif isinstance(value, (list, tuple, np.ndarray)) and all(isinstance(v, Mapping) for v in value):
@@ -54,13 +55,13 @@ def pairs_of(value: Any, row: int, named: Callable[[Any], Any] = str) -> Pairs |
     for name, score in scores:
         if score is None:  # a key that other rows have
             continue
-        if isinstance(score, (bool, str)) or not np.isscalar(score):
+        if (number := _number(score)) is None:
             what = _escaped(repr(score)[:40])
             raise RowError(f"Row {{row}}, column {{column}} holds {what}, which is not a number.", row, 0)
         if named(name) in found:
             what = _escaped(repr(name)[:40])
             raise RowError(f"Row {{row}}, column {{column}} names the class {what} twice.", row, 0)
-        found[named(name)] = float(score)  # pyright: ignore[reportArgumentType]
+        found[named(name)] = number
     return found or None
 
 
@@ -91,6 +92,24 @@ def table_of(answers: Sequence[Pairs | None], classes: Sequence[Any]) -> np.ndar
                 )
             table[row, at[name]] = score
     return table
+
+
+def _number(score: Any) -> float | None:
+    """A score as a float; None if it is not a number, or a whole number beyond the range of floats."""
+    if isinstance(score, (bool, np.bool_)) or not isinstance(score, Real):
+        return None
+    try:
+        return float(score)
+    except OverflowError:
+        return None
+
+
+def _is_zero_shot(value: Any) -> bool:
+    """Whether an answer is a zero-shot pipeline's: as many scores as labels."""
+    if not isinstance(value, Mapping) or not {"labels", "scores"} <= value.keys():
+        return False
+    lists = value["labels"], value["scores"]
+    return all(isinstance(v, (list, tuple, np.ndarray)) for v in lists) and len(lists[0]) == len(lists[1])
 
 
 def _is_one(value: Mapping[str, Any]) -> bool:

@@ -250,7 +250,7 @@ def _chosen(X: Any, student: SoftLabelClassifier, at: Engine | None) -> np.ndarr
 
 
 def _pilot(X: Any, answers: SoftLabels | ArrayLike, rows: ArrayLike | None, audit: ArrayLike | None) -> Pilot:
-    labels = answers if isinstance(answers, SoftLabels) else _logits_surely(answers)
+    labels = answers if isinstance(answers, SoftLabels) else from_logits(answers)
     _check.in_range(labels.logits[np.isfinite(labels.logits)], "answers")
     at = np.arange(len(labels)) if rows is None else _indices(rows, "rows", X.shape[0])
     if len(labels) > X.shape[0]:
@@ -269,19 +269,6 @@ def _pilot(X: Any, answers: SoftLabels | ArrayLike, rows: ArrayLike | None, audi
             f"fewer than {SMALLEST_PILOT}, and {PILOT} or more are better."
         )
     return pilot
-
-
-def _logits_surely(answers: ArrayLike) -> SoftLabels:
-    """Logits as soft labels; refused where every one could be a probability, since that would go unnoticed."""
-    labels = from_logits(answers)
-    given = np.asarray(answers)
-    if len(labels) >= SMALLEST_PILOT and given.min() >= 0 and given.max() <= 1:
-        raise ValueError(
-            "answers are read as logits, and all of these lie in [0, 1], as probabilities do. If they are "
-            "probabilities, give limbeck.labels.from_probabilities(answers); if they are logits, "
-            "limbeck.labels.from_logits(answers)."
-        )
-    return labels
 
 
 def _indices(rows: ArrayLike, name: str, n: int) -> np.ndarray:

@@ -178,7 +178,7 @@ def _warn_of_many(answers: Answers) -> None:
     if answers.kind == "label" and len(names) > MANY_CLASSES:
         messages().print(
             f"The labels make {len(names)} classes ({', '.join(map(repr, names[:3]))}, ...): each is learned, which "
-            "takes time. If the column holds scores, give them as --teacher-probability."
+            "takes time. Scores are divided by the largest possible one and given as --teacher-probability."
         )
 
 
@@ -187,12 +187,8 @@ def wordless(features: Features, X: Any) -> list[Line]:
     count = features.without_words(X)
     if not count:
         return []
-    return [
-        (
-            "text",
-            f"{count} of {X.shape[0]} rows have no known word in column {features.text!r}: it says nothing there",
-        )
-    ]
+    has = "has" if count == 1 else "have"
+    return [("text", f"{count} of {X.shape[0]} rows {has} no known word in column {features.text!r}")]
 
 
 def unanswered_said(unanswered: int, size: int) -> str:

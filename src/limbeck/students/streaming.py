@@ -214,7 +214,7 @@ class _Work:
 def _check_recipe(recipe: Recipe, blocks: Blocks, teacher: Teacher) -> None:
     if recipe.saturated == "bound":
         raise UserError(
-            "saturated='bound' needs all rows in memory. Read in blocks, use saturated='drop' or alpha > 0."
+            "saturated='bound' needs all rows at once. Read in blocks, use saturated='drop' or alpha > 0."
         )
     if teacher.kind == "label" and recipe.alpha == 0:
         raise UserError(
