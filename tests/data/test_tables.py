@@ -223,7 +223,9 @@ class Counted(str):
         return hash(str(self))
 
 
-def test_columns_are_looked_up_in_linear_time(tmp_path, monkeypatch, size=1000):
+def test_columns_are_looked_up_in_linear_time(tmp_path, monkeypatch):
+    size = 1000
+
     class Wide(JsonLinesTable):
         def __init__(self, path):
             super().__init__(path)
