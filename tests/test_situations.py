@@ -318,7 +318,7 @@ FEATURES = [
         "answers under a usual name",
         {"t.csv": csv({**columns(), "p_yes": P})},
         *SELECT,
-        output=["5 columns, 'x0' to 'p_yes'", "'p_yes' is among the features"],
+        output=["5 columns, 'x0' to 'p_yes'", "named like answers: 'p_yes'"],
     ),
     works(
         "text",

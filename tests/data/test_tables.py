@@ -13,7 +13,7 @@ from limbeck.data.answers import Teacher, classes_named, read_answers
 from limbeck.data.columns import numbers, texts, vectors
 from limbeck.data.features import Features, choose
 from limbeck.data.pool import answers_in, chunks_of, flags, joined, read_pool
-from limbeck.data.tables import CsvTable, open_table, read
+from limbeck.data.tables import FORMATS, CsvTable, JsonLinesTable, open_table, read, require
 from limbeck.records import UserError
 from limbeck.students.study import Recipe, distil
 
@@ -207,6 +207,37 @@ def test_flags_may_be_empty_and_nothing_else(tmp_path):
     (tmp_path / "t.csv").write_text("audit\nTrue\nTruly\n")
     with pytest.raises(UserError, match="Row 2, column 'audit' holds 'Truly'"):
         flags(open_table(tmp_path / "t.csv"), "audit")
+
+
+class Counted(str):
+    """A column's name that counts how often it is compared or hashed."""
+
+    uses = 0
+
+    def __eq__(self, other):
+        Counted.uses += 1
+        return str(self) == str(other)
+
+    def __hash__(self):
+        Counted.uses += 1
+        return hash(str(self))
+
+
+def test_columns_are_looked_up_in_linear_time(tmp_path, monkeypatch):
+    size = 1000
+
+    class Wide(JsonLinesTable):
+        def __init__(self, path):
+            super().__init__(path)
+            self.columns = tuple(Counted(f"x{i}") for i in range(size))
+
+    (tmp_path / "t.jsonl").write_text(json.dumps({f"x{i}": i for i in range(size)}) + "\n")
+    monkeypatch.setitem(FORMATS, ".jsonl", Wide)
+    Counted.uses = 0
+    table = open_table(tmp_path / "t.jsonl")
+    require(table, table.columns)
+    assert len(choose(table, ["x*"], taken=["x1"]).columns) == size - 1
+    assert Counted.uses < 30 * size
 
 
 def test_a_missing_column_lists_what_there_is(tmp_path):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from limbeck.data.tables import Table
 
 TableArgument = Annotated[
-    Path, typer.Argument(metavar="TABLE", help="Points: .csv, .tsv, .parquet, .jsonl or .npz.")
+    Path, typer.Argument(metavar="TABLE", help="Points: .csv, .tsv, .jsonl (also .gz), .parquet or .npz.")
 ]
 FeatureGlobs = Annotated[
     list[str] | None,
@@ -247,13 +247,13 @@ def features_of(
     named, taken = {*(globs or ()), embedding, text}, dict(taken or {})
     wild = [glob for glob in globs or () if glob not in table.columns]
     matched = [name for name in table.columns if any(fnmatchcase(name, glob) for glob in wild)]
-    usual = {name: use for name in matched if name not in {*named, *taken} and (use := _use_of(table, name))}
+    settled = {*named, *taken}
+    usual = {name: use for name in matched if name not in settled and (use := _use_of(table, name))}
     chosen = choose(table, globs or (), embedding, text, taken={*taken, *usual})
     show_features(chosen, {name: taken[name] for name in matched if name in taken} | usual)
-    if like := [name for name in chosen.columns if name in set(matched) and SUSPECT.fullmatch(name)]:
-        messages().print(
-            Words(f"Note: {like[0]!r} is among the features, and its name is usual for an answer.")
-        )
+    known = set(matched)
+    if like := [name for name in chosen.columns if name in known and SUSPECT.fullmatch(name)]:
+        messages().print(Words(f"Note: features named like answers: {_listed(like)}."))
     if usual:
         example = shlex.quote(next(iter(usual)))
         messages().print(Words(f"To use {example} as a feature, name it: --features {example}."))
@@ -276,13 +276,12 @@ def show_features(chosen: Features, excluded: Mapping[str, str] | None = None) -
     by_use: dict[str, list[str]] = {}
     for name, use in (excluded or {}).items():
         by_use.setdefault(use, []).append(name)
-    shown = [
-        ", ".join(map(repr, names[:3]))
-        + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        + f" ({use})"
-        for use, names in by_use.items()
-    ]
+    shown = [f"{_listed(names)} ({use})" for use, names in by_use.items()]
     messages().print(Words(f"Features: {chosen}." + (f" Not used: {', '.join(shown)}." if shown else "")))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def warn_of_deciding(X: Any, answers: Answers, features: Features) -> None:

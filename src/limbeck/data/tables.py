@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
@@ -128,7 +129,7 @@ def ending_of(path: Path) -> str:
     return path.with_suffix("").suffix.lower() + last if last == ".gz" else last
 
 
-def _unpacked(path: Path) -> IO[bytes]:
+def _unpacked(path: Path) -> BufferedIOBase:
     return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
