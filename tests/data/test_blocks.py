@@ -138,6 +138,13 @@ def test_dask_arrays_and_frames_give_the_same_blocks():
     np.testing.assert_array_equal(np.concatenate([block.answers for block in read]), P)
 
 
+def test_a_frame_whose_index_of_floats_may_have_been_rounded_is_refused():
+    dd, pd = (pytest.importorskip(name) for name in ("dask.dataframe", "pandas"))
+    frame = pd.DataFrame({"a": [1.0, 2.0]}, index=[2.0**53 - 1, 2.0**53])
+    with pytest.raises(UserError, match="Row 2, column 'index' holds 9007199254740992"):
+        list(Blocks(DaskSource(dd.from_pandas(frame, npartitions=1))))
+
+
 def test_a_frame_whose_partitions_order_their_columns_otherwise_is_refused():
     dd, pd = (pytest.importorskip(name) for name in ("dask.dataframe", "pandas"))
     dask = pytest.importorskip("dask")
