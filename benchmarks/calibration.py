@@ -321,7 +321,7 @@ def page(records: list[dict[str, Any]]) -> str:
     return (
         "# Is the forecast calibrated?\n\n"
         "Written by `python -m benchmarks.calibration` (seed "
-        f"{SEED}). Each pilot is a new pool with 14 to 200 random answers; `plan_budget` "
+        f"{SEED}). Each pilot is a new pool with 14 to 240 random answers; `plan_budget` "
         "is asked for a target at 95 % confidence; then the student of the recommended number of random answers is "
         "learned and its true risk taken. A promise is `stop` or `buy`; it is kept if that risk is within the target. "
         "p is the one-sided binomial test that promises are kept less than 95 % of the time.\n\n" + rows + "\n\n"
@@ -339,7 +339,9 @@ def page(records: list[dict[str, Any]]) -> str:
         "forecasts come true than promised, though they miss by little. A student of few answers has met none of the "
         "points where such a teacher is not linear, and gets worse as it meets them, which no falling power law says. "
         "So while the answers agree with a linear teacher, and are not yet so many beyond the rank that the target is "
-        "shown, nothing is promised.\n"
+        "shown, nothing is promised. A plan made again and again, whenever it says `look again`, has more chances to "
+        "promise too early; the *repeated* families follow its advice until it promises or ends. `used up` is such an "
+        "end: every point of the pool is answered, and the target neither promised nor ruled out.\n"
     )  # fmt: skip
 
 
