@@ -156,7 +156,7 @@ def test_exact_risk_has_the_ends_the_symmetry_and_the_bound_it_must(tail, d):
 def test_rounding_lifts_no_risk_above_one_half():
     cot = np.logspace(-300, 0, TABLE_FROM + 1)  # read off the table, then integrated
     for some in (cot, cot[::10]):
-        assert symmetric_some_cotangent(some, PolynomialTail(0.125), 3).max() <= 0.5
+        assert symmetric_risk_at_cotangent(some, PolynomialTail(0.125), 3).max() <= 0.5
 
 
 @pytest.mark.parametrize("d", [3, 8, 300])
