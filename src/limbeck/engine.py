@@ -117,8 +117,8 @@ def engine(scheduler: str = "local", jobs: int = 1) -> Iterator[Engine]:
         yield Engine(client.get_executor(), workers, _Watch(client))
     except (_LostError, KilledWorker, CommClosedError, CancelledError) as error:
         raise UserError(
-            f"--scheduler {scheduler}: the cluster is lost ({type(error).__name__.strip('_')}: {error}). Finished parts "
-            "are kept. Look at the logs of scheduler and workers, start them again, and repeat the command, with "
+            f"--scheduler {scheduler}: the cluster is lost ({type(error).__name__.strip('_')}: {error}). Finished "
+            "parts are kept. Look at the logs of scheduler and workers, start them again, and repeat the command, with "
             "--resume if it has this option."
         ) from error
     finally:

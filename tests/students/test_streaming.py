@@ -384,7 +384,14 @@ def separate_processes(tmp_path):
         ("scheduler", "--no-dashboard", "--port", "0"),
         *[("worker", "--no-dashboard", "--no-nanny", "--nthreads", "1")] * 2,
     ):
-        command = [sys.executable, "-m", f"distributed.cli.dask_{program}", "--scheduler-file", file, *options]
+        command = [
+            sys.executable,
+            "-m",
+            f"distributed.cli.dask_{program}",
+            "--scheduler-file",
+            file,
+            *options,
+        ]
         started.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
     try:
         for _ in range(600):
@@ -418,7 +425,7 @@ def test_a_lost_cluster_ends_the_wait_with_a_message(separate_processes, monkeyp
         working(at, signal.SIGSTOP, workers)
     for process in workers:
         process.send_signal(signal.SIGCONT)
-    with pytest.raises(UserError, match=address), engine(address) as later:
+    with pytest.raises(UserError, match=address), engine(address) as later:  # noqa: PT012 - three clusters in one
         with pytest.raises(UserError, match="heartbeat"), engine(address) as at:
             working(at, signal.SIGKILL, workers)
         results = later.ordered(time.sleep, [0])
