@@ -1,8 +1,8 @@
 """Where work runs: threads of this process or a Dask cluster, behind `concurrent.futures.Executor`.
 
 Results come back in the order of the work, whoever finished first, so what is made of them does not depend on the
-number of workers. Dask hands the work of a worker that died to another one; a cluster that is lost ends the wait. Work runs under one BLAS thread: sums
-differ bitwise between one and two.
+number of workers. Dask hands the work of a worker that died to another one; a cluster that is lost ends the wait. Work
+runs under one BLAS thread: sums differ bitwise between one and two.
 """
 
 from __future__ import annotations
