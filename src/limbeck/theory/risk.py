@@ -100,7 +100,9 @@ def symmetric_risk_at_cotangent(
     risk = np.where(flat == 0, 0.5, 0.0)
     inner = (flat > 0) & np.isfinite(flat)
     if inner.any():
-        risk[inner] = _risk(flat[inner], tail, d, flat.size if values is None else values)
+        values = flat.size if values is None else values
+        # The integral of a density, half a tail at most: rounding alone could lift it above 1/2.
+        risk[inner] = np.minimum(_risk(flat[inner], tail, d, values), 0.5)
     return risk.reshape(cot.shape)
 
 
