@@ -13,9 +13,10 @@ from scipy.sparse.linalg import lsmr
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._bound import bounded
-from limbeck.students._leave_one_out import leave_one_out
-from limbeck.students._objective import Minimum, Objective, minimise
 from limbeck.students.design import SWALLOWED, Matrix, Points, could_be_linear, precision
+from limbeck.students.leave_one_out import leave_one_out
+from limbeck.students.objective import Objective
+from limbeck.students.solver import Minimum, minimise
 from limbeck.theory import Span
 from limbeck.theory.readings import ROUNDING
 
@@ -123,10 +124,10 @@ def _newton(
     """Minimise the cross-entropy; hard labels have no minimiser where they can be separated."""
     size = np.sqrt(np.maximum(weight @ np.square(A), 1e-300))  # columns of mean square 1
     scaled = A / size
-    objective = Objective(scaled, labels, weight, np.zeros(A.shape[1]), 0.0)
+    objective = Objective(scaled, labels, weight, 0.0)
     theta = objective.zero() if start is None else start * size[:, None]
     hard = labels.saturated.any()
-    found = minimise(objective, theta, max_iter=10 if hard else 200)
+    found = minimise(objective, theta, max_iter=10 if hard else 1000)
     for _ in range(20 if hard else 0):  # ten steps at a time: separable labels are recognised soon
         if found.converged:
             break
@@ -175,8 +176,8 @@ def _sparse(X1: Matrix, labels: SoftLabels, weight: Array) -> tuple[Array, bool,
 def _sparse_newton(
     X1: Matrix, labels: SoftLabels, weight: Array, start: Array | None
 ) -> tuple[Array, bool, Minimum]:
-    objective = Objective(X1, labels, weight, np.zeros(X1.shape[1]), 0.0)
-    found = minimise(objective, objective.zero() if start is None else start, max_iter=200)
+    objective = Objective(X1, labels, weight, 0.0)
+    found = minimise(objective, objective.zero() if start is None else start)
     if labels.saturated.any():
         _refuse_separated(X1 @ found.theta, labels, force=not found.converged)
     if not found.converged:
@@ -205,7 +206,7 @@ def _left_out(
             + (F - labels.logits.reshape(F.shape)) * (leverage / np.where(alone, 1.0, 1 - leverage))[:, None]
         )
     else:
-        objective = Objective(A, labels, weight, np.zeros(A.shape[1]), 0.0)
+        objective = Objective(A, labels, weight, 0.0)
         out = leave_one_out(objective, theta, mass)
         far = np.abs(out - F).max(axis=1)
         far[alone] = 0.0

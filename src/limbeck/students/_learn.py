@@ -8,9 +8,10 @@ import numpy as np
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._exact import Exact, fit_exact
-from limbeck.students._objective import Minimum, Objective, minimise
-from limbeck.students._path import AlphaPath, follow, stopped_flow
+from limbeck.students._path import AlphaPath, follow, ridge_on_logits, stopped_flow
 from limbeck.students.design import Design, Points, reduced
+from limbeck.students.objective import Objective
+from limbeck.students.solver import Curvature, Minimum, minimise
 
 MOST_SPARSE_COORDINATES = 4000
 
@@ -24,8 +25,6 @@ class Settings:
     stop_time: float | None
     tol: float
     max_iter: int
-    near: float | None = None
-    """Where the ridge is looked for; see `limbeck.students._path.follow`."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,10 @@ def learn(points: Points, labels: SoftLabels, counts: Array, settings: Settings,
         return _without_ridge(points, labels, counts, settings, rows)
     design = reduced(points)
     alpha = float(settings.alpha)
-    objective = Objective(design.A, labels, counts / counts.sum(), design.penalised, alpha)
-    found = minimise(objective, objective.zero(), tol=settings.tol, max_iter=settings.max_iter)
+    objective = Objective(design.A, labels, counts / counts.sum(), alpha, design.intercept)
+    curvature = Curvature.of(design.A, objective.weight, intercept=design.intercept)
+    start = next(ridge_on_logits(objective, curvature, np.array([alpha])))
+    found = minimise(objective, start, curvature=curvature, tol=settings.tol, max_iter=settings.max_iter)
     return _of_minimum(design, found, alpha)
 
 
@@ -106,7 +107,7 @@ def _by_leave_one_out(points: Points, labels: SoftLabels, counts: Array, setting
             "give alpha a number (GridSearchCV can choose it)."
         )
     exact, why = _left_out_at_zero(points, labels, weight, mass, settings)
-    path, found = follow(design, labels, weight, mass, exact, why, settings.near)
+    path, found = follow(design, labels, weight, mass, exact, why)
     if found is not None:
         return _of_minimum(design, found, path.chosen, path)
     assert exact is not None

@@ -21,7 +21,7 @@ from limbeck.data.blocks import Block, Group
 from limbeck.engine import Engine
 from limbeck.labels import Array, SoftLabels
 from limbeck.records import UserError
-from limbeck.students._objective import Objective
+from limbeck.students.objective import Objective
 from limbeck.students.design import Matrix, row_keys, with_ones
 from limbeck.students.study import Distilled, angles
 from limbeck.students.tally import Tally
@@ -276,14 +276,14 @@ class Triangle:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Sums over rows of the soft cross-entropy, its gradient in theta, its Hessian, of |A_ij|, and of 1."""
+    """Sums over rows of the soft cross-entropy, its gradient in theta, its class curvature, A'A, |A_ij|, and 1."""
 
     reading: Reading
     theta: Array
     drop: bool
     """Whether rows with a probability of 0 or 1 are left out."""
-    curvature: bool
-    """Whether the Hessian and |A_ij|, which cost most, are wanted; else they are 0."""
+    moments: bool
+    """Whether A'A and |A_ij|, which are the same for every theta, are wanted; else they are 0."""
 
     def __call__(self, block: Block) -> Sums:
         """Sums of one block."""
@@ -291,17 +291,12 @@ class CrossEntropy:
         if self.drop and labels.saturated.any():
             kept = np.flatnonzero(~labels.saturated)
             A, labels = A[kept], labels[kept]
-        here = Objective(A, labels, np.ones(len(labels)), np.zeros(A.shape[1]), 0.0)
-        F = here.logits(self.theta)
-        zero = np.zeros_like(self.theta)
-        size = np.asarray(abs(A).sum(axis=0)).ravel()
-        return (
-            here.value(zero, F),
-            here.gradient(zero, F),
-            here.hessian(F) if self.curvature else 0.0,
-            size,
-            len(labels),
-        )
+        here = Objective(A, labels, np.ones(len(labels)), 0.0)
+        gram, size = 0.0, 0.0
+        if self.moments:
+            gram, size = A.T @ A, np.asarray(abs(A).sum(axis=0)).ravel()
+            gram = gram.toarray() if issparse(gram) else gram
+        return *here.evaluate(self.theta), here.class_curvature(self.theta), gram, size, len(labels)
 
 
 @dataclass(frozen=True)

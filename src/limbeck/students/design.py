@@ -94,16 +94,14 @@ class Points:
 
 @dataclass(frozen=True)
 class Design:
-    """Rows in coordinates (n, r), the intercept's column of ones last where there is one."""
+    """Rows in coordinates (n, r), without a column of ones."""
 
     A: Matrix
     """Coordinates; sparse if the points are sparse and there are more of them than features."""
-    penalised: Array
-    """1 for coordinates of features, 0 for the intercept, (r,)."""
     basis: Any
     """Coordinates to weights: w = basis.T @ v, (r, d); None where the coordinates are the features."""
     intercept: bool
-    """Whether the last coordinate is the intercept."""
+    """Whether the parameters have a last row for the intercept."""
 
     def weights(self, theta: Array) -> tuple[Array, Array]:
         """Weights (m, d) and intercepts (m,) of parameters theta (r, m)."""
@@ -113,24 +111,14 @@ class Design:
 
 def reduced(points: Points) -> Design:
     """Coordinates for a ridge fit: an orthonormal basis of the rows where n <= d, the features where n > d."""
-    X, intercept = points.X, points.intercept
+    X = points.X
     n, d = X.shape
-    basis = None
-    if n > d:
-        A = X
-    elif issparse(X):
-        if n > LARGEST_GRAM:
-            A = X
-        else:
-            A, basis = _sparse_coordinates(X)
-    else:
-        span = Span(X)
-        A, basis = span.coordinates(span.X), span.basis
-    penalised = np.ones(A.shape[1])
-    if intercept:
-        A = with_ones(A)
-        penalised = np.append(penalised, 0.0)
-    return Design(A, penalised, basis, intercept)
+    if n > d or (issparse(X) and n > LARGEST_GRAM):
+        return Design(X, None, points.intercept)
+    if issparse(X):
+        return Design(*_sparse_coordinates(X), points.intercept)
+    span = Span(X)
+    return Design(span.coordinates(span.X), span.basis, points.intercept)
 
 
 @dataclass(frozen=True)

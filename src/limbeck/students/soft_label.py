@@ -158,8 +158,6 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     n_features_in_: int
     feature_names_in_: np.ndarray
     _asked: Asked | None
-    _near: float | None = None
-    """Where many students of one kind are made, the ridge of the one before; see `limbeck.students.study`."""
 
     # Metadata that routing hands to fit and partial_fit without being asked for.
     __metadata_request__fit = {"teacher_proba": True, "teacher_logits": True}  # noqa: RUF012
@@ -175,7 +173,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         classes: Any = None,
         decimals: int | None = None,
         tol: float = 1e-10,
-        max_iter: int = 100,
+        max_iter: int = 1000,
     ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
@@ -259,7 +257,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _settings(self) -> Settings:
-        return Settings(self.alpha, self.saturated, self.stop_time, self.tol, self.max_iter, self._near)
+        return Settings(self.alpha, self.saturated, self.stop_time, self.tol, self.max_iter)
 
     def _check_parameters(self) -> None:
         if not ((isinstance(self.alpha, str) and self.alpha == "loo") or _is_number(self.alpha, least=0.0)):

@@ -7,46 +7,48 @@ its digits where a student all but interpolates; on the other it loses them as t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.linalg import lapack
 from scipy.special import expit, softmax
 
 from limbeck.labels import Array
-from limbeck.students._objective import DENSE_UNKNOWNS, Objective, blocks, cholesky, weighted_gram
 from limbeck.students.design import Matrix
+from limbeck.students.objective import Objective, blocks, cholesky
+from limbeck.students.solver import SMALL_HESSIAN, Curvature
 
 MOST_ROWS = 500
 """Rows times classes up to which they are taken together on the rows' side."""
+MOST_PRODUCTS, MOST_OF_ONE = 4e7, 4e9
+"""Rows times unknowns times squared classes, and rows times squared unknowns of one logit, up to which a row's step
+is taken from the Hessian itself."""
 LEAST_RIDGE = 1e-7
 """Of the curvature: below it the parameters' side keeps too few digits of 1 - leverage."""
 NONE = 1e-290
 """Curvature or probability that counts as none."""
 
 
-def leave_one_out(objective: Objective, theta: Array, mass: Array) -> Array:
+def leave_one_out(objective: Objective, theta: Array, mass: Array, curvature: Curvature | None = None) -> Array:
     """Logits (n, m) of the students fitted without ``mass`` (n,) of each row's weight, by one Newton step.
 
-    The ridge kept as it is in the sum: the student of n - 1 rows has alpha n / (n - 1) in the mean. Of K classes too
-    many to be taken together each is moved alone: by a block of the Hessian, what others answer to it left out.
+    The ridge kept as it is in the sum: the student of n - 1 rows has alpha n / (n - 1) in the mean. Problems too large
+    for a Hessian take the curvature that all rows share (`Curvature`), which they then must be given.
     """
+    n, m, r = objective.A.shape[0], objective.columns, objective.unknowns
     F = objective.logits(theta)
-    G = objective.gap(F)
-    P = softmax(F, axis=1) if objective.columns > 1 else expit(F)
-    n, m, r = len(F), objective.columns, theta.shape[0]
-    dense = not hasattr(objective.A, "toarray")
-    of_rows = objective.alpha > 0 and n <= 2 * objective.penalised.sum() and dense
+    of_rows = objective.alpha > 0 and n <= 2 * r and not hasattr(objective.A, "toarray")
     if m > 1 and of_rows and n * m <= MOST_ROWS:
-        return F + _Rows.of_classes(objective, F, G, P).moved(objective, mass)
-    together = r * m <= DENSE_UNKNOWNS and n * r * m * m <= 4e7
+        return F + _Rows.of_classes(objective, F).moved(objective, mass)
+    together = r * m <= SMALL_HESSIAN and n * r * m * m <= MOST_PRODUCTS
     if m > 1 and together and (not of_rows or objective.alpha > LEAST_RIDGE * _curvature(objective)):
-        return F + _full_step(objective, F, G, P, mass)
-    curvature = P * (1 - P) if m > 1 else expit(F) * expit(-F)
-    columns = range(m)
-    if of_rows:
-        each = (_Rows.of_one(objective, F[:, k], G[:, k], curvature[:, k]) for k in columns)
-        return F + np.column_stack([rows.moved(objective, mass) for rows in each])
-    return F + np.column_stack([_one_step(objective, G[:, k], curvature[:, k], mass) for k in columns])
+        return F + _full_step(objective, theta, F, mass)
+    if m == 1 and n * r * r <= MOST_OF_ONE:
+        one = _Rows.of_one(objective, F).moved if of_rows else partial(_one_step, F=F)
+        return F + one(objective=objective, mass=mass)
+    if curvature is None:
+        curvature = Curvature.of(objective.A, objective.weight, intercept=objective.intercept)
+    return F + _shared_step(objective, theta, F, mass, curvature)
 
 
 def _curvature(objective: Objective) -> float:
@@ -54,15 +56,46 @@ def _curvature(objective: Objective) -> float:
     return float((objective.weight @ np.square(objective.A)).max()) / 4
 
 
+# -- from the curvature that rows share --------------------------------------------------------------
+
+
+def _shared_step(
+    objective: Objective, theta: Array, F: Array, mass: Array, curvature: Curvature
+) -> Array:
+    """How far (n, m) the logits move, H taken as M x G + alpha I.
+
+    In the eigenvectors u of M with eigenvalues m_j the row's leverage h is a number: its logits move by
+    h / (w m_j) / (1 - h) times its gap there. With U the left singular vectors of the weighted rows,
+    1 - h = 1 - |U_i|^2 + sum_k U_ik^2 alpha / (m_j s_k + alpha), which keeps its digits where h is close to 1.
+    """
+    size, E = np.linalg.eigh(objective.class_curvature(theta))
+    size = np.maximum(size, NONE)
+    s = curvature.values
+    kept = s > 1e-13 * curvature.largest
+    ridge = objective.alpha / (np.outer(s[kept], size) + objective.alpha) if objective.alpha > 0 else None
+    moved = np.empty_like(F)
+    for rows in blocks(len(F)):
+        w, A = objective.weight[rows], objective.A[rows]
+        A = A.toarray() if hasattr(A, "toarray") else A
+        U2 = np.square(curvature.along((A - curvature.mean).T).T[:, kept]) * w[:, None] / s[kept]
+        beyond = 1 - U2.sum(axis=1) - (w if objective.intercept else 0.0)
+        left = np.where(beyond > 1e-9, beyond, 0.0)[:, None] + (0.0 if ridge is None else U2 @ ridge)
+        left = np.clip(left, 1e-12, 1.0)
+        share = (mass[rows] / w)[:, None]
+        step = share * (1 - left) / (w[:, None] * size) / np.maximum((1 - share) + share * left, 1e-6)
+        moved[rows] = ((objective.gap(F[rows], rows) @ E) * step) @ E.T
+    return moved - moved.mean(axis=1, keepdims=True) if F.shape[1] > 1 else moved
+
+
 # -- on the side of the parameters -----------------------------------------------------------------
 
 
-def _one_step(objective: Objective, gap: Array, curvature: Array, mass: Array) -> Array:
-    """How far (n,) a single logit moves."""
-    H = weighted_gram(objective.A, objective.weight * curvature)
-    q = _leverage(H + np.diag(objective.alpha * objective.penalised), objective.A)
+def _one_step(objective: Objective, F: Array, mass: Array) -> Array:
+    """How far (n, 1) a single logit moves, given the logits F (n, 1)."""
+    curvature, gap = (expit(F) * expit(-F))[:, 0], objective.gap(F)[:, 0]
+    q = _leverage(objective.hessian_at(F), objective.rows)
     # A row that all but carries its direction alone has leverage 1 up to rounding.
-    return mass * gap * q / np.maximum(1 - mass * curvature * q, 1e-6)
+    return (mass * gap * q / np.maximum(1 - mass * curvature * q, 1e-6))[:, None]
 
 
 def _leverage(H: Array, A: Matrix) -> Array:
@@ -76,13 +109,14 @@ def _leverage(H: Array, A: Matrix) -> Array:
     return out
 
 
-def _full_step(objective: Objective, F: Array, G: Array, P: Array, mass: Array) -> Array:
+def _full_step(objective: Objective, theta: Array, F: Array, mass: Array) -> Array:
     """How far (n, m) the logits of all classes move together."""
-    A = objective.A
+    A, G = objective.rows, objective.gap(F)
+    P = G + objective.labels.probabilities
     n, m, r = len(F), objective.columns, A.shape[1]
     A = A.toarray() if hasattr(A, "toarray") else A  # r m is small: so is this
     # The inverse root's columns of one class meet the rows' features alone: m times less than rows by classes.
-    root = lapack.dtrtri(cholesky(objective.hessian(F)), lower=1)[0].reshape(m * r, m, r)
+    root = lapack.dtrtri(cholesky(objective.hessian_at(F)), lower=1)[0].reshape(m * r, m, r)
     Q = np.empty((n, m, m))
     for rows in blocks(n, 256):
         half = np.tensordot(A[rows], root, axes=(1, 2)).transpose(0, 2, 1)
@@ -114,16 +148,20 @@ class _Rows:
     """F, (n, m)."""
 
     @classmethod
-    def of_one(cls, objective: Objective, u: Array, gap: Array, curvature: Array) -> _Rows:
-        """Of a single logit u (n,), with its gap and curvature."""
+    def of_one(cls, objective: Objective, F: Array) -> _Rows:
+        """Of a single logit F (n, 1)."""
+        u, gap = F[:, 0], objective.gap(F)[:, 0]
+        curvature = expit(u) * expit(-u)
         root = np.sqrt(objective.weight * curvature)
         pull = np.sqrt(objective.weight) * gap / np.sqrt(np.maximum(curvature, NONE))
         back = 1 / np.sqrt(np.maximum(objective.weight * curvature, 1e-300))
         return cls(root[:, None, None], back[:, None], np.where(root > 0, pull, 0.0)[:, None], u[:, None])
 
     @classmethod
-    def of_classes(cls, objective: Objective, F: Array, G: Array, P: Array) -> _Rows:
+    def of_classes(cls, objective: Objective, F: Array) -> _Rows:
         """Of the logits F (n, m) of all classes: C = D - p p' = R R' with R = D^1/2 - p p'^1/2 and D = diag(p)."""
+        G = objective.gap(F)
+        P = softmax(F, axis=1)
         some = P > NONE
         half, weight = np.sqrt(P), np.sqrt(objective.weight)[:, None]
         root = half[:, :, None] * (np.eye(P.shape[1]) - half[:, :, None] * half[:, None, :]).transpose(
@@ -150,13 +188,12 @@ class _Rows:
     def _left(self, objective: Objective) -> Array:
         """B, (n k, n k)."""
         n, k, m = self.root.shape
-        features = objective.A[:, objective.penalised > 0]
+        features = objective.A
         flat = self.root.reshape(n * k, m)
         K = np.repeat(np.repeat(features @ features.T / objective.alpha, k, axis=0), k, axis=1)
         B = np.linalg.inv((flat @ flat.T) * K + np.eye(n * k))
-        for v in objective.A[:, objective.penalised == 0].T:
-            V = np.repeat(v, k)[:, None] * flat
-            b = B @ V
-            # Shifts of all classes alike are no direction, nor is a class without curvature.
-            B -= b @ np.linalg.pinv(V.T @ b, rcond=1e-12, hermitian=True) @ b.T
+        if objective.intercept:
+            b = B @ flat
+            # A shift of all classes is not a direction, and a class without curvature adds none.
+            B -= b @ np.linalg.pinv(flat.T @ b, rcond=1e-12, hermitian=True) @ b.T
         return B
