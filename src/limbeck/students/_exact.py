@@ -16,7 +16,7 @@ from limbeck.students._bound import bounded
 from limbeck.students.design import SWALLOWED, Matrix, Points, could_be_linear, precision
 from limbeck.students.leave_one_out import leave_one_out
 from limbeck.students.objective import Objective
-from limbeck.students.solver import Minimum, minimise
+from limbeck.students.solver import Curvature, Minimum, minimise
 from limbeck.theory import Span
 from limbeck.theory.readings import ROUNDING
 
@@ -24,6 +24,9 @@ NEARLY = 1e-2
 FARTHEST = 300.0
 FAR = 4.0  # logits, beyond which curvature where a step begins says little of where it should end
 REFITS = 2e9  # rows times squared unknowns, in all, that fitting again without a row may come to
+TALL = 3  # rows an unknown, at least
+WEAKEST = 1e-10  # eigenvalue of the covariance, of the largest, down to which normal equations are good enough to
+MAY_BE_LINEAR = 1e-4  # show that logits miss every linear teacher's by more than this
 ITERATED = 1e-8  # what LSMR leaves of logits that a factorisation would meet to ROUNDING
 
 
@@ -93,6 +96,42 @@ def fit_exact(
         solved.inconsistency, precision(labels, points.rounding(solved.weights, spread))
     )
     return _split(full, intercept, realisable, found, left_out)
+
+
+def missed_by_least_squares(objective: Objective, along: tuple[Curvature, Array]) -> float | None:
+    """Share of the logits' norm that least squares leaves, where that is far too much for a linear teacher.
+
+    None where it may be one's, or normal equations cannot tell: few rows, weights, a weak direction or a row that
+    alone carries one, sparse points or saturated answers.
+    """
+    (curvature, B), labels, weight = along, objective.labels, objective.weight
+    n, r = B.shape
+    even = bool(np.ptp(weight) <= 1e-12 / n)
+    if hasattr(objective.A, "toarray") or n < TALL * r or labels.saturated.any() or not even:
+        return None
+    if curvature.values[0] <= WEAKEST * curvature.largest:
+        return None
+    leverage = (np.square(B) @ (1 / curvature.values) + objective.intercept) / n
+    if leverage.max() > 1 - 1e-8:
+        return None
+    Z = labels.logits.reshape(n, -1)
+    theta, rest = objective.zero(), Z
+    for _ in range(2):
+        theta = theta + _normal_step(objective, curvature, rest)
+        rest = Z - objective.logits(theta)
+    missed = float(np.linalg.norm(rest)) / max(float(np.linalg.norm(Z)), 1e-300)
+    return missed if missed > MAY_BE_LINEAR else None
+
+
+def _normal_step(objective: Objective, curvature: Curvature, rest: Array) -> Array:
+    """Least squares of logits (n, m) by the covariance, (r, m)."""
+    r, mean = objective.A.shape[1], objective.weight @ rest if objective.intercept else 0.0
+    step = objective.zero()
+    pull = objective.A.T @ (objective.weight[:, None] * (rest - mean))
+    step[:r] = curvature.back(curvature.along(pull) / curvature.values[:, None])
+    if objective.intercept:
+        step[r] = mean - curvature.mean @ step[:r]
+    return step
 
 
 def _refuse_swallowed(points: Points) -> None:
@@ -208,11 +247,7 @@ def _left_out(
     else:
         objective = Objective(A, labels, weight, 0.0)
         out = leave_one_out(objective, theta, mass)
-        far = np.abs(out - F).max(axis=1)
-        far[alone] = 0.0
-        for row in np.argsort(-far)[: _affordable(A, labels.columns)]:
-            if far[row] > FAR:
-                out[row] = A[row] @ _without(objective, theta, mass, row)
+        _fit_again_without_far(objective, theta, mass, F, out, alone)
     # Of a row that counts as several one is left out, and the others still carry its direction.
     several = alone & (mass < (1 - 1e-9) * weight)
     out[several] = F[several]
@@ -222,6 +257,16 @@ def _left_out(
         pinv = solve_triangular(R, U[alone].T, check_finite=False)  # columns c_i of A^+
         out[alone] = F[alone] - (pinv.T @ theta) / np.einsum("ij,ij->j", pinv, pinv)[:, None]
     return out
+
+
+def _fit_again_without_far(
+    objective: Objective, theta: Array, mass: Array, F: Array, out: Array, alone: np.ndarray
+) -> None:
+    """Fit again without the rows that a step moves far from logits F (n, m), and put what they get into ``out``."""
+    far = np.where(alone, 0.0, np.abs(out - F).max(axis=1))
+    for row in np.argsort(-far)[: _affordable(objective.A, objective.columns)]:
+        if far[row] > FAR:
+            out[row] = objective.logits_of(objective.A[row : row + 1], _without(objective, theta, mass, row))
 
 
 def _affordable(A: Array, columns: int) -> int:

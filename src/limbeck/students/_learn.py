@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._exact import Exact, fit_exact
+from limbeck.students._exact import Exact, fit_exact, missed_by_least_squares
 from limbeck.students._path import AlphaPath, follow, ridge_on_logits, stopped_flow
-from limbeck.students.design import Design, Points, reduced
+from limbeck.students.design import Design, Points, could_be_linear, precision, reduced
 from limbeck.students.objective import Objective
 from limbeck.students.solver import Curvature, Minimum, minimise
-
-MOST_SPARSE_COORDINATES = 4000
 
 
 @dataclass(frozen=True)
@@ -101,21 +99,27 @@ def _by_leave_one_out(points: Points, labels: SoftLabels, counts: Array, setting
         raise ValueError("alpha='loo' leaves rows out one by one and there is 1 sample: give alpha a number.")
     weight, mass = counts / counts.sum(), np.minimum(counts, 1.0) / counts.sum()
     design = reduced(points)
-    if points.sparse and design.basis is None and points.X.shape[1] > MOST_SPARSE_COORDINATES:
+    whole = Objective(design.A, labels, weight, 0.0, design.intercept, design.A.dtype)
+    curvature = Curvature.of(design.A, weight, intercept=design.intercept)
+    if curvature.vectors is None:
         raise ValueError(
-            f"alpha='loo' factorises min(n, d) coordinates, and sparse points of shape {points.X.shape} have too many: "
+            f"alpha='loo' factorises min(n, d) coordinates, and points of shape {points.given.shape} have too many: "
             "give alpha a number (GridSearchCV can choose it)."
         )
-    exact, why = _left_out_at_zero(points, labels, weight, mass, settings)
-    path, found = follow(design, labels, weight, mass, exact, why)
+    along = curvature, curvature.coordinates(design.A)
+    missed = missed_by_least_squares(whole, along)
+    exact, why = (None, "") if missed is not None else _left_out_at_zero(points, labels, weight, mass)
+    path, found = follow(whole, along, mass, exact, why, with_zero=missed is not None)
     if found is not None:
-        return _of_minimum(design, found, path.chosen, path)
+        learned = _of_minimum(design, found, path.chosen, path)
+        met = path.chosen == 0 and missed is not None and could_be_linear(missed, precision(labels))
+        return replace(learned, realisable=met)
     assert exact is not None
     return _of_exact(exact, path)
 
 
 def _left_out_at_zero(
-    points: Points, labels: SoftLabels, weight: Array, mass: Array, settings: Settings
+    points: Points, labels: SoftLabels, weight: Array, mass: Array
 ) -> tuple[Exact | None, str]:
     """The student at alpha = 0 with its leave-one-out logits, or why there is none."""
     skipped = "alpha = 0 was not tried: "

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.integrate import solve_ivp
-from scipy.sparse import issparse
 from scipy.special import logit
 
 from limbeck.labels import Array, SoftLabels, cross_entropy
@@ -23,7 +22,8 @@ FURTHER = 6  # decades below, where the loss still falls: then the Hessian has n
 USUAL = FURTHER * PER_DECADE  # the lowest of the alphas that are tried without that
 STANDARD_ERRORS = 2.0
 CLOSE, LEAST_FALL = 1e-8, 1e-6  # of the students that alphas are compared by; the one chosen is followed to the end
-RISES = 2  # ridges in a row at which the loss is higher, and the search ends
+FINAL = {4: 1e-7, 8: 1e-10}  # relative gradient of the student chosen, by the bytes of a feature
+RISES = 2  # ridges in a row at which the loss is higher, and the search ends; one of many rows
 GUESSED_FROM = 2048  # rows that the first ridge to try is guessed from
 EVERY = 1000  # rows up to which all ridges are tried where n is near the rank
 CHEAP = 1e7  # rows times squared unknowns up to which all ridges are tried
@@ -85,15 +85,14 @@ def _mean_curvature(objective: Objective) -> float:
     return max(float(objective.weight @ each), 1e-3)
 
 
-def _guess(objective: Objective, curvature: Curvature, alphas: Array) -> int:
+def _guess(objective: Objective, along: tuple[Curvature, Array], alphas: Array) -> int:
     """The alpha whose ridge regression on logits has the least leave-one-out cross-entropy, over some of the rows."""
-    n = objective.A.shape[0]
+    curvature, n = along[0], objective.A.shape[0]
     some = np.arange(0, n, -(-n // GUESSED_FROM))
     A, labels, kappa = objective.A[some], objective.labels[some], _mean_curvature(objective)
     Z, weight = _logits(labels), objective.weight[some]
     part = Objective(A, labels, weight / weight.sum(), 0.0, objective.intercept)
-    dense = A.toarray() if issparse(A) else A
-    squares = np.square(curvature.along((dense - curvature.mean).T).T)
+    squares = np.square(along[1][some])
     losses = []
     for alpha, theta in zip(alphas, ridge_on_logits(objective, curvature, alphas), strict=True):
         h = weight * (squares @ (1 / (curvature.values + alpha / kappa + 1e-300)) + objective.intercept)
@@ -104,7 +103,13 @@ def _guess(objective: Objective, curvature: Curvature, alphas: Array) -> int:
 
 
 def follow(
-    design: Design, labels: SoftLabels, weight: Array, mass: Array, exact: Exact | None, why: str
+    whole: Objective,
+    along: tuple[Curvature, Array],
+    mass: Array,
+    exact: Exact | None,
+    why: str,
+    *,
+    with_zero: bool = False,
 ) -> tuple[AlphaPath, Minimum | None]:
     """Fit alphas on either side of a first guess until the leave-one-out loss rises, and choose by it.
 
@@ -113,18 +118,21 @@ def follow(
 
     Parameters
     ----------
-    design : Design
-    labels : SoftLabels
-    weight, mass : ndarray, shape (n,)
-        Weights summing to 1, and what leaving a row out removes of it.
+    whole : Objective
+        Of all rows; its ridge is not used.
+    along : (Curvature, ndarray of shape (n, r))
+        Of its points, and these along its eigenvectors.
+    mass : ndarray, shape (n,)
+        What leaving a row out removes of its weight.
     exact : Exact or None
         The student at alpha = 0 with its leave-one-out logits, where it was possible.
     why : str
         Why it was not, otherwise.
+    with_zero : bool
+        Whether alpha = 0 is one more ridge, the last to be tried.
     """
-    curvature = Curvature.of(design.A, weight, intercept=design.intercept)
+    curvature, labels, weight = along[0], whole.labels, whole.weight
     alphas = grid(curvature)
-    whole = Objective(design.A, labels, weight, 0.0, design.intercept)
     kept, rows = {}, {}
 
     def loss(alpha: float, start: Array | None) -> float:
@@ -136,7 +144,7 @@ def follow(
         kept[alpha] = minimise(objective, start, curvature=curvature, tol=tol, least_fall=fall)
         if further and not kept[alpha].converged:
             return np.inf
-        F = leave_one_out(objective, kept[alpha].theta, mass, curvature)
+        F = leave_one_out(objective, kept[alpha].theta, mass, along)
         rows[alpha] = cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F)
         return float(weight @ rows[alpha])
 
@@ -144,17 +152,20 @@ def follow(
         F = exact.left_out
         rows[0.0] = cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F)
     at_zero = float(weight @ rows[0.0]) if rows else np.inf
-    (n, r), unknowns = design.A.shape, whole.unknowns * whole.columns
+    (n, r), unknowns = whole.A.shape, whole.unknowns * whole.columns
     every = n * unknowns**2 <= CHEAP or _rugged(n, r)
-    first = None if every else max(_guess(whole, curvature, alphas), USUAL)
-    note = _walk(alphas, loss, kept, at_zero, first)
+    first = None if every else max(_guess(whole, along, alphas), USUAL)
+    note = _walk(alphas, loss, kept, at_zero, first, 1 if n > EVERY else RISES)
+    if with_zero:
+        loss(0.0, kept[min(kept)].theta)
     tried = np.array(sorted(rows))
     losses = np.array([weight @ rows[a] for a in tried])
     stderrs = np.array([_stderr(rows[a], weight, mass) for a in tried])
     best = float(tried[np.argmin(losses)])
 
     def student(alpha: float) -> Minimum:
-        return minimise(whole.at(alpha), kept[alpha].theta, curvature=curvature)
+        last = replace(whole, alpha=alpha, dtype=np.dtype(np.float64))
+        return minimise(last, kept[alpha].theta, curvature=curvature, tol=FINAL[whole.dtype.itemsize])
 
     if 0.0 not in rows:
         return AlphaPath(tried, losses, stderrs, best, why + note), student(best)
@@ -174,7 +185,8 @@ def follow(
         else f"no alpha beats 0 by {STANDARD_ERRORS:g} paired standard errors"
     )
     chosen = best if beaten else 0.0
-    return AlphaPath(tried, losses, stderrs, chosen, reason), student(chosen) if chosen else None
+    found = student(chosen) if chosen in kept else None
+    return AlphaPath(tried, losses, stderrs, chosen, reason), found
 
 
 def _rugged(n: int, r: int) -> bool:
@@ -188,6 +200,7 @@ def _walk(
     kept: Mapping[float, Minimum],
     at_zero: float,
     first: int | None,
+    rises: int,
 ) -> str:
     """Try alphas until their least loss lies inside, or at alpha = 0; what to say if it does not."""
     losses = {}
@@ -202,11 +215,11 @@ def _walk(
     if first is not None:
         i = first
         go(i, None)
-        while i < top and i - least() < RISES:
+        while i < top and i - least() < rises:
             go(i + 1, i)
             i += 1
         i = min(losses)
-        while i > 0 and least() - i < RISES and at_zero > losses[least()] and np.isfinite(losses[i]):
+        while i > 0 and least() - i < rises and at_zero > losses[least()] and np.isfinite(losses[i]):
             go(i - 1, i)
             i -= 1
     if first is None or at_zero <= losses[least()]:  # a dip no better than alpha = 0 may not be the one

@@ -28,8 +28,8 @@ Matrix = Any
 class Points:
     """Points (n, d), and whether a column of ones stands beside them."""
 
-    X: Matrix
-    """As given, float64."""
+    given: Matrix
+    """As given, float64 or float32."""
     intercept: bool
     """Whether the student has an intercept."""
     stored: np.dtype[Any] = np.dtype(np.float64)  # noqa: RUF009 - a constant
@@ -37,21 +37,25 @@ class Points:
     _last: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     def __len__(self) -> int:
-        return self.X.shape[0]
+        return self.given.shape[0]
 
     def __getitem__(self, rows: np.ndarray) -> Points:
-        return Points(self.X[rows], self.intercept, self.stored)
+        return Points(self.given[rows], self.intercept, self.stored)
 
     @classmethod
     def of(cls, X: Matrix, intercept: bool) -> Points:
         """Points as they came, of any type of floats."""
-        stored = X.dtype if X.dtype.kind == "f" else np.dtype(np.float64)
-        return cls(X.astype(np.float64, copy=False), intercept, stored)
+        return cls(X, intercept, X.dtype if X.dtype.kind == "f" else np.dtype(np.float64))
+
+    @cached_property
+    def X(self) -> Matrix:  # noqa: N802 - the paper's letter
+        """In float64: the points themselves, or a copy."""
+        return self.given.astype(np.float64, copy=False)
 
     @property
     def sparse(self) -> bool:
         """Whether they are sparse, and stay so."""
-        return issparse(self.X)
+        return issparse(self.given)
 
     @cached_property
     def affine(self) -> Matrix:
@@ -97,7 +101,7 @@ class Design:
     """Rows in coordinates (n, r), without a column of ones."""
 
     A: Matrix
-    """Coordinates; sparse if the points are sparse and there are more of them than features."""
+    """Coordinates; sparse if the points are sparse and there are more of them than features. Features stay float32."""
     basis: Any
     """Coordinates to weights: w = basis.T @ v, (r, d); None where the coordinates are the features."""
     intercept: bool

@@ -15,7 +15,7 @@ from scipy.special import expit, softmax
 
 from limbeck.labels import Array
 from limbeck.students.design import Matrix
-from limbeck.students.objective import Objective, blocks, cholesky
+from limbeck.students.objective import Objective, blocks, cholesky, weighted_gram
 from limbeck.students.solver import SMALL_HESSIAN, Curvature
 
 MOST_ROWS = 500
@@ -23,17 +23,24 @@ MOST_ROWS = 500
 MOST_PRODUCTS, MOST_OF_ONE = 4e7, 4e9
 """Rows times unknowns times squared classes, and rows times squared unknowns of one logit, up to which a row's step
 is taken from the Hessian itself."""
+MANY_ROWS, LEAST_DIRECTIONS = 10, 16
+PRODUCTS_OF_MANY, PRODUCTS_OF_FEW = 3e9, 3e10
+"""Rows times classes times squared directions in which each class has its own curvature, at most, for so many rows an
+unknown and for fewer, where the rows' mean would call small ridges better than they are; directions, at least."""
 LEAST_RIDGE = 1e-7
 """Of the curvature: below it the parameters' side keeps too few digits of 1 - leverage."""
 NONE = 1e-290
 """Curvature or probability that counts as none."""
 
 
-def leave_one_out(objective: Objective, theta: Array, mass: Array, curvature: Curvature | None = None) -> Array:
+def leave_one_out(
+    objective: Objective, theta: Array, mass: Array, along: tuple[Curvature, Array] | None = None
+) -> Array:
     """Logits (n, m) of the students fitted without ``mass`` (n,) of each row's weight, by one Newton step.
 
-    The ridge kept as it is in the sum: the student of n - 1 rows has alpha n / (n - 1) in the mean. Problems too large
-    for a Hessian take the curvature that all rows share (`Curvature`), which they then must be given.
+    The ridge kept as it is in the sum: the student of n - 1 rows has alpha n / (n - 1) in the mean. Of more classes
+    than can be taken together each moves alone, in the eigenvectors of the points' covariance: ``along``, its
+    curvature and the points in its coordinates, computed where it is not given.
     """
     n, m, r = objective.A.shape[0], objective.columns, objective.unknowns
     F = objective.logits(theta)
@@ -46,9 +53,10 @@ def leave_one_out(objective: Objective, theta: Array, mass: Array, curvature: Cu
     if m == 1 and n * r * r <= MOST_OF_ONE:
         one = _Rows.of_one(objective, F).moved if of_rows else partial(_one_step, F=F)
         return F + one(objective=objective, mass=mass)
-    if curvature is None:
+    if along is None:
         curvature = Curvature.of(objective.A, objective.weight, intercept=objective.intercept)
-    return F + _shared_step(objective, theta, F, mass, curvature)
+        along = curvature, curvature.coordinates(objective.A)
+    return F + _class_step(objective, F, mass, *along)
 
 
 def _curvature(objective: Objective) -> float:
@@ -56,35 +64,34 @@ def _curvature(objective: Objective) -> float:
     return float((objective.weight @ np.square(objective.A)).max()) / 4
 
 
-# -- from the curvature that rows share --------------------------------------------------------------
+# -- a class at a time -------------------------------------------------------------------------------
 
 
-def _shared_step(
-    objective: Objective, theta: Array, F: Array, mass: Array, curvature: Curvature
-) -> Array:
-    """How far (n, m) the logits move, H taken as M x G + alpha I.
+def _class_step(objective: Objective, F: Array, mass: Array, curvature: Curvature, B: Array) -> Array:
+    """How far (n, m) the logits move, each class by its own block of the Hessian, what others answer left out.
 
-    In the eigenvectors u of M with eigenvalues m_j the row's leverage h is a number: its logits move by
-    h / (w m_j) / (1 - h) times its gap there. With U the left singular vectors of the weighted rows,
-    1 - h = 1 - |U_i|^2 + sum_k U_ik^2 alpha / (m_j s_k + alpha), which keeps its digits where h is close to 1.
+    ``B`` (n, r) are the points along the eigenvectors of their covariance. Along the first of them a class has the
+    curvature of each row; along the others, which are many and weak, the rows' mean.
     """
-    size, E = np.linalg.eigh(objective.class_curvature(theta))
-    size = np.maximum(size, NONE)
-    s = curvature.values
-    kept = s > 1e-13 * curvature.largest
-    ridge = objective.alpha / (np.outer(s[kept], size) + objective.alpha) if objective.alpha > 0 else None
-    moved = np.empty_like(F)
-    for rows in blocks(len(F)):
-        w, A = objective.weight[rows], objective.A[rows]
-        A = A.toarray() if hasattr(A, "toarray") else A
-        U2 = np.square(curvature.along((A - curvature.mean).T).T[:, kept]) * w[:, None] / s[kept]
-        beyond = 1 - U2.sum(axis=1) - (w if objective.intercept else 0.0)
-        left = np.where(beyond > 1e-9, beyond, 0.0)[:, None] + (0.0 if ridge is None else U2 @ ridge)
-        left = np.clip(left, 1e-12, 1.0)
-        share = (mass[rows] / w)[:, None]
-        step = share * (1 - left) / (w[:, None] * size) / np.maximum((1 - share) + share * left, 1e-6)
-        moved[rows] = ((objective.gap(F[rows], rows) @ E) * step) @ E.T
-    return moved - moved.mean(axis=1, keepdims=True) if F.shape[1] > 1 else moved
+    n, m = F.shape
+    w, G, s = objective.weight, objective.gap(F), curvature.values
+    P = expit(F) if m == 1 else G + objective.labels.probabilities
+    C = w[:, None] * P * (1 - P)
+    products = PRODUCTS_OF_MANY if n >= MANY_ROWS * len(s) else PRODUCTS_OF_FEW
+    R = min(max(int(np.sqrt(products / (n * m))), LEAST_DIRECTIONS), len(s))
+    top = np.column_stack([B[:, -R:], np.ones(n)]) if objective.intercept else B[:, -R:]
+    ridge = np.append(np.full(R, objective.alpha), np.zeros(int(objective.intercept)))
+    tail = 1 / np.maximum(np.outer(s[: len(s) - R], C.sum(axis=0)) + objective.alpha, 1e-300)
+    weak, Q = np.empty_like(F), np.empty_like(F)
+    for rows in blocks(n):
+        weak[rows] = np.square(B[rows, : len(s) - R]) @ tail
+    for k in range(m):
+        Q[:, k] = _leverage(weighted_gram(top, C[:, k]) + np.diag(ridge), top)
+    share = mass[:, None]
+    left = (1 - share / w[:, None] * C * Q) * (1 - share * C.sum(axis=0) * weak)
+    moved = share * G * (Q + weak) / np.maximum(left, 1e-6)
+    moved[:, C.max(axis=0) <= NONE] = 0.0  # a class without curvature does not move
+    return moved
 
 
 # -- on the side of the parameters -----------------------------------------------------------------

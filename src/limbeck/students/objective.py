@@ -86,6 +86,12 @@ class Objective:
             F[at] = rows @ W
         return F + theta[r] if self.intercept else F
 
+    def logits_of(self, A: Matrix, theta: Array) -> Array:
+        """Logits (k, m) of other points (k, r)."""
+        r = self.A.shape[1]
+        F = np.asarray(A @ theta[:r])
+        return F + theta[r] if self.intercept else F
+
     def evaluate(self, theta: Array) -> tuple[float, Array]:
         """F(theta) and its gradient (r, m), from one pass over the points."""
         r, m = self.A.shape[1], self.columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from numbers import Integral
 from typing import Any, Literal, Self
 
@@ -48,6 +49,7 @@ def _is_exact(student: SoftLabelClassifier) -> bool:
 
 
 LONGEST = 10**9
+CHANGED = "the points were changed in place after fit: fit again, or read linearity_ before"
 
 
 class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
@@ -151,13 +153,13 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     alpha_: float
     alpha_path_: AlphaPath | None
     realisable_: bool
-    linearity_: Linearity
     n_saturated_: int
     n_iter_: int
     gradient_: float
     n_features_in_: int
     feature_names_in_: np.ndarray
-    _asked: Asked | None
+    _diagnosed: tuple[Linearity, Asked | None] | None
+    _learned_from: tuple[Points, SoftLabels, int]
 
     # Metadata that routing hands to fit and partial_fit without being asked for.
     __metadata_request__fit = {"teacher_proba": True, "teacher_logits": True}  # noqa: RUF012
@@ -241,20 +243,58 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         _check.in_range(counts, "sample_weight")
         self.classes_ = classes
         dtype = X.dtype
-        X, kept = X.astype(np.float64, copy=False), np.flatnonzero(counts > 0)
+        kept = np.flatnonzero(counts > 0)
         if len(kept) < len(counts):
             X, labels, counts = X[kept], labels[kept], counts[kept]
         self.n_saturated_ = int(labels.saturated.sum())
         points = Points(X, self.fit_intercept, dtype)
-        self.linearity_ = judge(points, labels)
         found = learn(points, labels, counts, self._settings(), kept)
         if not (np.all(np.isfinite(found.weights)) and np.all(np.isfinite(found.intercepts))):
             raise ArithmeticError("The weights are not finite: scale the features.")
         self.coef_, self.intercept_ = found.weights.astype(dtype), found.intercepts.astype(dtype)
         self.alpha_, self.alpha_path_, self.realisable_ = found.alpha, found.path, found.realisable
         self.n_iter_, self.gradient_ = found.iterations, found.gradient
-        self._asked = asked(points, labels) if self.alpha_ == 0 else None
+        self._diagnosed = None
+        self._learned_from = points, labels, _checksum(points, labels)
         return self
+
+    # -- what is computed when it is first asked for -------------------------------------------------
+
+    @property
+    def linearity_(self) -> Linearity:
+        """Verdict on the teacher; see the attributes."""
+        return self._diagnoses()[0]
+
+    @linearity_.setter
+    def linearity_(self, verdict: Linearity) -> None:
+        self._diagnosed = verdict, self._asked if hasattr(self, "_diagnosed") else None
+
+    @property
+    def _asked(self) -> Asked | None:
+        """Rows that a certificate and `partial_fit` go on from."""
+        return self._diagnoses()[1]
+
+    @_asked.setter
+    def _asked(self, known: Asked | None) -> None:
+        self._diagnosed = self.linearity_, known
+
+    def _diagnoses(self) -> tuple[Linearity, Asked | None]:
+        """Both, from the rows that `fit` was given, which are then let go."""
+        if getattr(self, "_diagnosed", None) is None:
+            if not hasattr(self, "_learned_from"):
+                raise AttributeError(f"This {type(self).__name__} is not fitted: it has no linearity_.")
+            points, labels, checksum = self._learned_from
+            if _checksum(points, labels) == checksum:
+                self._diagnosed = judge(points, labels), asked(points, labels) if self.alpha_ == 0 else None
+            else:
+                self._diagnosed = unknown(CHANGED, len(labels), 0, 0), None
+            del self._learned_from
+        return self._diagnosed
+
+    def __getstate__(self) -> Any:
+        if hasattr(self, "_learned_from"):
+            self._diagnoses()  # a copy or a pickle does not hold the rows
+        return super().__getstate__()
 
     def _settings(self) -> Settings:
         return Settings(self.alpha, self.saturated, self.stop_time, self.tol, self.max_iter)
@@ -442,6 +482,17 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _checksum(points: Points, labels: SoftLabels) -> int:
+    """Of the points and logits, by which a change in place is seen."""
+    X = points.given
+    arrays = (X.data, X.indices, X.indptr, labels.logits) if issparse(X) else (X, labels.logits)
+    total = 0
+    for array in arrays:
+        for rows in range(0, len(array), 4096):
+            total = zlib.crc32(np.ascontiguousarray(array[rows : rows + 4096]), total)
+    return total
 
 
 def shares(F: np.ndarray) -> np.ndarray:

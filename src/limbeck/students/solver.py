@@ -60,6 +60,8 @@ class Smooth(Protocol):
     @property
     def intercept(self) -> bool: ...
     @property
+    def dtype(self) -> np.dtype: ...
+    @property
     def scale(self) -> float: ...
     def evaluate(self, theta: Array) -> tuple[float, Array]: ...
     def class_curvature(self, theta: Array) -> Array: ...
@@ -102,6 +104,14 @@ class Curvature:
     def largest(self) -> float:
         """Largest eigenvalue, at least a tiny number."""
         return max(float(self.values.max(initial=0.0)), 1e-300)
+
+    def coordinates(self, A: Matrix) -> Array:
+        """Centred points (n, r) along the eigenvectors, in the type of the points: a copy of them."""
+        out = np.empty(A.shape, dtype=A.dtype)
+        for rows in blocks(A.shape[0]):
+            dense = A[rows].toarray() if hasattr(A, "toarray") else A[rows]
+            out[rows] = self.along((dense - self.mean).T).T
+        return out
 
     def along(self, V: Array) -> Array:
         """Rows or columns V (r, m) in the eigenvectors' coordinates."""
@@ -246,6 +256,7 @@ def _search(
 ) -> tuple[Array, float, Array] | None:
     """Where a step, shortened until F falls, leads: parameters, value and gradient; None if it never does."""
     slope, length, largest = float(np.vdot(step, gradient)), 1.0, np.abs(gradient).max()
+    unseen = 1e-10 if objective.dtype == np.float64 else 1e-6
     if not slope < 0:
         return None
     while length > shortest:
@@ -254,7 +265,7 @@ def _search(
         if lower <= value + 1e-4 * length * slope:
             return moved, lower, turned
         # A fall below F's own rounding cannot be seen in F; the gradient still shows it.
-        if -length * slope < 1e-10 * abs(value) and np.abs(turned).max() < 0.9 * largest:
+        if -length * slope < unseen * abs(value) and np.abs(turned).max() < 0.9 * largest:
             return moved, lower, turned
         bend = lower - value - length * slope
         to_least = -0.5 * slope * length**2 / bend if np.isfinite(bend) and bend > 0 else 0.0

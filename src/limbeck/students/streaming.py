@@ -447,7 +447,7 @@ class _Summed:
     The column of ones is one of the rows' coordinates here, so that the ridge leaves the last one out.
     """
 
-    intercept = False
+    intercept, dtype = False, np.dtype(np.float64)
 
     def __init__(
         self, work: _Work, alpha: float, shape: tuple[int, int], drop: bool, rows: passes.Grouped | None
