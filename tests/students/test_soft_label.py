@@ -21,10 +21,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from limbeck import DistilledClassifier, KernelSoftLabelClassifier, SoftLabelClassifier
 from limbeck.labels import cross_entropy, from_hard, from_logits, from_probabilities, from_top_k
 from limbeck.students.leave_one_out import leave_one_out
-from limbeck.students.objective import Objective, newton_step
-from limbeck.students.solver import minimise, newton
 from limbeck.students.linearity import linearity
 from limbeck.students.metrics import agreement, soft_cross_entropy
+from limbeck.students.objective import Objective, newton_step
+from limbeck.students.solver import minimise, newton
 from limbeck.theory import Span, gradient_flow
 from limbeck.theory.kernels import RBF
 from limbeck.theory.loss import loss

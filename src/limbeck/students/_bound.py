@@ -69,7 +69,9 @@ def _minimise_under(objective: Objective, C: Array, least: Array, theta: Array) 
         value, g = objective.evaluate(theta[:, None])
         g = g[:, 0]
         size = _stationarity(C, least, theta, g) / objective.scale
-        step = None if size <= 1e-10 else _step_under(objective.hessian(theta[:, None]), g, C, least - C @ theta)
+        step = (
+            None if size <= 1e-10 else _step_under(objective.hessian(theta[:, None]), g, C, least - C @ theta)
+        )
         length = 0.0 if step is None else _length(objective, theta, step, value, g)
         if step is None or length == 0:
             break

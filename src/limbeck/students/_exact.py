@@ -25,7 +25,9 @@ FARTHEST = 300.0
 FAR = 4.0  # logits, beyond which curvature where a step begins says little of where it should end
 REFITS = 2e9  # rows times squared unknowns, in all, that fitting again without a row may come to
 TALL = 3  # rows an unknown, at least
-WEAKEST = 1e-10  # eigenvalue of the covariance, of the largest, down to which normal equations are good enough to
+WEAKEST = (
+    1e-10  # eigenvalue of the covariance, of the largest, down to which normal equations are good enough to
+)
 MAY_BE_LINEAR = 1e-4  # show that logits miss every linear teacher's by more than this
 ITERATED = 1e-8  # what LSMR leaves of logits that a factorisation would meet to ROUNDING
 

@@ -21,8 +21,9 @@ from limbeck.data.blocks import Block, Group
 from limbeck.engine import Engine
 from limbeck.labels import Array, SoftLabels
 from limbeck.records import UserError
-from limbeck.students.objective import Objective
 from limbeck.students.design import Matrix, row_keys, with_ones
+from limbeck.students.objective import Objective, weighted_gram
+from limbeck.students.solver import SMALL_HESSIAN
 from limbeck.students.study import Distilled, angles
 from limbeck.students.tally import Tally
 from limbeck.theory.scaling import Scaling
@@ -276,14 +277,17 @@ class Triangle:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Sums over rows of the soft cross-entropy, its gradient in theta, its class curvature, A'A, |A_ij|, and 1."""
+    """Sums over rows of the soft cross-entropy, its gradient in theta and class curvature, its Hessian, c, |a|, and 1.
+
+    c is a row's curvature (`Objective.row_curvature`); where the Hessian is large, c a a' takes its place.
+    """
 
     reading: Reading
     theta: Array
     drop: bool
     """Whether rows with a probability of 0 or 1 are left out."""
     moments: bool
-    """Whether A'A and |A_ij|, which are the same for every theta, are wanted; else they are 0."""
+    """Whether the last but 1 are wanted, which cost most; else they are 0."""
 
     def __call__(self, block: Block) -> Sums:
         """Sums of one block."""
@@ -292,11 +296,20 @@ class CrossEntropy:
             kept = np.flatnonzero(~labels.saturated)
             A, labels = A[kept], labels[kept]
         here = Objective(A, labels, np.ones(len(labels)), 0.0)
-        gram, size = 0.0, 0.0
+        hessian, curved, size = 0.0, 0.0, 0.0
         if self.moments:
-            gram, size = A.T @ A, np.asarray(abs(A).sum(axis=0)).ravel()
-            gram = gram.toarray() if issparse(gram) else gram
-        return *here.evaluate(self.theta), here.class_curvature(self.theta), gram, size, len(labels)
+            c = here.row_curvature(self.theta)
+            small = self.theta.size <= SMALL_HESSIAN or labels.columns == 1
+            hessian = here.hessian(self.theta) if small else weighted_gram(A, c)
+            curved, size = float(c.sum()), np.asarray(abs(A).sum(axis=0)).ravel()
+        return (
+            *here.evaluate(self.theta),
+            here.class_curvature(self.theta),
+            hessian,
+            curved,
+            size,
+            len(labels),
+        )
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,10 @@ DECADES, PER_DECADE = 8, 2
 FURTHER = 6  # decades below, where the loss still falls: then the Hessian has no digits left
 USUAL = FURTHER * PER_DECADE  # the lowest of the alphas that are tried without that
 STANDARD_ERRORS = 2.0
-CLOSE, LEAST_FALL = 1e-8, 1e-6  # of the students that alphas are compared by; the one chosen is followed to the end
+CLOSE, LEAST_FALL = (
+    1e-8,
+    1e-6,
+)  # of the students that alphas are compared by; the one chosen is followed to the end
 FINAL = {4: 1e-7, 8: 1e-10}  # relative gradient of the student chosen, by the bytes of a feature
 RISES = 2  # ridges in a row at which the loss is higher, and the search ends; one of many rows
 GUESSED_FROM = 2048  # rows that the first ridge to try is guessed from

@@ -143,13 +143,21 @@ class Objective:
 
     def class_curvature(self, theta: Array) -> Array:
         """The rows' mean of diag(q_i) - q_i q_i', q_i the student's probabilities, (m, m)."""
-        F = self.logits(theta)
-        q = self.gap(F)
+        q = self._probabilities(theta)
         if self.columns == 1:
-            q = expit(F)
             return np.array([[float(self.weight @ (q * (1 - q))[:, 0])]])
-        q += self.labels.probabilities
         return np.diag(self.weight @ q) - q.T @ (self.weight[:, None] * q)
+
+    def row_curvature(self, theta: Array) -> Array:
+        """Curvature (n,) of each row, its mean over the classes: (1 - |q|^2) / (K - 1), or q (1 - q)."""
+        q = self._probabilities(theta)
+        if self.columns == 1:
+            return (q * (1 - q))[:, 0]
+        return np.maximum(1 - np.square(q).sum(axis=1), 0.0) / (self.columns - 1)
+
+    def _probabilities(self, theta: Array) -> Array:
+        F = self.logits(theta)
+        return expit(F) if self.columns == 1 else self.gap(F) + self.labels.probabilities
 
     def hessian(self, theta: Array) -> Array:
         """H, (m r, m r), blocks by class; along shifts of all classes, where F is flat, it is lifted off 0."""

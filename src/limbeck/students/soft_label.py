@@ -158,8 +158,9 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     gradient_: float
     n_features_in_: int
     feature_names_in_: np.ndarray
-    _diagnosed: tuple[Linearity, Asked | None] | None
-    _learned_from: tuple[Points, SoftLabels, int]
+    _linearity: Linearity | None = None
+    _known: Asked | None = None
+    _learned_from: tuple[Points, SoftLabels, int] | None = None
 
     # Metadata that routing hands to fit and partial_fit without being asked for.
     __metadata_request__fit = {"teacher_proba": True, "teacher_logits": True}  # noqa: RUF012
@@ -254,7 +255,6 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         self.coef_, self.intercept_ = found.weights.astype(dtype), found.intercepts.astype(dtype)
         self.alpha_, self.alpha_path_, self.realisable_ = found.alpha, found.path, found.realisable
         self.n_iter_, self.gradient_ = found.iterations, found.gradient
-        self._diagnosed = None
         self._learned_from = points, labels, _checksum(points, labels)
         return self
 
@@ -263,37 +263,40 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     @property
     def linearity_(self) -> Linearity:
         """Verdict on the teacher; see the attributes."""
-        return self._diagnoses()[0]
+        self._diagnose()
+        if self._linearity is None:
+            raise AttributeError(f"This {type(self).__name__} is not fitted: it has no linearity_.")
+        return self._linearity
 
     @linearity_.setter
     def linearity_(self, verdict: Linearity) -> None:
-        self._diagnosed = verdict, self._asked if hasattr(self, "_diagnosed") else None
+        self._linearity = verdict
 
     @property
     def _asked(self) -> Asked | None:
         """Rows that a certificate and `partial_fit` go on from."""
-        return self._diagnoses()[1]
+        self._diagnose()
+        return self._known
 
     @_asked.setter
     def _asked(self, known: Asked | None) -> None:
-        self._diagnosed = self.linearity_, known
+        self._diagnose()
+        self._known = known
 
-    def _diagnoses(self) -> tuple[Linearity, Asked | None]:
+    def _diagnose(self) -> None:
         """Both, from the rows that `fit` was given, which are then let go."""
-        if getattr(self, "_diagnosed", None) is None:
-            if not hasattr(self, "_learned_from"):
-                raise AttributeError(f"This {type(self).__name__} is not fitted: it has no linearity_.")
-            points, labels, checksum = self._learned_from
-            if _checksum(points, labels) == checksum:
-                self._diagnosed = judge(points, labels), asked(points, labels) if self.alpha_ == 0 else None
-            else:
-                self._diagnosed = unknown(CHANGED, len(labels), 0, 0), None
-            del self._learned_from
-        return self._diagnosed
+        if self._learned_from is None:
+            return
+        points, labels, checksum = self._learned_from
+        if _checksum(points, labels) == checksum:
+            self._linearity = judge(points, labels)
+            self._known = asked(points, labels) if self.alpha_ == 0 else None
+        else:
+            self._linearity, self._known = unknown(CHANGED, len(labels), 0, 0), None
+        self._learned_from = None
 
     def __getstate__(self) -> Any:
-        if hasattr(self, "_learned_from"):
-            self._diagnoses()  # a copy or a pickle does not hold the rows
+        self._diagnose()  # a copy or a pickle does not hold the rows
         return super().__getstate__()
 
     def _settings(self) -> Settings:

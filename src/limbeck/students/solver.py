@@ -37,6 +37,9 @@ ENOUGH, PATIENCE = 1e-9, 10
 LEAST_DAMPING = 1e-14
 """Of the Hessian's diagonal."""
 
+Inverse = Callable[[Array], Array]
+"""An approximate inverse Hessian times a gradient (r, m)."""
+
 
 @dataclass(frozen=True)
 class Minimum:
@@ -56,15 +59,10 @@ class Smooth(Protocol):
     """What L-BFGS needs of an objective: `Objective`, or a sum over rows that are read a block at a time."""
 
     @property
-    def alpha(self) -> float: ...
-    @property
-    def intercept(self) -> bool: ...
-    @property
     def dtype(self) -> np.dtype: ...
     @property
     def scale(self) -> float: ...
     def evaluate(self, theta: Array) -> tuple[float, Array]: ...
-    def class_curvature(self, theta: Array) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ class Curvature:
         """The way back from `along`."""
         return V if self.vectors is None else self.vectors @ V
 
-    def inverse(self, M: Array, alpha: float, *, intercept: bool) -> Callable[[Array], Array]:
+    def inverse(self, M: Array, alpha: float, *, intercept: bool) -> Inverse:
         """(M x G + alpha I)^-1 on gradients (r, m), the intercept's row last where there is one."""
         m = len(M)
         if m > MOST_CLASSES:
@@ -142,7 +140,9 @@ class Curvature:
                 out[r] = V[r] / np.maximum(size, 1e-300) - self.mean @ out[:r]
             if U is not None:
                 out = out @ U.T
-            return out - out.mean(axis=1, keepdims=True) if m > 1 else out  # shifts of all classes change nothing
+            return (
+                out - out.mean(axis=1, keepdims=True) if m > 1 else out
+            )  # shifts of all classes change nothing
 
         return solve
 
@@ -177,7 +177,13 @@ def minimise(
         return newton(objective, start, tol=tol, max_iter=max_iter)
     if curvature is None:
         curvature = Curvature.of(objective.A, objective.weight, intercept=objective.intercept)
-    found = lbfgs(objective, start, curvature, tol=tol, least_fall=least_fall, max_iter=max_iter)
+
+    def inverse_at(theta: Array) -> Inverse:
+        return curvature.inverse(
+            objective.class_curvature(theta), objective.alpha, intercept=objective.intercept
+        )
+
+    found = lbfgs(objective, start, inverse_at, tol=tol, least_fall=least_fall, max_iter=max_iter)
     if found.converged or not direct or found.iterations >= max_iter:
         return found
     again = newton(objective, found.theta, tol=tol, max_iter=max_iter)
@@ -187,19 +193,19 @@ def minimise(
 def lbfgs(
     objective: Smooth,
     start: Array,
-    curvature: Curvature,
+    inverse_at: Callable[[Array], Inverse],
     *,
     tol: float,
     least_fall: float = 0.0,
     max_iter: int,
 ) -> Minimum:
-    """L-BFGS from the shared curvature; SciPy's takes no initial Hessian and stops by values of F."""
+    """L-BFGS from an approximate inverse Hessian; SciPy's takes none, and stops by values of F."""
     theta = start - start.mean(axis=1, keepdims=True) if start.shape[1] > 1 else start
     memory = int(np.clip(PAIR_NUMBERS / max(start.size, 1), LEAST_PAIRS, PAIRS))
     value, gradient = objective.evaluate(theta)
     pairs: list[tuple[Array, Array, float]] = []
     best, taken, stalled, unit, close = np.inf, 0, 0, 1.0, False
-    inverse = _bound(objective, curvature, theta)
+    inverse = inverse_at(theta)
     while taken < max_iter:
         size = float(np.abs(gradient).max()) / objective.scale
         stalled = stalled + 1 if size < 1e-8 and size > 0.5 * best else 0
@@ -207,7 +213,7 @@ def lbfgs(
             break
         best = min(best, size)
         if taken and taken % REBIND == 0:
-            inverse, unit = _bound(objective, curvature, theta), 1.0
+            inverse, unit = inverse_at(theta), 1.0
         step = -_corrected(gradient, pairs, lambda g, c=unit: c * inverse(g))
         if -0.5 * float(np.vdot(step, gradient)) <= least_fall * abs(value):
             close = True
@@ -231,15 +237,7 @@ def lbfgs(
     return Minimum(theta, size, taken, converged)
 
 
-def _bound(objective: Smooth, curvature: Curvature, theta: Array) -> Callable[[Array], Array]:
-    return curvature.inverse(
-        objective.class_curvature(theta), objective.alpha, intercept=objective.intercept
-    )
-
-
-def _corrected(
-    gradient: Array, pairs: list[tuple[Array, Array, float]], inverse: Callable[[Array], Array]
-) -> Array:
+def _corrected(gradient: Array, pairs: list[tuple[Array, Array, float]], inverse: Inverse) -> Array:
     """The inverse Hessian, corrected by the pairs, times a vector: the two-loop recursion of L-BFGS."""
     q, shares = gradient.copy(), []
     for s, y, unit in reversed(pairs):

@@ -32,8 +32,9 @@ from limbeck.students import _passes as passes
 from limbeck.students._exact import NEARLY
 from limbeck.students.design import AsSeen, could_be_linear, with_ones
 from limbeck.students.linearity import NEGLIGIBLE, Counts, Left, Linearity, judged, unknown
+from limbeck.students.objective import newton_step
 from limbeck.students.soft_label import SoftLabelClassifier
-from limbeck.students.solver import Curvature, Minimum, lbfgs
+from limbeck.students.solver import Curvature, Inverse, Minimum, lbfgs
 from limbeck.students.study import Distilled, Recipe, distil
 from limbeck.students.tally import Tally
 from limbeck.theory.angles import EmpiricalTail
@@ -47,7 +48,7 @@ LEAST_SAMPLED, MOST_SAMPLED = 2000, 20_000
 SAMPLED_CELLS = 1 << 24
 REFINED = 1e-8
 MOST_STEPS = 1000
-STARTED = 1e-3  # relative gradient to which the first rows are followed
+STARTED = 1e-6  # relative gradient to which the first rows are followed
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -450,45 +451,54 @@ class _Summed:
     intercept, dtype = False, np.dtype(np.float64)
 
     def __init__(
-        self, work: _Work, alpha: float, shape: tuple[int, int], drop: bool, rows: passes.Grouped | None
+        self, work: _Work, alpha: float, start: Array, drop: bool, rows: passes.Grouped | None
     ) -> None:
         self.work, self.alpha, self.drop, self.rows = work, alpha, drop, rows
-        self.ridge = np.full((shape[0], 1), alpha)
+        self.start = start - start.mean(axis=1, keepdims=True) if start.shape[1] > 1 else start
+        self.ridge = np.full((len(start), 1), alpha)
         if work.reading.intercept:
             self.ridge[-1] = 0.0
-        self.n, self.scale = 0, 0.0
-        self._last: tuple[Array, tuple[float, Array, Array]] | None = None
-        value, gradient, curvature, gram, size = self._pass(np.zeros(shape), moments=True)
+        self.n = 0
+        hessian, curved, size = self._pass(self.start, moments=True)
         self.scale = max(float(size.max()), 1e-300)
-        self.curvature = Curvature.of_gram(gram, np.zeros(shape[0]))
+        if len(hessian) == start.size:
+            self._hessian = hessian + np.diag(np.tile(self.ridge[:, 0], start.shape[1]))
+        else:
+            self._curvature = Curvature.of_gram(hessian / max(curved, 1e-300), np.zeros(len(start)))
 
     def _pass(self, theta: Array, *, moments: bool) -> Any:
+        """Keep value, gradient and class curvature at theta, and return the moments."""
         statistic = passes.CrossEntropy(self.work.reading, theta, self.drop, moments)
         *sums, self.n = self.work.total("minimisation", statistic, rows=self.rows)
         if not self.n:
             raise ArithmeticError("No row has an answer to learn from.")
-        return (total / self.n for total in sums)
+        value, gradient, classes, *rest = (total / self.n for total in sums)
+        value += 0.5 * float(np.sum(self.ridge * np.square(theta)))
+        self._last = theta, (float(value), gradient + self.ridge * theta, classes)
+        return rest
+
+    def _at(self, theta: Array) -> tuple[float, Array, Array]:
+        if not np.array_equal(self._last[0], theta):
+            self._pass(theta, moments=False)
+        return self._last[1]
 
     def evaluate(self, theta: Array) -> tuple[float, Array]:
         """Value and gradient."""
-        value, gradient, curvature, *_ = self._pass(theta, moments=False)
-        self._last = theta, curvature
-        return value + 0.5 * float(np.sum(self.ridge * np.square(theta))), gradient + self.ridge * theta
+        return self._at(theta)[:2]
 
-    def class_curvature(self, theta: Array) -> Array:
-        """As `Objective`'s."""
-        if self._last is None or self._last[0] is not theta:
-            self.evaluate(theta)
-        assert self._last is not None
-        return self._last[1]
+    def inverse_at(self, theta: Array) -> Inverse:
+        """The inverse of the Hessian at the start, or where it is large, of the curvature that classes share."""
+        if hasattr(self, "_hessian"):
+            return lambda gradient: -newton_step(self._hessian, gradient)
+        return self._curvature.inverse(self._at(theta)[2], self.alpha, intercept=False)
 
 
 def _minimised(work: _Work, alpha: float, solved: Solved | None, *, drop: bool) -> tuple[Minimum, int]:
     shape = work.blocks.d + work.reading.intercept, _columns(work, solved)
-    objective = _Summed(work, alpha, shape, drop, None)
     near = solved is not None and solved.inconsistency < NEARLY and alpha == 0
     start = solved.theta if solved is not None and near else _started(work, alpha, shape, drop)
-    found = lbfgs(objective, start, objective.curvature, tol=1e-10, max_iter=MOST_STEPS)
+    objective = _Summed(work, alpha, start, drop, None)
+    found = lbfgs(objective, objective.start, objective.inverse_at, tol=1e-10, max_iter=MOST_STEPS)
     if not found.converged:
         raise ArithmeticError(
             f"The minimisation stopped at a relative gradient of {found.gradient:.1e} after {found.iterations} steps: "
@@ -508,11 +518,11 @@ def _started(work: _Work, alpha: float, shape: tuple[int, int], drop: bool) -> A
     """The minimiser over the first group of blocks, close to that over all rows, or zero where there is none."""
     few = passes.First(next(work.blocks.groups()))
     try:
-        part = _Summed(work, alpha, shape, drop, few)
-        first = lbfgs(part, np.zeros(shape), part.curvature, tol=STARTED, max_iter=100)
+        part = _Summed(work, alpha, np.zeros(shape), drop, few)
+        first = lbfgs(part, part.start, part.inverse_at, tol=STARTED, max_iter=100)
     except ArithmeticError:  # one class only, say
         return np.zeros(shape)
-    return first.theta if first.gradient < STARTED * 10 else np.zeros(shape)
+    return first.theta if first.gradient <= STARTED else np.zeros(shape)
 
 
 # -- the student ---------------------------------------------------------------------------------
