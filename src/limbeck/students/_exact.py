@@ -15,7 +15,7 @@ from limbeck.labels import Array, SoftLabels
 from limbeck.students._bound import bounded
 from limbeck.students.design import SWALLOWED, Matrix, Points, could_be_linear, precision
 from limbeck.students.leave_one_out import leave_one_out
-from limbeck.students.objective import Objective
+from limbeck.students.objective import Objective, blocks
 from limbeck.students.solver import Curvature, Minimum, minimise
 from limbeck.theory import Span
 from limbeck.theory.readings import ROUNDING
@@ -113,8 +113,8 @@ def missed_by_least_squares(objective: Objective, along: tuple[Curvature, Array]
         return None
     if curvature.values[0] <= WEAKEST * curvature.largest:
         return None
-    leverage = (np.square(B) @ (1 / curvature.values) + objective.intercept) / n
-    if leverage.max() > 1 - 1e-8:
+    leverage = max(float((np.square(B[rows]) @ (1 / curvature.values)).max()) for rows in blocks(n))
+    if (leverage + objective.intercept) / n > 1 - 1e-8:
         return None
     Z = labels.logits.reshape(n, -1)
     theta, rest = objective.zero(), Z
@@ -129,7 +129,7 @@ def _normal_step(objective: Objective, curvature: Curvature, rest: Array) -> Arr
     """Least squares of logits (n, m) by the covariance, (r, m)."""
     r, mean = objective.A.shape[1], objective.weight @ rest if objective.intercept else 0.0
     step = objective.zero()
-    pull = objective.A.T @ (objective.weight[:, None] * (rest - mean))
+    pull = objective.pull(objective.weight[:, None] * (rest - mean))
     step[:r] = curvature.back(curvature.along(pull) / curvature.values[:, None])
     if objective.intercept:
         step[r] = mean - curvature.mean @ step[:r]

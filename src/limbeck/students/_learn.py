@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._exact import Exact, fit_exact, missed_by_least_squares
 from limbeck.students._path import AlphaPath, follow, ridge_on_logits, stopped_flow
 from limbeck.students.design import Design, Points, could_be_linear, precision, reduced
+from limbeck.students.leave_one_out import coordinates
 from limbeck.students.objective import Objective
 from limbeck.students.solver import Curvature, Minimum, minimise
 
@@ -40,7 +43,7 @@ class Learned:
     realisable: bool
     """Whether the logits were met, at alpha = 0."""
     iterations: int
-    """Newton steps."""
+    """Steps of the minimisation."""
     gradient: float
     """Largest gradient entry, relative to the points' size."""
 
@@ -100,13 +103,12 @@ def _by_leave_one_out(points: Points, labels: SoftLabels, counts: Array, setting
     weight, mass = counts / counts.sum(), np.minimum(counts, 1.0) / counts.sum()
     design = reduced(points)
     whole = Objective(design.A, labels, weight, 0.0, design.intercept, design.A.dtype)
-    curvature = Curvature.of(design.A, weight, intercept=design.intercept)
-    if curvature.vectors is None:
+    along = coordinates(whole)
+    if along[0].vectors is None:
         raise ValueError(
             f"alpha='loo' factorises min(n, d) coordinates, and points of shape {points.given.shape} have too many: "
             "give alpha a number (GridSearchCV can choose it)."
         )
-    along = curvature, curvature.coordinates(design.A)
     missed = missed_by_least_squares(whole, along)
     exact, why = (None, "") if missed is not None else _left_out_at_zero(points, labels, weight, mass)
     path, found = follow(whole, along, mass, exact, why, with_zero=missed is not None)
@@ -136,9 +138,11 @@ def _left_out_at_zero(
 
 def _of_minimum(design: Design, found: Minimum, alpha: float, path: AlphaPath | None = None) -> Learned:
     if not found.converged:
-        raise ArithmeticError(
-            f"Newton's method stopped at a relative gradient of {found.gradient:.1e} after {found.iterations} "
-            "steps: scale the features, raise max_iter, or raise alpha."
+        warnings.warn(
+            f"The minimisation stopped at a relative gradient of {found.gradient:.1e} after {found.iterations} "
+            "steps: scale the features, raise max_iter, or raise alpha.",
+            ConvergenceWarning,
+            stacklevel=5,
         )
     weights, intercepts = design.weights(found.theta)
     return Learned(weights, intercepts, alpha, path, False, max(found.iterations, 1), found.gradient)

@@ -63,7 +63,7 @@ def ridge_on_logits(objective: Objective, curvature: Curvature, alphas: Array) -
     """
     Z, weight, r = _logits(objective.labels), objective.weight, objective.A.shape[1]
     mean = weight @ Z if objective.intercept else np.zeros(Z.shape[1])
-    pull = curvature.along(np.asarray(objective.A.T @ (weight[:, None] * (Z - mean))))
+    pull = curvature.along(objective.pull(weight[:, None] * (Z - mean)))
     kappa = _mean_curvature(objective)
     for alpha in alphas:
         theta = np.zeros((objective.unknowns, objective.columns))
@@ -95,7 +95,7 @@ def _guess(objective: Objective, along: tuple[Curvature, Array], alphas: Array) 
     A, labels, kappa = objective.A[some], objective.labels[some], _mean_curvature(objective)
     Z, weight = _logits(labels), objective.weight[some]
     part = Objective(A, labels, weight / weight.sum(), 0.0, objective.intercept)
-    squares = np.square(along[1][some])
+    squares = np.square(curvature.coordinates(A))
     losses = []
     for alpha, theta in zip(alphas, ridge_on_logits(objective, curvature, alphas), strict=True):
         h = weight * (squares @ (1 / (curvature.values + alpha / kappa + 1e-300)) + objective.intercept)

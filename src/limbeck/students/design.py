@@ -115,13 +115,13 @@ class Design:
 
 def reduced(points: Points) -> Design:
     """Coordinates for a ridge fit: an orthonormal basis of the rows where n <= d, the features where n > d."""
-    X = points.X
-    n, d = X.shape
-    if n > d or (issparse(X) and n > LARGEST_GRAM):
-        return Design(X, None, points.intercept)
-    if issparse(X):
-        return Design(*_sparse_coordinates(X), points.intercept)
-    span = Span(X)
+    n, d = points.given.shape
+    if n > d or (points.sparse and n > LARGEST_GRAM):
+        short = not points.sparse and points.given.dtype == np.float32
+        return Design(points.given if short else points.X, None, points.intercept)
+    if points.sparse:
+        return Design(*_sparse_coordinates(points.X), points.intercept)
+    span = Span(points.X)
     return Design(span.coordinates(span.X), span.basis, points.intercept)
 
 

@@ -7,7 +7,6 @@ its digits where a student all but interpolates; on the other it loses them as t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from scipy.linalg import lapack
@@ -50,13 +49,18 @@ def leave_one_out(
     together = r * m <= SMALL_HESSIAN and n * r * m * m <= MOST_PRODUCTS
     if m > 1 and together and (not of_rows or objective.alpha > LEAST_RIDGE * _curvature(objective)):
         return F + _full_step(objective, theta, F, mass)
-    if m == 1 and n * r * r <= MOST_OF_ONE:
-        one = _Rows.of_one(objective, F).moved if of_rows else partial(_one_step, F=F)
-        return F + one(objective=objective, mass=mass)
+    if m == 1 and of_rows and n * n * r <= MOST_OF_ONE:
+        return F + _Rows.of_one(objective, F).moved(objective, mass)
     if along is None:
-        curvature = Curvature.of(objective.A, objective.weight, intercept=objective.intercept)
-        along = curvature, curvature.coordinates(objective.A)
+        along = coordinates(objective)
     return F + _class_step(objective, F, mass, *along)
+
+
+def coordinates(objective: Objective) -> tuple[Curvature, Matrix]:
+    """The curvature of an objective's points, and these along its eigenvectors; sparse ones as they are."""
+    curvature = Curvature.of(objective.A, objective.weight, intercept=objective.intercept)
+    sparse = hasattr(objective.A, "toarray") or curvature.vectors is None
+    return curvature, objective.A if sparse else curvature.coordinates(objective.A)
 
 
 def _curvature(objective: Objective) -> float:
@@ -67,26 +71,24 @@ def _curvature(objective: Objective) -> float:
 # -- a class at a time -------------------------------------------------------------------------------
 
 
-def _class_step(objective: Objective, F: Array, mass: Array, curvature: Curvature, B: Array) -> Array:
+def _class_step(objective: Objective, F: Array, mass: Array, curvature: Curvature, B: Matrix) -> Array:
     """How far (n, m) the logits move, each class by its own block of the Hessian, what others answer left out.
 
-    ``B`` (n, r) are the points along the eigenvectors of their covariance. Along the first of them a class has the
-    curvature of each row; along the others, which are many and weak, the rows' mean.
+    ``B`` (n, r) are the points along the eigenvectors of their covariance; sparse points are taken as they are. Along
+    the first of them a class has the curvature of each row; along the others, which are many and weak, the rows' mean.
     """
     n, m = F.shape
     w, G, s = objective.weight, objective.gap(F), curvature.values
     P = expit(F) if m == 1 else G + objective.labels.probabilities
     C = w[:, None] * P * (1 - P)
-    products = PRODUCTS_OF_MANY if n >= MANY_ROWS * len(s) else PRODUCTS_OF_FEW
-    R = min(max(int(np.sqrt(products / (n * m))), LEAST_DIRECTIONS), len(s))
-    top = np.column_stack([B[:, -R:], np.ones(n)]) if objective.intercept else B[:, -R:]
-    ridge = np.append(np.full(R, objective.alpha), np.zeros(int(objective.intercept)))
+    R = len(s) if hasattr(B, "toarray") else _directions(n, m, len(s))
+    top = B if len(s) == R else B[:, -R:]
     tail = 1 / np.maximum(np.outer(s[: len(s) - R], C.sum(axis=0)) + objective.alpha, 1e-300)
-    weak, Q = np.empty_like(F), np.empty_like(F)
-    for rows in blocks(n):
+    weak, Q = np.zeros_like(F), np.empty_like(F)
+    for rows in blocks(n) if len(s) > R else ():
         weak[rows] = np.square(B[rows, : len(s) - R]) @ tail
     for k in range(m):
-        Q[:, k] = _leverage(weighted_gram(top, C[:, k]) + np.diag(ridge), top)
+        Q[:, k] = _leverage(_class_hessian(objective, top, C[:, k]), top)
     share = mass[:, None]
     left = (1 - share / w[:, None] * C * Q) * (1 - share * C.sum(axis=0) * weak)
     moved = share * G * (Q + weak) / np.maximum(left, 1e-6)
@@ -94,25 +96,33 @@ def _class_step(objective: Objective, F: Array, mass: Array, curvature: Curvatur
     return moved
 
 
+def _directions(n: int, m: int, r: int) -> int:
+    """In how many directions each class has its own curvature."""
+    many = PRODUCTS_OF_MANY if n >= MANY_ROWS * r else PRODUCTS_OF_FEW
+    return min(max(int(np.sqrt((MOST_OF_ONE if m == 1 else many) / (n * m))), LEAST_DIRECTIONS), r)
+
+
+def _class_hessian(objective: Objective, B: Matrix, c: Array) -> Array:
+    """B' diag(c) B + alpha I, with a last row and column for the intercept where there is one."""
+    H = weighted_gram(B, c)
+    H[np.diag_indices(len(H))] += objective.alpha
+    if not objective.intercept:
+        return H
+    edge = B.T @ c.astype(B.dtype, copy=False)
+    return np.block([[H, edge[:, None]], [edge[None, :], np.atleast_2d(c.sum())]])
+
+
 # -- on the side of the parameters -----------------------------------------------------------------
 
 
-def _one_step(objective: Objective, F: Array, mass: Array) -> Array:
-    """How far (n, 1) a single logit moves, given the logits F (n, 1)."""
-    curvature, gap = (expit(F) * expit(-F))[:, 0], objective.gap(F)[:, 0]
-    q = _leverage(objective.hessian_at(F), objective.rows)
-    # A row that all but carries its direction alone has leverage 1 up to rounding.
-    return (mass * gap * q / np.maximum(1 - mass * curvature * q, 1e-6))[:, None]
-
-
 def _leverage(H: Array, A: Matrix) -> Array:
-    """a_i' H^-1 a_i for every row, (n,)."""
+    """a_i' H^-1 a_i for every row, (n,); with a last coordinate of 1 if H has one row more."""
     scale = np.sqrt(np.maximum(H.diagonal(), 1e-300))
     root = lapack.dtrtri(cholesky(H / np.outer(scale, scale)), lower=1)[0] / scale
-    out = np.empty(A.shape[0])
+    r, out = A.shape[1], np.empty(A.shape[0])
     for rows in blocks(len(out)):  # which also keeps sparse points sparse
         B = A[rows].toarray() if hasattr(A, "toarray") else A[rows]
-        out[rows] = np.square(B @ root.T).sum(axis=1)
+        out[rows] = np.square(B @ root[:, :r].T + (root[:, r] if len(H) > r else 0.0)).sum(axis=1)
     return out
 
 

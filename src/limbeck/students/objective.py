@@ -92,6 +92,13 @@ class Objective:
         F = np.asarray(A @ theta[:r])
         return F + theta[r] if self.intercept else F
 
+    def pull(self, G: Array) -> Array:
+        """A' G (r, m) of numbers G (n, m), without the intercept's row."""
+        out = np.zeros((self.A.shape[1], G.shape[1]))
+        for at, rows in self._blocks():
+            out += rows.T @ G[at].astype(self.dtype, copy=False)
+        return out
+
     def evaluate(self, theta: Array) -> tuple[float, Array]:
         """F(theta) and its gradient (r, m), from one pass over the points."""
         r, m = self.A.shape[1], self.columns

@@ -64,8 +64,9 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     alpha : "loo" or float >= 0, default="loo"
         Ridge, in units of the mean loss; the intercept is not penalised. ``"loo"`` chooses by leave-one-out
         soft cross-entropy (one Newton step a row) among 17 values and 0, which is kept unless the best
-        beats it by two paired standard errors (of leads winsorised at 5 %); where the loss still falls at the
-        smallest value, among up to twelve further ones below.
+        beats it by two paired standard errors (of leads winsorised at 5 %). If the loss still falls at the smallest
+        value, up to twelve smaller ones are tried. Large problems try values on either side of the one that ridge
+        regression on the logits prefers, until the loss rises.
     fit_intercept : bool, default=True
         Whether to learn an intercept. At ``alpha=0`` it takes part in the norm that is minimised.
     saturated : {"raise", "drop", "bound"}, default="raise"
@@ -81,11 +82,12 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     decimals : int, optional
         Decimals the probabilities were rounded to. Default: inferred; see `limbeck.labels.from_probabilities`.
     tol : float, default=1e-10
-        Largest gradient entry at which Newton's method stops, relative to the features' mean size, where ``alpha``
-        is a number > 0; the exact student and the one chosen by leave-one-out always go to 1e-10, or, where rows are
-        all but saturated, as far below 1e-8 as rounding lets them (``gradient_`` tells).
-    max_iter : int, default=100
-        Most Newton steps, for the same.
+        Largest gradient entry at which the minimisation stops, relative to the features' mean size, where ``alpha``
+        is a number > 0. The exact student, and the one chosen by leave-one-out, always go to 1e-10 (to 1e-7 with
+        more float32 rows than features). If rows are nearly saturated, rounding can end them earlier, below 1e-8;
+        see ``gradient_``.
+    max_iter : int, default=1000
+        Most steps of the minimisation, for the same. If they are not enough, a ``ConvergenceWarning`` is issued.
 
     Attributes
     ----------
@@ -104,11 +106,12 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         rows can tell (at ``alpha=0``).
     linearity_ : Linearity
         Verdict ``linear``, ``not linear`` or ``cannot tell yet``, with the residual logits behind it. Judged from
-        the rows given to `fit`, which must be a random sample; after `partial_fit`, ``cannot tell yet``.
+        the rows given to `fit`, which must be a random sample; after `partial_fit`, ``cannot tell yet``. It is
+        computed on first access. Until then the student refers to the rows; do not change them in place.
     n_saturated_ : int
         Rows with a probability of 0 or 1 as stored.
     n_iter_ : int
-        Newton steps of the final fit.
+        Steps of the final fit.
     gradient_ : float
         Largest entry of the gradient where the fit ended, relative to the features' mean size.
     n_features_in_ : int
@@ -125,10 +128,12 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     With routing on, Pipeline, GridSearchCV, Bagging, Voting and CalibratedClassifierCV pass the teacher's answers
     on; StackingClassifier does too but hands them to its final estimator unasked, which must accept them.
 
-    Points are computed in float64 on the CPU by NumPy and SciPy; float32 in gives float32 out. Sparse points
-    stay sparse. Dense arrays of other libraries on the CPU are taken, and answered by NumPy's; with scikit-learn's
-    ``array_api_dispatch`` on (which wants SCIPY_ARRAY_API=1 in the environment before SciPy is imported), they are
-    answered in their own kind (annotations say NumPy's); fitted attributes are NumPy arrays all the same.
+    Points are computed on the CPU by NumPy and SciPy; float32 in gives float32 out. The minimum is found in float64;
+    ridges are compared in float32 if there are more float32 rows than features. Memory: the points, one copy of them
+    if ``alpha="loo"``, and O(d^2 + n K). Sparse points stay sparse. Dense arrays of other libraries on the CPU are
+    taken, and answered by NumPy's; with scikit-learn's ``array_api_dispatch`` on (which wants SCIPY_ARRAY_API=1 in the
+    environment before SciPy is imported), they are answered in their own kind (annotations say NumPy's); fitted
+    attributes are NumPy arrays all the same.
 
     References
     ----------

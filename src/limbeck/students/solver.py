@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.linalg import eigh
@@ -59,10 +59,18 @@ class Smooth(Protocol):
     """What L-BFGS needs of an objective: `Objective`, or a sum over rows that are read a block at a time."""
 
     @property
-    def dtype(self) -> np.dtype: ...
+    def dtype(self) -> np.dtype[Any]:
+        """Type that products are computed in."""
+        ...
+
     @property
-    def scale(self) -> float: ...
-    def evaluate(self, theta: Array) -> tuple[float, Array]: ...
+    def scale(self) -> float:
+        """Size of a gradient, for relative tolerances."""
+        ...
+
+    def evaluate(self, theta: Array) -> tuple[float, Array]:
+        """Value and gradient (r, m)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -214,7 +222,7 @@ def lbfgs(
         best = min(best, size)
         if taken and taken % REBIND == 0:
             inverse, unit = inverse_at(theta), 1.0
-        step = -_corrected(gradient, pairs, lambda g, c=unit: c * inverse(g))
+        step = -_corrected(gradient, pairs, inverse, unit)
         if -0.5 * float(np.vdot(step, gradient)) <= least_fall * abs(value):
             close = True
             break
@@ -237,15 +245,17 @@ def lbfgs(
     return Minimum(theta, size, taken, converged)
 
 
-def _corrected(gradient: Array, pairs: list[tuple[Array, Array, float]], inverse: Inverse) -> Array:
-    """The inverse Hessian, corrected by the pairs, times a vector: the two-loop recursion of L-BFGS."""
+def _corrected(
+    gradient: Array, pairs: list[tuple[Array, Array, float]], inverse: Inverse, unit: float
+) -> Array:
+    """``unit`` times the inverse, corrected by the pairs, times a vector: the two-loop recursion of L-BFGS."""
     q, shares = gradient.copy(), []
-    for s, y, unit in reversed(pairs):
-        shares.append(unit * float(np.vdot(s, q)))
+    for s, y, reciprocal in reversed(pairs):
+        shares.append(reciprocal * float(np.vdot(s, q)))
         q -= shares[-1] * y
-    q = inverse(q)
-    for (s, y, unit), share in zip(pairs, reversed(shares), strict=True):
-        q += (share - unit * float(np.vdot(y, q))) * s
+    q = unit * inverse(q)
+    for (s, y, reciprocal), share in zip(pairs, reversed(shares), strict=True):
+        q += (share - reciprocal * float(np.vdot(y, q))) * s
     return q
 
 
