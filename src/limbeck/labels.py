@@ -117,6 +117,8 @@ class SoftLabels:
     """Rows (n,) where some probability cannot be told from 0 or 1 as stored: their logits are known to be large."""
     least: Array
     """Two classes: what |logit| is at least in a saturated row, (n,); NaN elsewhere and for K >= 3."""
+    decimals: int | None = None
+    """Decimals that the probabilities were stated to be rounded to: then they are not shares of votes."""
 
     @property
     def n_classes(self) -> int:
@@ -138,7 +140,8 @@ class SoftLabels:
         return len(self.probabilities)
 
     def __getitem__(self, rows: np.ndarray | slice) -> SoftLabels:
-        return SoftLabels(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+        arrays = (getattr(self, name)[rows] for name in self.__dataclass_fields__ if name != "decimals")
+        return SoftLabels(*arrays, self.decimals)
 
 
 def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabels:
@@ -182,7 +185,7 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
     kind = precision_of(given)
     off = _off(p, kind, BITS[_own_bits(given)], decimals)
     if p.ndim == 1:
-        return _binary(p, off, kind.eps)
+        return replace(_binary(p, off, kind.eps), decimals=decimals)
     if p.shape[1] < 2:
         raise ValueError(
             "Probabilities with one column: give P[class 1] as one axis, or a column for every class."
@@ -205,9 +208,9 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
     stored = given if given.dtype.kind == "f" else p
     for k in (1, 0) if p.shape[1] == 2 else ():
         if np.array_equal(stored[:, 1 - k], 1 - stored[:, k]):
-            found = _binary(p[:, k], off[:, k], kind.eps)
+            found = replace(_binary(p[:, k], off[:, k], kind.eps), decimals=decimals)
             return found if k else _swapped(found)
-    return _shares(p, off, kind.eps)
+    return replace(_shares(p, off, kind.eps), decimals=decimals)
 
 
 def _swapped(labels: SoftLabels) -> SoftLabels:
