@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import expit, log_softmax, logit, softmax
+from torture import proofs
 
 from limbeck.labels import (
     RowError,
@@ -157,10 +158,40 @@ def test_error_covers_logs_and_logits_in_short_floats(dtype):
         from_log_probabilities(-np.logaddexp(0, -z).astype(dtype)),
     ):
         assert np.all(np.abs(labels.logits - z) <= 1.01 * labels.error)
-        assert np.median(labels.error) < 8 * np.finfo(dtype).eps
+        assert np.median(labels.error) < 10 * np.finfo(dtype).eps
     three = np.random.default_rng(1).normal(0, 2, (500, 3))
     off = from_logits(three.astype(dtype)).logits - (three - three.mean(axis=1, keepdims=True))
     assert np.all(np.abs(off) <= 1.01 * from_logits(three.astype(dtype)).error)
+
+
+@pytest.mark.parametrize("stored", proofs.STORED)
+@pytest.mark.parametrize("kind", proofs.TYPES)
+def test_error_covers_computed_answers_of_every_type_however_they_are_stored(kind, stored):
+    # float16 and bfloat16 numbers that look like sixteenths, or like decimals, would be taken for exact: 40 are not.
+    for number, how in enumerate(proofs.ANSWERS):
+        rng = np.random.default_rng([number, proofs.TYPES.index(kind)])
+        Z = 4 * rng.standard_normal((40, 3))
+        z = Z if how.endswith("3") else Z[:, 0]
+        labels = proofs.answered(how, z, kind, stored)
+        wanted = z - z.mean(axis=1, keepdims=True) if z.ndim == 2 else z
+        known = ~labels.saturated
+        assert np.all(np.abs(labels.logits - wanted)[known] <= labels.error[known]), how
+        assert known.mean() > {"bfloat16": 0.4, "float16": 0.6}.get(kind, 0.9)
+        if z.ndim == 1:
+            assert np.all(np.abs(z[~known]) >= labels.least[~known] - 1e-9), how
+
+
+def test_values_rounded_to_decimals_are_not_taken_for_printed_floats():
+    p = expit(np.random.default_rng(0).normal(0, 2, 200))
+    for decimals in range(1, 8):
+        for n in (30, 200):
+            rounded = np.round(p[:n], decimals)
+            labels = from_probabilities(rounded)
+            wanted = from_probabilities(rounded, decimals=decimals)
+            np.testing.assert_array_equal(labels.error, wanted.error)
+    assert from_probabilities([0.731, 0.25, 0.9]).error.max() < 1e-14  # so few may be exact
+    hard = np.r_[np.zeros(15), np.ones(8), 0.37, 0.42]
+    assert from_probabilities(hard).error[-1] > 0.02  # zeros and ones count towards the 20
 
 
 def test_probabilities_beyond_the_stated_precision_are_saturated():
@@ -173,17 +204,17 @@ def test_probabilities_beyond_the_stated_precision_are_saturated():
 
 
 def test_a_stored_0_says_no_more_than_a_stored_1():
-    for dtype, least in ((np.float64, 36.7), (np.float32, 16.6)):
+    for dtype, least in ((np.float64, 35.35), (np.float32, 15.25)):  # 1 - p may be two eps
         labels = from_probabilities(np.array([0.0, 1.0, 0.3], dtype=dtype))
         np.testing.assert_allclose(labels.least[:2], least, atol=0.1)
-    np.testing.assert_allclose(from_probabilities(np.array([[1.0, 0.0]])).least, 36.7, atol=0.1)
+    np.testing.assert_allclose(from_probabilities(np.array([[1.0, 0.0]])).least, 35.35, atol=0.1)
     assert not from_probabilities(np.array([1e-300, 0.5])).saturated.any()
     assert from_probabilities(np.array([[1e-18, 1.0]])).logits[0] == pytest.approx(-np.log(1e-18))
 
 
 def test_a_stated_precision_beats_the_inferred_one():
     p = np.array([0.25, 0.5])
-    assert from_probabilities(p).error.max() < 1e-15
+    assert from_probabilities(p).error.max() < 3e-15
     assert from_probabilities(p, decimals=2).error[1] == pytest.approx(logit(0.505), rel=1e-6)
 
 
@@ -320,9 +351,11 @@ def test_partial_probabilities(decimals):
         *map(from_probabilities, (P[:, 0], 1 - P[:, 0])),
     )
     np.testing.assert_allclose(alone.logits, np.where(first, -one.logits, other.logits), rtol=1e-9)
-    np.testing.assert_allclose(
-        alone.error, np.where(first, one.error, other.error), rtol=0.2 if decimals is None else 1e-2
-    )
+    ratio = alone.error / np.where(first, one.error, other.error)
+    most = (
+        2 if decimals is None else 1.02
+    )  # whether exact numbers were computed as 1 - p is told from all of them
+    assert ((ratio > 1 / most) & (ratio < most)).all()
     named = np.column_stack([P[:, :2], [np.nan] * 40])
     assert (from_partial_probabilities(named, tail="zero").probabilities[:, 2] == 0).all()
     spread = from_partial_probabilities(named, tail="uniform").probabilities

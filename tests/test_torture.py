@@ -11,7 +11,7 @@ import pytest
 from command import in_process
 from hypothesis import given
 from hypothesis import strategies as st
-from torture import accuracy, determinism, hostile, inputs, tables
+from torture import accuracy, determinism, hostile, inputs, proofs, tables
 from torture.calls import Call
 from torture.sections import CALLS
 
@@ -203,3 +203,12 @@ def test_a_shape_of_truths_and_findings_without_names_are_refused(tmp_path, monk
     code, _, error = in_process(monkeypatch, capsys, *words, "--resume")
     assert code == 2
     assert "records that are none" in " ".join(error.split())
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # naive sigmoids overflow
+def test_no_certificate_from_computed_answers_is_false():
+    found = proofs.Proofs()
+    proofs.campaign(found, seed=1, every=9)
+    assert (found.false.total(), found.refused.total()) == (0, 0), found.where
+    least = {"float16": 0.15, "bfloat16": 0.13, "float32": 0.33, "float64": 0.45}
+    assert all(found.proved[kind] > share * found.points[kind] for kind, share in least.items())

@@ -169,7 +169,7 @@ def with_ones(X: Matrix) -> Matrix:
 
 
 def row_keys(X: Matrix) -> np.ndarray:
-    """A number (n,) for each row, the same for rows that agree to 24 bits in every entry.
+    """A number (n,) for each row, the same for equal rows.
 
     Different rows share one with a probability near 2^-64, over a fixed draw of multipliers: sums of whole numbers,
     so that neither the order of the rows nor how they are read changes a key. Sparse rows have those of dense ones.
@@ -191,9 +191,9 @@ def row_keys(X: Matrix) -> np.ndarray:
 
 
 def _mixed(values: Array) -> np.ndarray:
-    """The leading 24 bits of each float, stirred; 0 for 0."""
+    """The bits of each float, stirred; 0 for 0."""
     bits = np.ascontiguousarray(values + 0.0, dtype=np.float64).view(np.uint64)  # -0 is 0
-    bits = ((bits + np.uint64(1 << 28)) >> np.uint64(29)) * np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
     return bits ^ (bits >> np.uint64(32))
 
 

@@ -10,15 +10,22 @@ from scipy.stats import chi2, t
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._certify import proved_sides
+from limbeck.students._nearly_linear import reason_of
 from limbeck.students.design import Matrix, Points, row_keys
 from limbeck.theory import Span
 
 MOST_SPARSE = 4000
 
 NEGLIGIBLE = 1e-6
+FREE = 1e-8
+"""A leverage this close to 1 leaves its row's answer nothing to show."""
+REWEIGHED = 8
+"""Weightings of the rows that are tried to show that a teacher is not linear."""
+MOST_REWEIGHED = 10**8
+"""Answers times the square of the rank beyond which one weighting has to do."""
 CONFIDENCE = 0.95
 LEVEL = 1e-3
-"""Probability, at most, with which a linear teacher's rounded answers are called not linear."""
+"""Probability, at most, with which a linear teacher's shares of votes are called not linear; other answers' is 0."""
 SEEN = 2.0, 0.95
 """So many times what rounding explains, left by a teacher that is not linear, is refused with this probability."""
 
@@ -72,13 +79,18 @@ def linearity(X: Matrix, labels: SoftLabels, *, intercept: bool) -> Linearity:
 
     Notes
     -----
-    Each logit is off by an unknown amount within a bound e_i. Taken as independent and even within +- e_i, with
-    variance v_i = e_i^2 / 3 and a kurtosis below the normal one, they leave squared residuals of mean
-    sum (1 - h_i) v_i, h the leverages, and of a variance below 2 sum (1 - h_i) v_i^2. Rows are weighed by 1 / e_i,
-    and their sum is refused beyond the 1 - 10^-3 quantile of the chi-square of that mean and variance, which has
-    as many degrees of freedom as there are different points beyond the rank. Where these are so few (below 22)
-    that residuals of twice what rounding explains would be missed in more than one of twenty samples, agreement
-    says little: ``cannot tell yet``. Exact answers need no such number: 1e-6 of the logits' spread is seen.
+    Each logit is off by an unknown amount within a bound e_i, and nothing is assumed about how these errors depend on
+    one another: answers that take few values share them. Residuals r of weighted least squares, rows weighed by
+    1 / e_i, are orthogonal to every linear function, once more divided by e_i. A linear teacher with errors
+    |t_i| <= e_i leaves sum (r_i / e_i)^2 = sum r_i t_i / e_i^2 <= sum |r_i| / e_i. If the left side is larger, for
+    these or for Lawson's weights, no linear teacher gives the answers: ``not linear`` for certain. If there are so few
+    different points beyond the rank (below 22) that residuals of twice what rounding explains would often be missed,
+    agreement says little: ``cannot tell yet``. Exact answers need no such number: 1e-6 of the logits' spread is seen.
+
+    Two kinds of answers of a linear teacher have logits that are not linear, and are not held against it (``cannot tell
+    yet``): shares v / m of m votes, if they differ from the best linear teacher's by as much as multinomial counts do
+    (at a level of 10^-3), and probabilities with a constant floor (label smoothing), if the logits of what lies above
+    it are linear.
 
     Dense points count too, as they were stored: x.w is off by another eps sum_j |x_j w_j|, eps the rounding unit of
     their type and w the weights of least squares, whether the teacher computed in that type or the points were
@@ -118,7 +130,7 @@ def judge(points: Points, labels: SoftLabels) -> Linearity:
     rest, leverage, rank = _least_squares(seen, labels, Z)
     if not seen.sparse:
         error = error + seen.rounding(seen.least_squares(labels).weights, spread) / spread
-    free = leverage < 1 - 1e-8
+    free = leverage < 1 - FREE
     squares = np.mean(np.square(rest[free] / spread / (1 - leverage[free])[:, None]), axis=1)
     off = (float(squares.mean()), float(squares.std())) if squares.size else (np.nan, np.nan)
     noise = float(np.sqrt(np.sum(np.square(rest)) / max(n - rank, 1) / Z.shape[1])) / spread
@@ -130,7 +142,11 @@ def judge(points: Points, labels: SoftLabels) -> Linearity:
     elif len(once) > rank:
         size = np.maximum(error[once].max(axis=1, keepdims=True), NEGLIGIBLE)
         rest, leverage, _ = _least_squares(points[once].unit(), labels[once], Z[once], 1 / size)
-        left = Left.of(rest / spread, error[once] / size, leverage, NEGLIGIBLE / size)
+        if (leverage < 1 - FREE).any():  # weighted rows may show directions that the others hide
+            left = Left.of(rest / spread, error[once] / size, leverage, NEGLIGIBLE / size)
+            if not left.refutes and rest.size * rank**2 <= MOST_REWEIGHED and np.abs(rest).max() > spread:
+                A, bound = coordinates(points[once].unit()), np.maximum(error[once], NEGLIGIBLE)
+                left = replace(left, refutes=_contradicted(A, Z[once] / spread, bound))
     found = judged(
         Counts(n, len(once), rank),
         off,
@@ -139,7 +155,11 @@ def judge(points: Points, labels: SoftLabels) -> Linearity:
         left,
         "a point asked more than once got different answers" if differ.any() else "",
     )
-    return _with_sides(found, every, said) if found.verdict == "linear" and n < len(said) else found
+    if found.verdict == "linear" and n < len(said):
+        found = _with_sides(found, every, said)
+    if found.verdict == "not linear" and (reason := reason_of(coordinates(every), said, LEVEL)):
+        return replace(found, verdict="cannot tell yet", reason=f"{found.reason}; {reason}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -165,14 +185,13 @@ class Counts:
 
 @dataclass(frozen=True)
 class Left:
-    """What least squares leaves of the answers, beside what it leaves of a linear teacher's, stored as these are."""
+    """What least squares leaves of the answers, and whether a linear teacher's errors can explain it."""
 
-    square: float
-    """Mean square of the residuals, per degree of freedom."""
-    expected: float
-    """The same of a linear teacher's answers, in the mean."""
+    refutes: bool
+    """Whether no linear teacher gives the answers within their errors."""
     freedom: float
-    """Of the chi-square that has their sum's mean and the most its variance can be."""
+    """Degrees of freedom of the chi-square with the mean and variance of a linear teacher's sum of squares, its errors
+    independent and spread evenly."""
     rounded: bool
     """Whether rounding can be told from none at all."""
 
@@ -180,26 +199,17 @@ class Left:
     def of(cls, rest: Array, error: Array, leverage: Array, negligible: Array | float = NEGLIGIBLE) -> Left:
         """From residuals (n, m), the bounds (n, m) of the logits' errors, and leverages (n,), in one unit."""
         free = np.maximum(1 - leverage, 0.0)
+        bound = np.maximum(error, negligible)
         # A rounding error is spread evenly over its interval: its variance is the square of its half width over 3.
         variance = np.square(error) / 3 + np.square(negligible)
+        refutes = np.square(rest).sum(axis=0) > (np.abs(rest) * bound).sum(axis=0)
         sums = free @ variance, free @ np.square(variance)
-        return cls.summed(
-            float(np.square(rest).sum()), *sums, float(free.sum()), bool(np.any(error > negligible))
-        )
+        return cls(bool(refutes.any()), _freedom(*sums), bool(np.any(error > negligible)))
 
     @classmethod
-    def summed(cls, squares: float, first: Array, second: Array, free: float, rounded: bool) -> Left:
-        """From sums over rows: of squared residuals, of (1 - h) v and (1 - h) v^2, (m,) each, and of 1 - h.
-
-        Columns may depend on one another (logits of classes are centred): their deviations add up.
-        """
-        total, deviation, cells = float(first.sum()), float(np.sqrt(2 * second).sum()), free * len(first)
-        return cls(squares / cells, total / cells, 2 * (total / deviation) ** 2, rounded)
-
-    @property
-    def refutes(self) -> bool:
-        """Whether a linear teacher would leave so much with a probability of `LEVEL` at most."""
-        return self.square * self.freedom > self.expected * float(chi2.isf(LEVEL, self.freedom))
+    def summed(cls, squares: float, bounds: float, first: Array, second: Array, rounded: bool) -> Left:
+        """From sums over rows: squared residuals, squared bounds, and (1 - h) v and (1 - h) v^2, (m,) each."""
+        return cls(squares > bounds, _freedom(first, second), rounded)
 
     @property
     def blind(self) -> bool:
@@ -207,6 +217,11 @@ class Left:
         times, probability = SEEN
         seen = times**2 * float(chi2.isf(probability, self.freedom))
         return self.rounded and seen < float(chi2.isf(LEVEL, self.freedom))
+
+
+def _freedom(first: Array, second: Array) -> float:
+    """Of sums over rows of (1 - h) v and (1 - h) v^2; columns may depend on one another: their deviations add up."""
+    return 2 * (float(first.sum()) / float(np.sqrt(2 * second).sum())) ** 2
 
 
 def judged(
@@ -252,7 +267,7 @@ def judged(
         verdict, reason = "cannot tell yet", f"{reason}, and among so few twice as much could pass for it"
     else:
         verdict = "linear"
-    freedom, (mean, deviation) = n - rank, off
+    freedom, (mean, deviation) = max(n - rank, 1), off
     relative = max(deviation / max(mean, 1e-300) / np.sqrt(freedom), np.sqrt(2 / freedom))
     width = float(np.exp(t.ppf((1 + CONFIDENCE) / 2, freedom) * relative / 2))
     residual = float(np.sqrt(mean))
@@ -316,6 +331,26 @@ def _least_squares(
         A, Z = weight * A, weight * Z
     Q = qr(A, mode="economic", check_finite=False)[0]
     return Z - Q @ (Q.T @ Z), np.einsum("ij,ij->i", Q, Q), A.shape[1]
+
+
+def _contradicted(A: Array, Z: Array, bound: Array) -> bool:
+    """Whether no linear function of points A (n, r) comes within ``bound`` of some column of Z (n, m).
+
+    Any weights may show it; Lawson's, larger after each step where the residual is, come near the best ones.
+    """
+    for z, e in zip(Z.T, bound.T, strict=True):
+        weight = 1 / np.square(e)
+        for _ in range(REWEIGHED):
+            root = np.sqrt(np.maximum(weight, 1e-12 * weight.max()))[:, None]
+            Q = qr(root * A, mode="economic", check_finite=False)[0]
+            rest = np.abs(z - (Q @ (Q.T @ (root[:, 0] * z))) / root[:, 0])
+            if not np.any(rest > e):
+                break
+            weight = np.square(root[:, 0])
+            if weight @ np.square(rest) > weight @ (rest * e):
+                return True
+            weight = weight * rest / e
+    return False
 
 
 def _sparse_coordinates(X: Matrix) -> Array:

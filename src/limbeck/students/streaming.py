@@ -396,9 +396,8 @@ def _least_squares(work: _Work, recipe: Recipe) -> tuple[Solved | None, _Facts]:
     explained = float(np.sqrt(np.sum(errors) / unit / (n * K)))
     left = None
     if distinct > solved.rank:
-        left = Left.summed(
-            rest / spread**2, free * variances, free * squares, n - solved.rank, explained > NEGLIGIBLE
-        )
+        bounds = float(np.sum(3 * variances))
+        left = Left.summed(rest / spread**2, bounds, free * variances, free * squares, explained > NEGLIGIBLE)
         # Repeated rows repeat their rounding: it spreads as that of the different rows alone.
         left = replace(left, freedom=left.freedom * (distinct - solved.rank) / (n - solved.rank))
     found = judged(Counts(n, distinct, solved.rank, counted=False), (mean, deviation), noise, explained, left)
