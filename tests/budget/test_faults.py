@@ -149,6 +149,10 @@ def test_a_folder_whose_notes_name_no_position_is_read_as_it_always_was(tmp_path
     events = [json.loads(line) for line in path.read_text().splitlines()]
     assert all(event.pop("read") >= 0 for event in events)
     path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    run = tmp_path / "run" / "run.json"
+    run.write_text(
+        json.dumps({k: v for k, v in json.loads(run.read_text()).items() if k not in ("teacher", "sent")})
+    )
     assert told(buying("true").run(X, folder=tmp_path / "run")) == told(live)
 
 
@@ -279,8 +283,8 @@ def test_a_long_line_with_an_end_is_one_line_of_garbage(tmp_path):
     assert ledger.take() == ["a"]
     assert ledger.counts["garbage"] == 1
     with ledger.replies_path.open("ab") as file:
-        file.write(b"x" * 3_000_000)
-    with pytest.raises(FloodError, match="without a line break"):
+        file.write(b"x" * (FLOOD + 1))
+    with pytest.raises(FloodError, match="answer no question"):
         ledger.take()
     ledger.close()
 
