@@ -39,7 +39,11 @@ The program reads one question a line and writes one answer a line, flushed, in 
   {"id": "r7", "probabilities": 0.9}   or [...], or {"ham": ..., "spam": ...}
 
 log_probabilities and logits likewise. {"id": "r7", "refusal": "why"} is an answer that will not come, {"id": "r7",
-"error": "why"} one to ask for again later.
+"error": "why"} one to ask for again later, {"id": "r7", "retry_after": 20} a question that was put off (rate limit):
+it is sent again after 20 seconds and not counted.
+
+A folder takes the answers of one teacher: the same CMD and --send. CMD is stored in no file, only its fingerprint. Pass
+keys to the program in environment variables, not in CMD.
 
 The same command goes on after a kill; with a larger --budget it extends a finished run, with an audit sample of its
 own. In the folder: asked.jsonl and replies.jsonl (what was paid for), answers.csv, student.json, report.html.
