@@ -157,7 +157,7 @@ def final(place: Path, job: Job) -> dict[str, str]:
 
 
 def torn(place: Path, whole: Path, job: Job) -> int:
-    """Outputs that are neither absent nor an undisturbed run's, and growing files that are not the beginning of one's."""
+    """Outputs neither absent nor an undisturbed run's, and growing files that are not the beginning of one's."""
     wanted = state(whole, job.outputs)
     wrong = sum(wanted[name] != digest for name, digest in state(place, job.outputs).items())
     grown = [(path, whole / path.relative_to(place)) for path in (place.glob(job.grows) if job.grows else ())]

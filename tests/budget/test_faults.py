@@ -357,7 +357,9 @@ def test_long_replies_that_come_together_are_all_answers(tmp_path):
     assert (len(bought.answers), bought.counts) == (12, {"asked": 12})
 
 
-@pytest.mark.parametrize("garbage", ["", ("x" * 999 + "\n") * (FLOOD // 400)], ids=["no garbage", "behind garbage"])
+@pytest.mark.parametrize(
+    "garbage", ["", ("x" * 999 + "\n") * (FLOOD // 400)], ids=["no garbage", "behind garbage"]
+)
 def test_what_waits_after_a_kill_is_never_cut_off_if_it_is_an_answer(tmp_path, garbage):
     names = [f"r{number}" for number in range(7)]
     ledger = Ledger(tmp_path)
@@ -389,7 +391,9 @@ def killed(buy, folder, when):
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and locks are POSIX's")
 def test_a_program_that_closes_what_it_inherits_is_waited_for_all_the_same(tmp_path):
     body = (
-        "os.closerange(3, 200)\n" + EACH + "    time.sleep(0.3 if number == 2 else 0)\n    say(id=name, probabilities=0.5)\n"
+        "os.closerange(3, 200)\n"
+        + EACH
+        + "    time.sleep(0.3 if number == 2 else 0)\n    say(id=name, probabilities=0.5)\n"
     )
     buy = program(tmp_path, body)
     at = tmp_path / "teacher.py.seen"
@@ -430,13 +434,15 @@ def test_notes_that_are_older_than_the_answers_are_refused(tmp_path):
     buy.run(X, folder=tmp_path / "run")
     asked = tmp_path / "run" / "asked.jsonl"
     asked.write_text("".join(asked.read_text().splitlines(keepends=True)[:-6]))
-    with pytest.raises(UserError, match=r"answers for \d rows, .* asked.jsonl does not hold: it is an older copy"):
+    with pytest.raises(
+        UserError, match=r"answers for \d rows, .* asked.jsonl does not hold: it is an older copy"
+    ):
         buy.run(X, folder=tmp_path / "run")
     assert len(seen(tmp_path)) == 12
 
 
 def test_a_key_that_is_there_twice_makes_an_answer_malformed(tmp_path):
-    doubled = "    print('{\"id\": \"%s\", \"probabilities\": 0.5, \"probabilities\": 0.6}' % name, flush=True)\n"
+    doubled = '    print(\'{"id": "%s", "probabilities": 0.5, "probabilities": 0.6}\' % name, flush=True)\n'
     body = EACH + "    if number % 3:\n        say(id=name, probabilities=0.5)\n        continue\n" + doubled
     assert program(tmp_path, body).run(X, folder=tmp_path / "run").counts == {"asked": 12, "malformed": 4}
 
@@ -458,7 +464,9 @@ def test_another_teacher_or_other_texts_are_refused_once_there_is_an_answer(tmp_
         buy(words="--model=b")
     with pytest.raises(UserError, match="sent other columns or texts"):
         buy(texts=[{"say": "other"}, *texts[1:]], words="--model=a")
-    buy(EACH + "    sys.exit('never asked')\n", words="  '--model=a'")  # the same words, and a script that was mended
+    buy(
+        EACH + "    sys.exit('never asked')\n", words="  '--model=a'"
+    )  # the same words, and a script that was mended
     assert len(seen(tmp_path)) == calls
     assert "model" not in (tmp_path / "run" / "run.json").read_text()
 
@@ -499,7 +507,11 @@ def test_a_question_that_is_put_off_is_not_spent(tmp_path):
     body = EACH + "    say(id=name, **({'retry_after': 0} if number % 3 else {'probabilities': 0.5}))\n"
     buy = program(tmp_path, body, manners={"retries": 0})
     live = buy.run(X, folder=tmp_path / "run")
-    assert (len(live.answers), live.spent, live.counts) == (12, 12, {"asked": 12, "put off": len(seen(tmp_path)) - 12})
+    assert (len(live.answers), live.spent, live.counts) == (
+        12,
+        12,
+        {"asked": 12, "put off": len(seen(tmp_path)) - 12},
+    )
     assert told(buy.run(X, folder=tmp_path / "run")) == told(live)
     for wait, wrong in ((0, "asked to wait 0 s"), (-1, "retry_after is -1, not a number of seconds")):
         body = EACH + f"    say(id=name, retry_after={wait})\n"

@@ -214,8 +214,10 @@ def test_label_asks_about_the_points_as_given_and_saves_a_student_of_them(pool, 
 
 
 def test_label_sends_other_columns_and_says_when_the_audit_sample_is_too_small(pool, run):
-    code, _, err = run(*label(pool, "", "--send", "said", "--target-risk", "0.001"))
+    code, _, err = run(*label(pool, "", "--send", "sa*", "--target-risk", "0.001"))
     assert code == 0, err
+    code, _, other = run(*label(pool, "", "--send", "*", "--target-risk", "0.001"))
+    assert (code, "sent other columns or texts" in " ".join(other.split())) == (2, True)
     assert "buying will not stop before the budget is spent" in " ".join(err.split())
 
 
@@ -407,9 +409,13 @@ def test_no_failure_of_a_judgement_or_page_ends_a_run_that_is_paid_for(pool, run
     def fails(*_, **__):
         raise ZeroDivisionError("float division by zero")
 
-    for name in ("limbeck.budget.purchase.measure", "limbeck.budget.purchase.linearity", "limbeck.pages.label.page"):
+    for name in (
+        "limbeck.budget.purchase.measure",
+        "limbeck.budget.purchase.linearity",
+        "limbeck.pages.label.page",
+    ):
         monkeypatch.setattr(name, fails)
-    code, out, err = run(*label(pool, "named"))
+    code, _, err = run(*label(pool, "named"))
     said = " ".join(err.split())
     assert code == 0, err
     assert "No forecast could be made: ZeroDivisionError: float division by zero" in said
@@ -417,7 +423,7 @@ def test_no_failure_of_a_judgement_or_page_ends_a_run_that_is_paid_for(pool, run
     assert len(answers(pool)) == len((pool / "calls.txt").read_text().split())
     monkeypatch.setattr("limbeck.budget.purchase.taught", fails)
     (pool / "bought" / "looks.jsonl").unlink()
-    code, out, err = run(*label(pool, "named"))
+    code, _, err = run(*label(pool, "named"))
     assert (code, "The student could not be judged" in " ".join(err.split())) == (0, True), err
     assert len(answers(pool)) == 60
 
@@ -431,7 +437,9 @@ def test_answers_are_written_when_the_teacher_fails_for_good(pool, run, after):
         f"    print(json.dumps({{'id': json.loads(line)['id'], **({{'probabilities': .5}} if n < {after} else "
         "{'error': 'no credit'})}), flush=True)\n    print(n, file=calls, flush=True)\n"
     )
-    code, _, err = run(*label(pool), "--teacher-command", f"{sys.executable} -S -E '{once}' '{pool / 'calls.txt'}'")
+    code, _, err = run(
+        *label(pool), "--teacher-command", f"{sys.executable} -S -E '{once}' '{pool / 'calls.txt'}'"
+    )
     assert (code, "no credit" in err) == (2, True)
     rows = answers(pool)
     assert len(rows) == after

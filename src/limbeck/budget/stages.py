@@ -137,10 +137,13 @@ class Run:
 
     def _refuse(self, name: str, before: Any, now: Any) -> None:
         if name in NEW_WISHES:
-            other = "another teacher" if name == "teacher" else "a teacher that was sent other columns or texts"
+            other = (
+                "another teacher" if name == "teacher" else "a teacher that was sent other columns or texts"
+            )
             raise UserError(
-                f"{self.folder} holds answers of {other} (fingerprint {before[:12]}, now {now[:12]}). Answers to different "
-                "questions, or of different teachers, would be mixed: go on with the same ones, or use another folder."
+                f"{self.folder} holds answers of {other} (fingerprint {str(before)[:12]}, now {now[:12]}). Answers to "
+                "different questions, or of different teachers, would be mixed: go on with the same ones, or use "
+                "another folder."
             )
         raise UserError(
             f"{self.folder} holds a run with {name} = {before}, and {now} was asked for. Its audit sample and looks "

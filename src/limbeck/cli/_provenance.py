@@ -58,7 +58,7 @@ def sources(files: Mapping[str, Path | None], *, secret: str = "", **facts: str)
     nobody's business.
     """
     found = {
-        "command": "limbeck " + shlex.join(word.replace(secret or "\0", HIDDEN) for word in sys.argv[1:]),
+        "command": "limbeck " + shlex.join(_shown(word, secret) for word in sys.argv[1:]),
         **{f"{name}, SHA-256": f"{digest(path)}  {path.name}" for name, path in _single(files)},
         **facts,
         "limbeck": __version__,
@@ -69,6 +69,11 @@ def sources(files: Mapping[str, Path | None], *, secret: str = "", **facts: str)
     READ.clear()
     # The name of a file may hold bytes that are no text.
     return {name: text.encode("utf-8", "backslashreplace").decode() for name, text in found.items()}
+
+
+def _shown(word: str, secret: str) -> str:
+    hidden = secret and (word == secret or (word.startswith("--") and word.endswith(f"={secret}")))
+    return word[: len(word) - len(secret)] + HIDDEN if hidden else word
 
 
 def _single(files: Mapping[str, Path | None]) -> Iterator[tuple[str, Path]]:

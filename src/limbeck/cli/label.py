@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from limbeck.budget.loop import BudgetedDistillation
     from limbeck.budget.purchase import Bought
     from limbeck.data.pool import Pool
+    from limbeck.data.tables import Table
     from limbeck.students import SoftLabelClassifier
 
 EPILOG = """Example:
@@ -76,7 +77,9 @@ def label(
     identifier: options.Identifier = None,
     send: Annotated[
         list[str] | None,
-        typer.Option(metavar="COL", help="Another column to send with each question. Repeatable."),
+        typer.Option(
+            metavar="GLOB", help="Other columns to send with each question, such as review or 'meta_*'. Repeatable."
+        ),
     ] = None,
     classes: Annotated[
         str | None,
@@ -128,10 +131,10 @@ def label(
     identifier = options.identifier_of(points, identifier)
     taken = [identifier] if identifier else []
     chosen = options.features_of(points, features, embedding, text, taken=taken)
-    columns = None if not send else _columns(points, send)
+    teacher = ProgramTeacher(teacher_command)
+    columns = None if not send else _columns(points, _sent(points, send, identifier))
     _check_outputs(out)
     pool = read_pool(points, chosen, identifier, most_terms=vocabulary)
-    teacher = ProgramTeacher(teacher_command)
     facts = provenance.sources(
         {"points": table},
         secret=teacher_command,
@@ -158,7 +161,6 @@ def label(
         _check_shows(buy, out, anyway)
         out.mkdir(parents=True, exist_ok=True)
 
-
         def watch(step: str, shown: Any) -> None:
             if step == "bought":
                 _write_answers(shown, pool, identifier, out)
@@ -177,7 +179,11 @@ def label(
     except KeyboardInterrupt:
         fail(f"Interrupted.{_kept(out)} The same command goes on.", 130)
     saved = None if bought.student is None else out / "student.json"
-    tell(_lines(bought, target_risk, out, pool.ids), {**vars(bought), "student": saved, "out": out}, as_json)
+    tell(
+        _lines(bought, target_risk, out, list(pool.ids)),
+        {**vars(bought), "student": saved, "out": out},
+        as_json,
+    )
 
 
 def _kept(out: Path) -> str:
@@ -229,11 +235,23 @@ def _watch(step: str, shown: Any) -> None:
         )
         more = shown["likely"] is not None and shown["likely"] > shown["learned"]
         likely = f"; half likely at {shown['likely']} answers" if more else ""
-        uncovered = f" ({shown['uncovered']} audit rows without an answer not covered)" if "uncovered" in shown else ""
+        uncovered = (
+            f" ({shown['uncovered']} audit rows without an answer not covered)"
+            if "uncovered" in shown
+            else ""
+        )
         messages().print(
             f"look {look['number']}: {shown['learned']} learned from, {look['wrong']} of {look['size']} wrong, risk at "
             f"most {look['upper']:.2%}{uncovered}{likely}; {shown['spent']} questions sent{money}"
         )
+
+
+def _sent(points: Table, patterns: list[str], identifier: str | None) -> list[str]:
+    """Columns that --send names, each once; a pattern that matches none stays, and reading refuses it."""
+    from limbeck.data.tables import matching
+
+    found = [name for pattern in patterns for name in matching(points, pattern) or [pattern]]
+    return [name for name in dict.fromkeys(found) if name != identifier]
 
 
 def _columns(table, names: list[str]) -> list[dict[str, Any]]:
@@ -259,7 +277,11 @@ def _write_answers(bought: Mapping[str, Any], pool: Pool, identifier: str | None
     writer.writerow([ROW if identifier is None else "id", "audit", *names])
     for at, row in enumerate(rows):
         writer.writerow(
-            [harmless(str(pool.ids[row])), int(at < len(bought["audit"])), *(repr(float(v)) for v in said[at])]
+            [
+                harmless(str(pool.ids[row])),
+                int(at < len(bought["audit"])),
+                *(repr(float(v)) for v in said[at]),
+            ]
         )
     write_whole(out / "answers.csv", text.getvalue())
 
