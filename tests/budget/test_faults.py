@@ -379,7 +379,7 @@ def test_what_waits_after_a_kill_is_never_cut_off_if_it_is_an_answer(tmp_path, g
 
 def killed(buy, folder, when):
     """Run in a process of its own, and kill that once ``when()`` holds."""
-    run = get_context("fork").Process(target=buy.run, args=(X,), kwargs={"folder": folder})
+    run = get_context("spawn").Process(target=buy.run, args=(X,), kwargs={"folder": folder})
     run.start()
     while not when():
         assert run.is_alive()

@@ -351,7 +351,7 @@ def _lines(bought: Bought, target: float, out: Path, names: Sequence[Any]) -> It
         look = bought.shown
         yield "student", f"wrong on {look.wrong} of {look.size} audit points, risk at most {look.upper:.2%}"
         if len(bought.uncovered):
-            yield "not covered", uncovered(bought, names)
+            yield "uncovered", uncovered(bought, names)
         if not look.stop:
             yield "target", shortfall(bought, target)
     if bought.tally is not None:
