@@ -303,6 +303,9 @@ def test_who_holds_the_lock_is_said(tmp_path):
         buy.run(X, folder=tmp_path / "run")
     lock = tmp_path / "run" / "teacher.lock"
     time.sleep(4)
+    for stale in (b"\xff\x00", b"9" * 5000, f"{os.getpid()} 12".encode()):  # damaged, or a number used again
+        lock.write_bytes(stale)
+        ProgramTeacher("true").start(tmp_path / "run" / "replies.jsonl", 0.5).close(5.0)
     lock.write_text(f"{os.getpid()}\n")
     import fcntl
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import queue
+import re
 import shlex
 import signal
 import subprocess
@@ -195,7 +196,7 @@ class ProgramTeacher:
         UserError
             If it cannot be started, or one left over from a killed run does not finish.
         """
-        lock = replies.with_name("teacher.lock").open("a+")
+        lock = replies.with_name("teacher.lock").open("a+", errors="replace")
         try:
             _await(lock, patience)
             _finish_line(replies)
@@ -235,7 +236,7 @@ def _noted(lock: IO[str]) -> tuple[str, str | None]:
     """
     lock.seek(0)
     number, _, noted = lock.read().strip().partition(" ")
-    began = _began(int(number)) if number.isdecimal() else None
+    began = _began(int(number)) if re.fullmatch("[0-9]{1,10}", number) else None
     return number, began if noted in ("", began) else None
 
 
