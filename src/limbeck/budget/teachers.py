@@ -38,6 +38,8 @@ except ImportError:  # Windows: a program left over from a killed run cannot be 
 Question = Mapping[str, Any]
 """``{"id": ..., "x": [...]}`` and the row's other columns."""
 
+WRITTEN_WITHIN = 0.01
+"""Seconds that a question may take to be written before it is left to be written later."""
 KINDS = ("probabilities", "log_probabilities", "logits")
 LOG_LIMIT, LOG_KEPT = 1 << 26, 1 << 20
 """Bytes to which a program's ``teacher.log`` may grow, and those of its end that are kept then."""
@@ -300,6 +302,7 @@ class _Program:
                     f"The teacher's command does not start: {arguments[0]!r}: {error.strerror or error}."
                 ) from error
         self._questions: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._written = threading.Event()
         # A program that does not read fills the pipe, and then a write waits: it must not keep the time-out waiting.
         threading.Thread(target=self._write, daemon=True).start()
 
@@ -315,6 +318,7 @@ class _Program:
             for line in iter(self._questions.get, None):
                 while line:
                     line = line[pipe.write(line) :]
+                self._written.set()
 
     @property
     def alive(self) -> bool:
@@ -337,7 +341,11 @@ class _Program:
                 file.write(cut.encode() + end)
 
     def send(self, question: Question) -> None:
+        self._written.clear()
         self._questions.put(encoded(question))
+        self._written.wait(
+            WRITTEN_WITHIN
+        )  # a run killed right now has sent what it noted, if the program reads
 
     def close(self, patience: float) -> None:
         self._questions.put(None)  # the pipe is closed after the last question
