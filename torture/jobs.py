@@ -89,8 +89,9 @@ JOBS: Mapping[str, Job] = {
             "--budget", "400", "--audit", "20", "--batch", "10", "--target-risk", "0.001", "--select",
             "random", "--alpha", "0", "--ask-again", "--backoff", "0", "--anyway", "--out", "bought",
         ),
-        ("bought/answers.csv", "bought/student.json"),
+        ("bought/student.json",),
         "bought",
+        "bought/answers.csv",
     ),
     "plan": Job(
         (
@@ -156,6 +157,14 @@ def state(place: Path, patterns: Sequence[str]) -> dict[str, str]:
 def final(place: Path, job: Job) -> dict[str, str]:
     """`state` of everything that must be an undisturbed run's once the command has come to its end."""
     return state(place, (*job.outputs, *([job.grows] if job.grows else [])))
+
+
+def torn(place: Path, whole: Path, job: Job) -> int:
+    """Outputs neither absent nor an undisturbed run's, and growing files that are not the beginning of one's."""
+    wanted = state(whole, job.outputs)
+    wrong = sum(wanted[name] != digest for name, digest in state(place, job.outputs).items())
+    grown = [(path, whole / path.relative_to(place)) for path in (place.glob(job.grows) if job.grows else ())]
+    return wrong + sum(not other.read_bytes().startswith(path.read_bytes()) for path, other in grown)
 
 
 def leftovers(place: Path) -> list[str]:

@@ -45,7 +45,7 @@ class Killed:
     completed: int
     """Runs in between that came to their end."""
     torn: int
-    """Outputs seen after a kill that were neither absent nor whole."""
+    """Outputs seen after a kill that were neither absent nor whole, nor, if they grow, the beginning of the whole."""
     left: int
     """Files written aside, parts and locks found after a run that came to its end."""
     wrong: int
@@ -97,7 +97,7 @@ def _campaign(name: str, times: int, folder: Path, seed: int, many: int) -> Kill
             run.join()
             found["kills"] += 1
             found["writing"] += any("lock" not in path for path in jobs.leftovers(torn))
-            found["torn"] += sum(wanted[f] != digest for f, digest in jobs.state(torn, job.outputs).items())
+            found["torn"] += jobs.torn(torn, whole, job)
             continue
         _must(run, torn)
         found["completed"] += 1

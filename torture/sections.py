@@ -189,7 +189,8 @@ def hindered(many: int = jobs.MANY) -> str:
         "| command | " + " | ".join(words) + " | the first of two ends well |\n"
         "|---|" + "---|" * (len(words) + 1) + "\n" + "\n".join(rows) + "\n\n"
         f"What `distill` says:\n\n{quoted}\n"
-        "`label` sends no question unless 1 MiB is free for its answer.\n\n"
+        "`label` sends no question unless 1 MiB, or as much as the longest reply so far, is free for its answer and "
+        "for each that is out.\n\n"
     )
 
 

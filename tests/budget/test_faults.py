@@ -2,10 +2,14 @@
 
 import json
 import os
+import signal
 import sys
 import time
+from contextlib import closing
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -149,6 +153,10 @@ def test_a_folder_whose_notes_name_no_position_is_read_as_it_always_was(tmp_path
     events = [json.loads(line) for line in path.read_text().splitlines()]
     assert all(event.pop("read") >= 0 for event in events)
     path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    run = tmp_path / "run" / "run.json"
+    run.write_text(
+        json.dumps({k: v for k, v in json.loads(run.read_text()).items() if k not in ("teacher", "sent")})
+    )
     assert told(buying("true").run(X, folder=tmp_path / "run")) == told(live)
 
 
@@ -279,8 +287,8 @@ def test_a_long_line_with_an_end_is_one_line_of_garbage(tmp_path):
     assert ledger.take() == ["a"]
     assert ledger.counts["garbage"] == 1
     with ledger.replies_path.open("ab") as file:
-        file.write(b"x" * 3_000_000)
-    with pytest.raises(FloodError, match="without a line break"):
+        file.write(b"x" * (FLOOD + 1))
+    with pytest.raises(FloodError, match="answer no question"):
         ledger.take()
     ledger.close()
 
@@ -295,6 +303,9 @@ def test_who_holds_the_lock_is_said(tmp_path):
         buy.run(X, folder=tmp_path / "run")
     lock = tmp_path / "run" / "teacher.lock"
     time.sleep(4)
+    for stale in (b"\xff\x00", b"9" * 5000, f"{os.getpid()} 12".encode()):  # damaged, or a number used again
+        lock.write_bytes(stale)
+        ProgramTeacher("true").start(tmp_path / "run" / "replies.jsonl", 0.5).close(5.0)
     lock.write_text(f"{os.getpid()}\n")
     import fcntl
 
@@ -323,3 +334,190 @@ def test_a_folder_from_before_there_were_extensions_goes_on_and_can_be_extended(
     assert (len(more.stages), more.spent, len(more.audit)) == (2, 24, 4)
     assert set(live.audit) | set(live.learned) <= set(more.learned)
     assert len(set(seen(tmp_path))) == 24
+
+
+# -- nothing waits for ever, nothing paid for is lost --------------------------------------------------------------
+
+
+def test_a_program_that_does_not_read_is_given_up_although_its_pipe_is_full(tmp_path):
+    wide = np.random.default_rng(0).standard_normal((20, 4000))  # 80 kB a question, more than a pipe holds
+    patience = {"timeout": 0.3, "retries": 9, "in_flight": 8}
+    buy = program(tmp_path, "time.sleep(60)\n", budget=40, manners=patience)
+    with pytest.raises(UserError, match=r"5 times in a row: no reply within 0.3 s"):
+        buy.run(wide, folder=tmp_path / "run")
+
+
+LONG = '{{"id": "{}", "probabilities": 0.5, "why": "' + "x" * 1_500_000 + '"}}\n'
+
+
+def test_long_replies_that_come_together_are_all_answers(tmp_path):
+    batched = (
+        "held = ''\nfor number, line in enumerate(sys.stdin):\n"
+        f"    held += {LONG!r}.format(json.loads(line)['id'])\n"
+        "    if number % 4 == 3:\n        sys.stdout.write(held)\n        sys.stdout.flush()\n        held = ''\n"
+    )
+    bought = program(tmp_path, batched, batch=4, manners={"in_flight": 4}).run(X, folder=tmp_path / "run")
+    assert (len(bought.answers), bought.counts) == (12, {"asked": 12})
+
+
+@pytest.mark.parametrize(
+    "garbage", ["", ("x" * 999 + "\n") * (FLOOD // 400)], ids=["no garbage", "behind garbage"]
+)
+def test_what_waits_after_a_kill_is_never_cut_off_if_it_is_an_answer(tmp_path, garbage):
+    names = [f"r{number}" for number in range(7)]
+    ledger = Ledger(tmp_path)
+    for name in names:
+        ledger.ask(name, "audit")
+    ledger.close()
+    kept = garbage + "".join(map(LONG.format, names))
+    ledger.replies_path.write_text(kept + garbage)
+    with closing(Ledger(tmp_path)) as again:
+        if garbage:  # until the killed run's teacher has ended, an answer may still come
+            with pytest.raises(FloodError):
+                again.take()
+            again.cut()
+        assert [name for name in names if again.answered(name)] == names
+    assert ledger.replies_path.stat().st_size == len(kept)
+
+
+def killed(buy, folder, when):
+    """Run in a process of its own, and kill that once ``when()`` holds."""
+    run = get_context("spawn").Process(target=buy.run, args=(X,), kwargs={"folder": folder})
+    run.start()
+    while not when():
+        assert run.is_alive()
+        time.sleep(0.005)
+    os.kill(run.pid, signal.SIGKILL)
+    run.join()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and locks are POSIX's")
+def test_a_program_that_closes_what_it_inherits_is_waited_for_all_the_same(tmp_path):
+    body = (
+        "os.closerange(3, 200)\n"
+        + EACH
+        + "    time.sleep(0.3 if number == 2 else 0)\n    say(id=name, probabilities=0.5)\n"
+    )
+    buy = program(tmp_path, body)
+    at = tmp_path / "teacher.py.seen"
+    killed(buy, tmp_path / "run", lambda: at.exists() and len(seen(tmp_path)) == 3)
+    bought = buy.run(X, folder=tmp_path / "run")
+    assert bought.counts == {"asked": 12}
+    assert len(bought.answers) == len(set(seen(tmp_path))) == len(seen(tmp_path)) == 12
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
+def test_a_repeated_question_that_failed_before_a_kill_is_asked_again(tmp_path):
+    fails = EACH + "    times = open(sys.argv[0] + '.seen').read().split().count(name)\n"
+    fails += "    say(id=name, **({'error': 'later'} if times == 2 else {'probabilities': 0.5}))\n"
+    replies = tmp_path / "run" / "replies.jsonl"
+    slow = program(tmp_path, fails, repeat=2, manners={"backoff": 60.0})
+    killed(slow, tmp_path / "run", lambda: replies.exists() and "error" in replies.read_text())
+    bought = program(tmp_path, fails, repeat=2).run(X, folder=tmp_path / "run")
+    assert (bought.noise.rows, bought.spent) == (2, 12)
+
+
+def test_no_more_questions_are_out_than_the_disk_has_room_for(tmp_path, monkeypatch):
+    free = int(2.6 * 2**20)
+    out, ask = [], Ledger.ask
+
+    def counted(ledger, *words):
+        ask(ledger, *words)
+        out.append(sum(row.open for row in ledger.rows.values()))
+
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+    monkeypatch.setattr(Ledger, "ask", counted)
+    slow = EACH + "    time.sleep(0.02)\n    say(id=name, probabilities=0.5)\n"
+    bought = program(tmp_path, slow, manners={"in_flight": 50}).run(X, folder=tmp_path / "run")
+    assert (len(bought.answers), max(out)) == (12, 2)
+
+
+def test_notes_that_are_older_than_the_answers_are_refused(tmp_path):
+    buy = program(tmp_path, EACH + "    say(id=name, probabilities=0.9)\n")
+    buy.run(X, folder=tmp_path / "run")
+    asked = tmp_path / "run" / "asked.jsonl"
+    asked.write_text("".join(asked.read_text().splitlines(keepends=True)[:-6]))
+    with pytest.raises(
+        UserError, match=r"answers for \d rows, .* asked.jsonl does not hold: it is an older copy"
+    ):
+        buy.run(X, folder=tmp_path / "run")
+    assert len(seen(tmp_path)) == 12
+
+
+def test_a_key_that_is_there_twice_makes_an_answer_malformed(tmp_path):
+    doubled = '    print(\'{"id": "%s", "probabilities": 0.5, "probabilities": 0.6}\' % name, flush=True)\n'
+    body = EACH + "    if number % 3:\n        say(id=name, probabilities=0.5)\n        continue\n" + doubled
+    assert program(tmp_path, body).run(X, folder=tmp_path / "run").counts == {"asked": 12, "malformed": 4}
+
+
+def test_another_teacher_or_other_texts_are_refused_once_there_is_an_answer(tmp_path):
+    texts = [{"say": f"text {number}"} for number in range(len(X))]
+    good = EACH + "    say(id=name, probabilities=0.5)\n"
+
+    def buy(body=good, texts=texts, *, words=""):
+        program(tmp_path, body)
+        teacher = f"{sys.executable} -S -E '{tmp_path / 'teacher.py'}' {words}"
+        return buying(teacher).run(X, folder=tmp_path / "run", columns=texts)
+
+    with pytest.raises(UserError, match="0 answers bought so far"):
+        buy(EACH + "    say(id=name, error='no such option')\n", words="--modle=a")
+    buy(words="--model=a")  # nothing was bought: the command is put right
+    calls = len(seen(tmp_path))
+    with pytest.raises(UserError, match="answers of another teacher"):
+        buy(words="--model=b")
+    with pytest.raises(UserError, match="sent other columns or texts"):
+        buy(texts=[{"say": "other"}, *texts[1:]], words="--model=a")
+    buy(
+        EACH + "    sys.exit('never asked')\n", words="  '--model=a'"
+    )  # the same words, and a script that was mended
+    assert len(seen(tmp_path)) == calls
+    assert "model" not in (tmp_path / "run" / "run.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong"),
+    [
+        (lambda x: np.array([0.2, 0.3, 0.5]), None),
+        (lambda x: [[0.2, 0.3, 0.5]], None),
+        (lambda x: np.full((2, 3), 1 / 3), r"shape \(2, 3\)"),
+        (lambda x: np.full((1, 1, 3), 1 / 3), r"shape \(1, 1, 3\)"),
+        (lambda x: ["spam", "ham"], r"shape \(2,\) and type <U4"),
+        (lambda x: [[0.2], [0.3, 0.5]], "inhomogeneous"),
+    ],
+)
+def test_a_function_may_return_one_row_and_a_wrong_shape_ends_the_run_soon(tmp_path, answer, wrong):
+    calls = []
+
+    def teacher(x):
+        calls.append(x)
+        return answer(x)
+
+    if wrong is None:
+        assert buying(teacher).run(X, folder=tmp_path).said.shape == (12, 3)
+        return
+    with pytest.raises(UserError, match=f"malformed answer: .*{wrong}"):
+        buying(teacher).run(X, folder=tmp_path)
+    assert len(calls) == 5
+
+
+def test_failures_of_questions_that_were_out_together_count_once(tmp_path):
+    body = EACH + "    say(id=name, **({'error': 'no network'} if number < 8 else {'probabilities': 0.5}))\n"
+    change = {"budget": 24, "audit": 8, "manners": {"in_flight": 8}}
+    assert len(program(tmp_path, body, **change).run(X, folder=tmp_path / "run").answers) == 16
+
+
+def test_a_question_that_is_put_off_is_not_spent(tmp_path):
+    body = EACH + "    say(id=name, **({'retry_after': 0} if number % 3 else {'probabilities': 0.5}))\n"
+    buy = program(tmp_path, body, manners={"retries": 0})
+    live = buy.run(X, folder=tmp_path / "run")
+    assert (len(live.answers), live.spent, live.counts) == (
+        12,
+        12,
+        {"asked": 12, "put off": len(seen(tmp_path)) - 12},
+    )
+    assert told(buy.run(X, folder=tmp_path / "run")) == told(live)
+    for wait, wrong in ((0, "asked to wait 0 s"), (-1, "retry_after is -1, not a number of seconds")):
+        body = EACH + f"    say(id=name, retry_after={wait})\n"
+        with pytest.raises(UserError, match=wrong):
+            program(tmp_path, body).run(X, folder=tmp_path / str(wait))
+    assert len(seen(tmp_path)) == len(live.answers) + live.counts["put off"] + 10

@@ -232,6 +232,9 @@ def test_refusals_and_malformed_answers_are_set_aside_counted_and_not_asked_agai
         (tmp_path / how).mkdir()
         bought, calls = bought_from(tmp_path / how, how)
         assert bought.counts[name] == 15
+        drawn = np.concatenate([bought.audit, bought.uncovered])
+        assert (len(bought.audit), len(bought.uncovered)) == (20, 7)  # the 1st, 5th, ... 25th that was asked
+        assert set(drawn) == set(np.random.default_rng(0).permutation(200)[:27])
         assert len(set(calls)) == 60
         check_answers(bought)
 
@@ -292,7 +295,10 @@ def test_a_teacher_that_hangs_dies_or_babbles_is_given_up_and_what_was_bought_ke
     kept = sum(bool(row.answers) for row in ledger.rows.values())
     ledger.close()
     assert kept == (0 if how == "garbage" else 3)
-    bought, calls = bought_from(tmp_path)  # a good teacher goes on from there
+    once, calls = tmp_path / "once.sh", tmp_path / "calls.txt"
+    once.write_text(f"exec {command(calls)}\n")  # once that is put right, the same command goes on
+    bought = buying(f"sh '{once}'").run(X, folder=tmp_path / "run")
+    calls = calls.read_text().split()
     assert bought.spent == 60
     answered = [name for name, n in Counter(calls).items() if n > 1]
     assert len(answered) <= 5  # only questions that got no answer were sent again

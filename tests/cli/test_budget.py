@@ -214,8 +214,10 @@ def test_label_asks_about_the_points_as_given_and_saves_a_student_of_them(pool, 
 
 
 def test_label_sends_other_columns_and_says_when_the_audit_sample_is_too_small(pool, run):
-    code, _, err = run(*label(pool, "", "--send", "said", "--target-risk", "0.001"))
+    code, _, err = run(*label(pool, "", "--send", "sa*", "--target-risk", "0.001"))
     assert code == 0, err
+    code, _, other = run(*label(pool, "", "--send", "*", "--target-risk", "0.001"))
+    assert (code, "sent other columns or texts" in " ".join(other.split())) == (2, True)
     assert "buying will not stop before the budget is spent" in " ".join(err.split())
 
 
@@ -378,6 +380,82 @@ def test_label_refuses_outputs_that_are_folders_before_a_question(pool, run):
         assert "is a folder, where a file is to be written" in " ".join(err.split())
         (pool / "bought" / name).rmdir()
     assert not (pool / "calls.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["answers.csv", "student.json", "report.html"])
+def test_label_overwrites_no_file_of_another_origin(pool, run, name):
+    (pool / "bought").mkdir()
+    (pool / "bought" / name).write_text("precious")
+    code, _, err = run(*label(pool))
+    assert (code, (pool / "bought" / name).read_text()) == (2, "precious")
+    assert "was not written by a purchase in" in " ".join(err.split())
+    assert not (pool / "calls.txt").exists()
+
+
+def test_no_file_of_a_purchase_holds_the_command_which_may_hold_a_key(pool, run):
+    code, out, err = run(*label(pool), "--teacher-command", f"env KEY=sk-123 {command(pool)}")
+    assert code == 0, err
+    files = {path.name: path.read_bytes() for path in (pool / "bought").iterdir()}
+    assert {"run.json", "student.json", "report.html"} <= files.keys()
+    assert [name for name, data in files.items() if b"sk-123" in data] == []
+    assert "sk-123" not in out + err
+    (fingerprint,) = {json.loads(files["run.json"])["teacher"]}
+    assert fingerprint.encode() in files["student.json"]
+    code, _, err = run(*label(pool), "--teacher-command", "env KEY='sk-123", "--out", pool / "other")
+    assert (code, "sk-123" in err) == (2, False)
+
+
+def test_no_failure_of_a_judgement_or_page_ends_a_run_that_is_paid_for(pool, run, monkeypatch):
+    def fails(*_, **__):
+        raise ZeroDivisionError("float division by zero")
+
+    for name in (
+        "limbeck.budget.purchase.measure",
+        "limbeck.budget.purchase.linearity",
+        "limbeck.pages.label.page",
+    ):
+        monkeypatch.setattr(name, fails)
+    code, _, err = run(*label(pool, "named"))
+    said = " ".join(err.split())
+    assert code == 0, err
+    assert "No forecast could be made: ZeroDivisionError: float division by zero" in said
+    assert "report.html could not be made: ZeroDivisionError" in said
+    assert len(answers(pool)) == len((pool / "calls.txt").read_text().split())
+    monkeypatch.setattr("limbeck.budget.purchase.taught", fails)
+    (pool / "bought" / "looks.jsonl").unlink()
+    code, _, err = run(*label(pool, "named"))
+    assert (code, "The student could not be judged" in " ".join(err.split())) == (0, True), err
+    assert len(answers(pool)) == 60
+
+
+@pytest.mark.parametrize("after", [22, 47], ids=["in the audit sample", "in a batch"])
+def test_answers_are_written_when_the_teacher_fails_for_good(pool, run, after):
+    once = pool / "once.py"
+    once.write_text(
+        "import json, sys\ncalls = open(sys.argv[1], 'a')\nfor line in sys.stdin:\n"
+        "    n = len(open(sys.argv[1]).read().split())\n"
+        f"    print(json.dumps({{'id': json.loads(line)['id'], **({{'probabilities': .5}} if n < {after} else "
+        "{'error': 'no credit'})}), flush=True)\n    print(n, file=calls, flush=True)\n"
+    )
+    code, _, err = run(
+        *label(pool), "--teacher-command", f"{sys.executable} -S -E '{once}' '{pool / 'calls.txt'}'"
+    )
+    assert (code, "no credit" in err) == (2, True)
+    rows = answers(pool)
+    assert len(rows) == after
+    assert sum(int(row["audit"]) for row in rows) == min(after, 30)
+
+
+def test_rows_that_the_bound_does_not_cover_are_named(pool, run):
+    code, out, err = run(*label(pool, "refuses", "--json"))
+    facts = json.loads(out)
+    assert (code, len(facts["audit"]), len(facts["uncovered"])) == (0, 30, 10)
+    assert "(10 audit rows without an answer not covered)" in " ".join(err.split())
+    code, out, _ = run(*label(pool, "refuses"))
+    first, second = (f"r{row}" for row in facts["uncovered"][:2])
+    said = "10 of 40 rows drawn for the audit sample have no usable answer"
+    assert f"{said} ({first}, {second}, " in " ".join(out.split())
+    assert said in " ".join((pool / "bought" / "report.html").read_text().split())
 
 
 def test_label_says_what_could_not_be_written_at_the_end(pool, run, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -37,8 +39,9 @@ class Asker:
     Raises
     ------
     UserError
-        From `ask`: the teacher fails or is malformed five times in a row, writes garbage only or without end, or
-        does not start. What it answered before is kept.
+        From `ask`: the teacher gives five malformed answers in a row, fails or puts off five times in a row, writes
+        garbage only or without end, or does not start. What it answered before is kept. Failures of questions that were
+        out together count once.
     """
 
     teacher: Teacher
@@ -55,6 +58,8 @@ class Asker:
     """Questions out, and when each was sent."""
     in_a_row: int = 0
     """Failures and malformed answers since the last answer."""
+    failed_at: float = 0.0
+    """When the last failure that counts was seen."""
     garbage: int = 0
     """Lines that are no replies since the last reply."""
     heard: float = 0.0
@@ -78,11 +83,12 @@ class Asker:
         Such a question may have been paid for. It is set aside as ``unknown``, never asked twice, unless
         ``ask_again``.
         """
-        if not any(row.open for row in self.ledger.rows.values()):
+        if not self.ledger.waits:
             return
-        self._start()
+        with contextlib.suppress(FloodError):  # of the killed run's teacher, which has ended
+            self._start()
         for name, row in self.ledger.rows.items():
-            if row.open and (ask_again or row.answers):
+            if row.open and ask_again:
                 self.ledger.fail(name, "in flight when a run was killed")
             elif row.open:
                 self.ledger.give_up(name, "unknown", "in flight when a run was killed: perhaps paid for")
@@ -99,6 +105,8 @@ class Asker:
         for _ in range(len(waiting)):
             if len(self.out) >= self.manners.in_flight or not self.ledger.left:
                 break
+            if self.out and not self.ledger.has_room(len(self.out) + 1):
+                break
             due, name = waiting.popleft()
             if due > now:
                 waiting.append((due, name))
@@ -112,7 +120,7 @@ class Asker:
             try:
                 session.send(self.question(name))
             except OSError:
-                break  # it is gone: noticed, with what it said, in _check_health
+                break  # it has ended: noticed, with what it said, in _check_health
         return sent
 
     def _start(self) -> Session:
@@ -144,14 +152,18 @@ class Asker:
         for name in names:
             if name not in self.out:
                 continue
-            del self.out[name]
+            sent = self.out.pop(name)
             row = self.ledger.rows[name]
             if row.set_aside == "malformed":
                 self._count_failure(f"a malformed answer: {row.detail}")
             elif row.set_aside or len(row.answers) == row.wanted:
                 self.in_a_row = 0
+            elif row.later is not None:
+                waiting.append((time.monotonic() + max(row.later, self.manners.backoff), name))
+                self._count_failure(row.detail, sent)
             else:
-                self._failed(name, row.detail, waiting)
+                self._again(name, row.detail, waiting)
+                self._count_failure(row.detail, sent)
         if self.garbage >= GARBAGE_IN_A_ROW:
             self._end()
             raise UserError(self._gave_up("it writes lines that are no JSON objects with an id"))
@@ -176,23 +188,27 @@ class Asker:
 
     def _restart(self, why: str, waiting: deque[tuple[float, str]]) -> None:
         self.session = None
-        for name in list(self.out):
-            del self.out[name]
+        out, self.out = self.out, {}
+        for name in out:
             self.ledger.fail(name, why)
-            self._failed(name, why, waiting, counts=not self.out)
+            self._again(name, why, waiting)
+        if out:
+            self._count_failure(why)
 
-    def _failed(self, name: str, why: str, waiting: deque[tuple[float, str]], counts: bool = True) -> None:
+    def _again(self, name: str, why: str, waiting: deque[tuple[float, str]]) -> None:
+        """Put a failed question back, to be sent after a while, or give it up."""
         row = self.ledger.rows[name]
         if row.failed > self.manners.retries:
             if not row.answers:
                 self.ledger.give_up(name, "failed", why)
         else:
             waiting.append((time.monotonic() + self.manners.backoff * 2 ** (row.failed - 1), name))
-        if counts:
-            self._count_failure(why)
 
-    def _count_failure(self, why: str) -> None:
-        self.in_a_row += 1
+    def _count_failure(self, why: str, sent: float = math.inf) -> None:
+        """One more in a row, unless the question was already out when the last failure was seen."""
+        if sent < self.failed_at:
+            return
+        self.in_a_row, self.failed_at = self.in_a_row + 1, time.monotonic()
         if self.in_a_row >= FAILURES_IN_A_ROW:
             raise UserError(self._gave_up(why))
 

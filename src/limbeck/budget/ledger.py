@@ -11,6 +11,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,10 +41,10 @@ READERS: dict[str, Callable[[ArrayLike], SoftLabels]] = {
     "log_probabilities": from_log_probabilities,
     "logits": from_logits,
 }
-LONGEST_REPLY = 1 << 20
-"""Bytes of a reply at most."""
 FLOOD = 1 << 22
-"""Bytes at most that nobody has read yet, or that answer nothing, one after the other."""
+"""Bytes at most of one reply, and of lines in a row that answer no open question."""
+ROOM = 1 << 20
+"""Bytes that must be free for each question out, or as many as the longest reply so far."""
 
 
 @dataclass
@@ -58,6 +59,8 @@ class Row:
     """Times no answer came: an error, a time-out, a program that died."""
     answers: list[list[float]] = field(default_factory=list)
     """Answers, in the order they came, at most as many as wanted."""
+    later: float | None = None
+    """Seconds to wait before it is sent again, where the teacher put it off instead of answering."""
     duplicates: int = 0
     """Answers nobody wanted."""
     set_aside: str = ""
@@ -107,7 +110,9 @@ class Ledger:
         """Classes of the last answer that names them, where those asked for are others and no answer fits them."""
         self._named = False
         self.decimals: int | None = 0
-        self._read = self._useless = 0
+        self.unasked: set[str] = set()
+        """Ids of answers at the end of ``replies.jsonl`` whose questions were never noted."""
+        self._read = self._useless = self._noted = self._useful = self._longest = 0
         self.replies_path.touch()
         self._replies = self.replies_path.open("rb+")
         try:
@@ -118,7 +123,10 @@ class Ledger:
             raise
 
     def close(self) -> None:
-        """Close both files."""
+        """Note how far the replies were read, and close both files."""
+        with contextlib.suppress(OSError):  # a full disk: only what nobody asked for is then read again
+            if self.rows and self._read > self._noted:
+                self._note({"event": "closed"})
         self._file.close()
         self._replies.close()
 
@@ -127,7 +135,7 @@ class Ledger:
         for number, event in enumerate(read_lines(self.asked_path), start=1):
             try:
                 read = int(event.get("read", self._read))
-                self._take(read)
+                self._take(read, most=math.inf)
                 self._count(event)
             except (KeyError, TypeError, ValueError) as error:
                 raise UserError(
@@ -140,12 +148,13 @@ class Ledger:
                     f"of asked.jsonl was noted, and {self._read} are there. Answers paid for are missing: put the file "
                     "back, or start anew in another folder."
                 )
-        if self._size - self._read > 2 * FLOOD:
-            self.cut()  # a run was killed before it could
+            self._noted = max(self._noted, read)
+        self.unasked.clear()
         try:
             self._take(self._size)
-        except FloodError:
-            self.cut()
+        except FloodError:  # a run was killed before it could cut it
+            if not self.waits:  # else the teacher may still be writing an answer
+                self.cut()
         if not self.rows and self.counts["unknown ids"]:
             raise UserError(
                 f"{self.replies_path} holds answers, and {self.asked_path.name} no question: it is lost, and "
@@ -166,9 +175,14 @@ class Ledger:
         """
         if not self.left:
             raise RuntimeError(f"{self.spent} questions were sent, and no more than {self.most} may be.")
-        if shutil.disk_usage(self.asked_path.parent).free < LONGEST_REPLY:
+        if not self.has_room(1):
             raise OSError(errno.ENOSPC, "No space left for the answers", str(self.replies_path))
         self._note({"id": name, "event": "asked", "role": role})
+
+    def has_room(self, questions: int) -> bool:
+        """Whether the disk has room for the answers of so many questions."""
+        free = shutil.disk_usage(self.asked_path.parent).free
+        return free >= questions * max(ROOM, self._longest)
 
     def fail(self, name: str, why: str) -> None:
         """Note that no answer to it will come."""
@@ -183,12 +197,16 @@ class Ledger:
         self._file.write((json.dumps({**event, "read": self._read}) + "\n").encode())
         self._file.flush()
         os.fsync(self._file.fileno())
+        self._noted = self._read
         self._count(event)
 
     def _count(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "closed":
+            return
         row = self.rows.setdefault(event["id"], Row())
         if event["event"] == "asked":
             row.asked += 1
+            row.later = None
             row.wanted += event.get("role") == "repeat"
             self.counts["asked"] += 1
         elif event["event"] == "failed":
@@ -215,56 +233,71 @@ class Ledger:
         size = self._size
         if size == self._read:
             return []
-        os.fsync(self._replies.fileno())  # what is used next must not be lost with the power
-        waiting = size - self._read  # before they are read: a teacher may write faster than anybody reads
-        found = self._take(size) if waiting <= FLOOD else []
-        if max(waiting, self._useless) > FLOOD:
-            raise FloodError(
-                f"The teacher has written more than {FLOOD} bytes that answer no question: it must answer each with "
-                f"one JSON object a line. What was bought before is kept in {self.replies_path}."
-            )
-        return found
+        names = self._take(size)
+        if names:
+            os.fsync(self._replies.fileno())  # what is used next must not be lost with the power
+        return names
 
     def cut(self) -> None:
-        """Read what a flood began with, which may be answers, and drop the rest: nobody has to read it again."""
-        with contextlib.suppress(FloodError):
-            self._take(min(self._size, self._read + FLOOD))
+        """Drop what a flood wrote behind the last reply that may be an answer: nobody has to read it again."""
+        self._take_open()
         self.counts["garbage"] += 1
+        self._read = max(self._useful, self._noted)
+        self._useless = 0
         self._replies.truncate(self._read)
+        os.fsync(self._replies.fileno())
 
-    def _take(self, until: int) -> list[str]:
-        found = []
+    def _take(self, until: int, most: float = FLOOD) -> list[str]:
+        """Ids of open questions that got a reply; FloodError after more than ``most`` bytes in a row without one."""
+        names = []
         for line in self._lines(until):
+            strangers = len(self.unasked)
             name = self._reply(line) if line.strip() else None
-            self._useless = 0 if name is not None else self._useless + len(line)
-            found += [] if name is None else [name]
-        return found
+            if name is None:
+                self._useless += len(line)
+            else:
+                self._useless = 0
+                self._longest = max(self._longest, len(line))
+                names.append(name)
+            if name is not None or len(self.unasked) > strangers:  # its question may be noted in another copy
+                self._useful = self._read
+            if self._useless > most:
+                raise FloodError(
+                    f"The teacher has written more than {FLOOD} bytes that answer no question: it must answer each "
+                    f"with one JSON object a line. What was bought before is kept in {self.replies_path}."
+                )
+        return names
+
+    def _take_open(self) -> None:
+        """Read the replies to open questions among what a flood wrote, and skip the rest, which may be gigabytes."""
+        names = b"|".join(re.escape(name.encode()) for name, row in self.rows.items() if row.open)
+        sought = re.compile(rb'"id"\s*:\s*"?(?:' + names + rb")|\\")  # a character of an id may be escaped
+        before = -1
+        while self.waits and self._read > before:
+            before = self._read
+            self._replies.seek(before)
+            chunk = self._replies.read(FLOOD) + self._replies.readline(FLOOD)
+            if sought.search(chunk):
+                self._take(before + len(chunk), most=math.inf)
+            else:
+                self._read += len(chunk)
 
     def _lines(self, until: int) -> Iterator[bytes]:
-        """Whole lines up to a position; never more of the file in memory than a reply may have."""
+        """Whole lines up to a position; of one that is longer than a reply only the beginning."""
         self._replies.seek(self._read)
         while self._read < until:
-            line = self._replies.readline(LONGEST_REPLY + 1)
-            if not line.endswith(b"\n") and len(line) <= LONGEST_REPLY:
+            line = self._replies.readline(FLOOD + 1)
+            if not line.endswith(b"\n") and len(line) <= FLOOD:
                 return  # the rest of it is still to come
-            long, length = len(line) > LONGEST_REPLY, len(line)
-            while not line.endswith(b"\n"):
-                line = self._replies.readline(LONGEST_REPLY)
-                length += len(line)
-                if not line or length > FLOOD:
-                    raise FloodError(
-                        f"The teacher has written more than {LONGEST_REPLY} bytes without a line break: it must answer "
-                        f"one JSON object a line. What was bought before is kept in {self.replies_path}."
-                    )
-            self._read += length
-            if long:
-                self.counts["garbage"] += 1
-            else:
-                yield line
+            self._read += len(line)
+            yield line
+            while not line.endswith(b"\n") and self._read < until:
+                line = self._replies.readline(FLOOD)
+                self._read += len(line)
 
     def _reply(self, line: bytes) -> str | None:
         try:
-            fields = json.loads(line)
+            fields, doubled = _fields(line)
             name = _name(fields)
         except (ValueError, RecursionError):
             self.counts["garbage"] += 1
@@ -272,6 +305,7 @@ class Ledger:
         row = self.rows.get(name)
         if row is None:
             self.counts["unknown ids"] += 1
+            self.unasked.add(name)
             return None
         if not row.open or len(row.answers) == row.wanted:  # one reply a question: the first one stands
             row.duplicates += 1
@@ -279,12 +313,18 @@ class Ledger:
             return None
         if not _storable(fields):
             self._set_aside(row, "malformed", "it holds half a character (a lone surrogate such as \\ud800)")
+        elif doubled:
+            self._set_aside(row, "malformed", f"the key {doubled[0]!r} is there twice")
         elif "error" in fields:
             row.failed += 1
             row.detail = str(fields["error"])
             self.counts["failures"] += 1
+        elif "retry_after" in fields:
+            self._put_off(row, fields["retry_after"])
         elif "refusal" in fields:
             self._set_aside(row, "refused", str(fields["refusal"]))
+        elif "malformed" in fields:
+            self._set_aside(row, "malformed", str(fields["malformed"]))
         else:
             self._answer(row, fields)
         return name
@@ -294,6 +334,17 @@ class Ledger:
             row.answers.append(self._values(fields))
         except MalformedError as error:
             self._set_aside(row, "malformed", str(error))
+
+    def _put_off(self, row: Row, seconds: Any) -> None:
+        """Take the question back: nobody answered it, and nothing was paid for it."""
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < math.inf:
+            self._set_aside(row, "malformed", f"retry_after is {str(seconds)[:60]}, not a number of seconds")
+            return
+        row.asked -= 1
+        row.later = float(seconds)
+        row.detail = f"asked to wait {seconds:g} s"
+        self.counts["asked"] -= 1
+        self.counts["put off"] += 1
 
     def _set_aside(self, row: Row, what: str, why: str) -> None:
         self.counts[what] += 1
@@ -364,6 +415,11 @@ class Ledger:
     # -- what it adds up to ------------------------------------------------------------------------
 
     @property
+    def waits(self) -> bool:
+        """Whether a question is out."""
+        return any(row.open for row in self.rows.values())
+
+    @property
     def spent(self) -> int:
         """Questions sent, each of which may have been paid for."""
         return self.counts["asked"]
@@ -407,6 +463,24 @@ class Ledger:
                 values, decimals=(self.decimals if decimals is None else decimals) or None
             )
         return READERS[self.kind](values)
+
+
+def _fields(line: bytes) -> tuple[Any, list[str]]:
+    """What a line says, and keys that are there twice; ValueError if the id is."""
+    doubled: list[str] = []
+
+    def read(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            doubled.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        return found
+
+    if not line.lstrip().startswith(b"{"):  # a flood of these is read soon
+        raise ValueError("no object")
+    fields = json.loads(line, object_pairs_hook=read)
+    if "id" in doubled:
+        raise ValueError("two ids")
+    return fields, doubled
 
 
 def _name(fields: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -193,7 +194,8 @@ class BudgetedDistillation:
         columns : sequence of mappings, optional
             What else of each row the teacher is told.
         watch : callable, optional
-            Told of each step: ``asked``, ``look`` and what there is to show.
+            Called at each step with its name, ``asked``, ``bought``, ``look`` or ``warning``, and what there is to
+            show of it. Default: a warning is issued as a `RuntimeWarning`.
 
         Returns
         -------
@@ -202,7 +204,8 @@ class BudgetedDistillation:
         Raises
         ------
         UserError
-            If the folder holds a run with other settings, or the teacher cannot be had. What was bought is kept.
+            If the folder holds a run with other settings or another teacher's answers, if notes of questions are
+            missing there, or if the teacher cannot be had. What was bought is kept.
         """
         X = X if issparse(X) else _check.points(X)
         if issparse(X) and self.scale != "none":
@@ -212,7 +215,7 @@ class BudgetedDistillation:
         names = [str(i + 1) for i in range(X.shape[0])] if ids is None else list(map(str, ids))
         if len(names) != X.shape[0] or len(set(names)) < len(names):
             raise ValueError(f"ids must be {X.shape[0]} different names, one a row of X.")
-        _check_questions(names, columns)
+        sent = _check_questions(names, columns)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
@@ -220,9 +223,16 @@ class BudgetedDistillation:
             run.check(wishes)
             stages = self.stages(folder)
             number = max(1, len(run.stages))
-            run.note(wishes, stages[:number])
+            asks = {"teacher": getattr(teacher, "fingerprint", type(teacher).__qualname__), "sent": sent}
+            if not run.stages:
+                run.note({**wishes, **asks}, stages[:number])
             with closing(Ledger(folder, self.classes)) as ledger:
-                watched = watch or (lambda step, shown: None)
+                if any(row.answers for row in ledger.rows.values()):  # before, a command may be put right
+                    run.check(asks)
+                _check_noted(ledger, names)
+                wishes |= asks
+                run.note(wishes, stages[:number])
+                watched = watch or _warned
                 while True:
                     purchase = Purchase(self, stages[:number], X, names, columns, folder, ledger, watched)
                     # However the run ends, the teacher finishes what it was sent, and that is kept.
@@ -276,14 +286,32 @@ def _teacher(teacher: Teacher | Callable[[np.ndarray], Any] | str) -> Teacher:
     return CallableTeacher(teacher)
 
 
-def _check_questions(names: Sequence[str], columns: Sequence[Mapping[str, Any]] | None) -> None:
-    """Refuse, before anything is asked, what could not be put to a teacher."""
+def _warned(step: str, shown: Mapping[str, Any]) -> None:
+    if step == "warning":
+        warnings.warn(shown["warning"], RuntimeWarning, stacklevel=2)
+
+
+def _check_noted(ledger: Ledger, names: Sequence[str]) -> None:
+    """Refuse a folder whose notes are older than its answers: what is not noted would be bought again."""
+    lost = ledger.unasked.intersection(names)
+    if lost:
+        raise UserError(
+            f"{ledger.replies_path} ends with answers for {len(lost)} rows, such as {min(lost)!r}, whose questions "
+            f"{ledger.asked_path.name} does not hold: it is an older copy, and they would be bought again. Put the "
+            "newer one back, or start anew in another folder."
+        )
+
+
+def _check_questions(names: Sequence[str], columns: Sequence[Mapping[str, Any]] | None) -> str:
+    """Digest of what is sent besides the points; refuse, before anything is asked, what cannot be sent."""
+    digest = hashlib.sha256()
     for row, name in enumerate(names):
         for column, value in {**({} if columns is None else columns[row]), "id": name}.items():
             try:
-                encoded({column: value})
+                digest.update(encoded({column: value}))
             except (ValueError, TypeError, RecursionError) as error:
                 raise UserError(
                     f"Column {column!r}, row {row + 1} holds {str(value)[:60]!r}, which cannot be sent to the teacher "
                     f"({error}). Nothing was asked. Send another column, or make it text or finite numbers."
                 ) from error
+    return digest.hexdigest()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from scipy.sparse import issparse
@@ -32,6 +32,8 @@ from limbeck.theory.scaling import Scaling
 
 if TYPE_CHECKING:
     from limbeck.budget.loop import BudgetedDistillation
+
+T = TypeVar("T")
 
 FORECAST_ORDERS, FORECAST_SIZES = 5, 6
 SPENT, SOLD_OUT = "the budget is spent", "every row of the pool was asked"
@@ -82,6 +84,8 @@ class Bought:
     """Why buying ended."""
     audit: np.ndarray
     """Rows of the pool in the audit sample that were answered, (a,)."""
+    uncovered: np.ndarray
+    """Rows drawn for the audit sample that gave no usable answer: no bound covers points like these, (u,)."""
     learned: np.ndarray
     """Rows learned from, in the order they were bought, (m,)."""
     answers: SoftLabels | None = field(repr=False)
@@ -158,6 +162,9 @@ class Purchase:
         self.looks_path: Path = folder / "looks.jsonl"
         self.seen: dict[int, dict[str, Any]] = _seen(self.looks_path, len(self.stages))
         ledger.most = self.stage.budget
+        self.audit: list[int] = []
+        self.uncovered: list[int] = []
+        self.learned: list[int] = []
         self.looks: list[BatchLook] = []
         self.student: SoftLabelClassifier | None = None
 
@@ -171,39 +178,60 @@ class Purchase:
     def run(self, asker: Asker) -> Bought:
         """Buy until shown, spent or sold out."""
         before = [self.row_of[name] for name in list(self.ledger.rows)[: self.stage.asked]]
-        learned = [row for row in before if self.ledger.answered(self.names[row])]
+        self.learned = [row for row in before if self.ledger.answered(self.names[row])]
         order = np.random.default_rng(self.settings.seed).permutation(len(self.names))
         order = order[~np.isin(order, before)]
-        audit, used = self._buy(asker, order, self.stage.audit, "audit")
-        if len(audit) < 2:
-            return self._bought(audit, learned, SPENT if not self.ledger.left else SOLD_OUT)
-        self._repeat(asker, audit)
+        used = self._buy(asker, order, self.stage.audit, "audit", self.audit)
+        self.uncovered = [
+            row
+            for row in order[:used].tolist()
+            if self.names[row] in self.ledger.rows and not self.ledger.answered(self.names[row])
+        ]
+        if len(self.audit) < 2:
+            return self._bought(self._out_of())
+        self._repeat(asker)
         order = self._order(np.sort(order[used:]))
-        at = 0
         while True:
-            rows, used = self._buy(asker, order[at:], self.stage.batch, "learn")
-            learned, at = learned + rows, at + used
-            if rows and len(learned) > 1 and self._look(audit, learned):
-                return self._bought(audit, learned, "the target is shown to be met")
-            if len(rows) < self.stage.batch:
-                return self._bought(audit, learned, SPENT if not self.ledger.left else SOLD_OUT)
+            count = len(self.learned)
+            order = order[self._buy(asker, order, self.stage.batch, "learn", self.learned) :]
+            got = len(self.learned) - count
+            if got and len(self.learned) > 1 and self._look():
+                return self._bought("the target is shown to be met")
+            if got < self.stage.batch:
+                return self._bought(self._out_of())
 
-    def _buy(self, asker: Asker, order: np.ndarray, wanted: int, role: str) -> tuple[list[int], int]:
-        """Answers of the first ``wanted`` rows of the order that give one; and how many rows that took."""
-        while True:
-            have, used, missing = [], 0, []
-            for row in order.tolist():
-                if len(have) + len(missing) == wanted:
-                    break
-                used += 1
-                name = self.names[row]
-                if self.ledger.answered(name):
-                    have.append(row)
-                elif not self.ledger.settled(name):
-                    missing.append(row)
-            if not missing or not self.ledger.left:
-                return have, used
-            self._ask(asker, missing, role)
+    def _out_of(self) -> str:
+        return SPENT if not self.ledger.left else SOLD_OUT
+
+    def _buy(self, asker: Asker, order: np.ndarray, wanted: int, role: str, rows: list[int]) -> int:
+        """Append the first ``wanted`` rows of the order that give an answer; how many rows that took."""
+        have, used, missing = self._found(order, wanted)
+        try:
+            while missing and self.ledger.left:
+                self._ask(asker, missing, role)
+                have, used, missing = self._found(order, wanted)
+        except BaseException:
+            have = self._found(order, wanted)[0]
+            raise
+        finally:
+            rows += have
+            if have:
+                self.watch("bought", self._answers())
+        return used
+
+    def _found(self, order: np.ndarray, wanted: int) -> tuple[list[int], int, list[int]]:
+        """Of the first rows that give or may give so many answers: the answered, how many there are, and the open."""
+        have, missing, used = [], [], 0
+        for row in order.tolist():
+            if len(have) + len(missing) == wanted:
+                break
+            used += 1
+            name = self.names[row]
+            if self.ledger.answered(name):
+                have.append(row)
+            elif not self.ledger.settled(name):
+                missing.append(row)
+        return have, used, missing
 
     def _ask(self, asker: Asker, rows: Sequence[int], role: str) -> None:
         # As many at a time as can be out at a time: what is bought next may depend on what came back.
@@ -220,11 +248,18 @@ class Purchase:
         money = {} if price is None else {"money spent": spent * price, "money left": left * price}
         return {"spent": spent, "left": left, **money}
 
-    def _repeat(self, asker: Asker, audit: Sequence[int]) -> None:
-        rows = {row: self.ledger.rows[self.names[row]] for row in audit}
-        twice = sum(row.wanted == 2 for row in rows.values())
+    def _repeat(self, asker: Asker) -> None:
+        rows = {row: self.ledger.rows[self.names[row]] for row in self.audit}
+        twice = [at for at, row in rows.items() if row.wanted == 2]
         fit = [at for at, row in rows.items() if row.wanted == 1 and not row.duplicates]
-        self._ask(asker, fit[: max(0, self.settings.repeat - twice)], "repeat")
+        unfinished = [
+            at
+            for at in twice
+            if len(rows[at].answers) < 2
+            and not rows[at].set_aside
+            and rows[at].failed <= self.settings.manners.retries
+        ]
+        self._ask(asker, unfinished + fit[: max(0, self.settings.repeat - len(twice))], "repeat")
 
     def _order(self, rest: np.ndarray) -> np.ndarray:
         """Rows outside the audit sample, best first; the audit points have no part in choosing them."""
@@ -255,55 +290,73 @@ class Purchase:
     def _rule(self):
         return self.settings.rule_of(self.stage)
 
-    def _look(self, audit: Sequence[int], learned: Sequence[int]) -> bool:
+    def _look(self) -> bool:
         number = len(self.looks) + 1
         if number > (self._rule.looks or number):
             return False
-        before = self.seen.get(number)
-        if before is not None and before["learned"] == len(learned):
-            look = Look(**before["look"])
-        else:
-            self.student = self._taught(learned)
-            wrong = int(
-                np.sum(self.student.predict(self.points[list(audit)]) != self._labels(audit).decisions)
-            )
-            look = self._rule.look(wrong, len(audit), number)
-            before = {
-                "stage": len(self.stages),
-                "number": number,
-                "learned": len(learned),
-                "spent": self.ledger.spent,
-                "decimals": self.ledger.decimals or 0,
-                **self._forecast(audit, learned),
-                "look": asdict(look),
-            }
-            append_json(self.looks_path, before)
+        noted = self.seen.get(number)
+        if noted is None or noted["learned"] != len(self.learned):
+            noted = self._or_warn(lambda: self._looked(number), "The student could not be judged", None)
+            if noted is None:
+                return False
+            append_json(self.looks_path, noted)
+        look = Look(**noted["look"])
         self.looks.append(
-            BatchLook(look, before["learned"], before["spent"], before["likely"], before["linearity"])
+            BatchLook(look, noted["learned"], noted["spent"], noted["likely"], noted["linearity"])
         )
-        self.watch("look", {**before, **self._money(before["spent"])})
+        uncovered = {"uncovered": len(self.uncovered)} if self.uncovered else {}
+        self.watch("look", {**noted, **uncovered, **self._money(noted["spent"])})
         return look.stop
 
-    def _forecast(self, audit: Sequence[int], learned: Sequence[int]) -> dict[str, Any]:
-        verdict = self._linearity(audit).verdict
+    def _looked(self, number: int) -> dict[str, Any]:
+        """Learn, judge and forecast; what is noted of it."""
+        audit, learned = self.audit, self.learned
+        student = self._taught(learned)
+        wrong = int(np.sum(student.predict(self.points[audit]) != self._labels(audit).decisions))
+        self.student, linear = student, self._linearity()
+        verdict = "cannot tell yet" if linear is None else linear.verdict
+        return {
+            "stage": len(self.stages),
+            "number": number,
+            "learned": len(learned),
+            "spent": self.ledger.spent,
+            "decimals": self.ledger.decimals or 0,
+            "likely": self._or_warn(lambda: self._forecast(verdict), "No forecast could be made", None),
+            "linearity": verdict,
+            "look": asdict(self._rule.look(wrong, len(audit), number)),
+        }
+
+    def _or_warn(self, compute: Callable[[], T], what: str, otherwise: T) -> T:
+        """What is computed; or a warning, since no failure of ours ends a run that is being paid for."""
+        try:
+            return compute()
+        except Exception as error:
+            self.watch("warning", {"warning": f"{what}: {type(error).__name__}: {error}"})
+            return otherwise
+
+    def _forecast(self, verdict: str) -> int | None:
+        audit, learned = self.audit, self.learned
         if len(learned) < 8:
-            return {"likely": None, "linearity": verdict}
+            return None
         rows = [*audit, *learned]
         pilot = Pilot(self.points[rows], self._labels(rows), np.arange(len(audit)))
         rng = np.random.default_rng([self.settings.seed, 2, len(learned)])
         curve = measure(pilot, self.settings.student, orders=FORECAST_ORDERS, rng=rng, sizes=FORECAST_SIZES)
         starts, unbiased = starting_levels(self._labels(audit)), may_be_exact(self.settings.student)
-        likely = Posterior.of(curve, verdict, starts, unbiased=unbiased).smallest(
+        return Posterior.of(curve, verdict, starts, unbiased=unbiased).smallest(
             self.settings.target_risk, 0.5, len(self.names) - len(audit)
         )
-        return {"likely": likely, "linearity": verdict}
 
-    def _linearity(self, audit: Sequence[int]) -> Linearity:
-        rows = list(audit)
-        return linearity(self.points[rows], self._labels(rows), intercept=self.settings.student.fit_intercept)
+    def _linearity(self) -> Linearity | None:
+        X, intercept = self.points[self.audit], self.settings.student.fit_intercept
+        return self._or_warn(
+            lambda: linearity(X, self._labels(self.audit), intercept=intercept),
+            "Whether the teacher is linear could not be judged",
+            None,
+        )
 
-    def _noise(self, audit: Sequence[int]) -> Noise | None:
-        twice = [self.names[row] for row in audit if len(self.ledger.rows[self.names[row]].answers) == 2]
+    def _noise(self) -> Noise | None:
+        twice = [self.names[row] for row in self.audit if len(self.ledger.rows[self.names[row]].answers) == 2]
         if not twice:
             return None
         first, second = (self.ledger.labels(twice, which) for which in (0, 1))
@@ -317,41 +370,51 @@ class Purchase:
             logit=float(np.sqrt(np.mean(np.square(gaps)) / 2)) if known.any() else float("nan"),
         )
 
-    def _tally(self, audit: Sequence[int]) -> Tally:
+    def _tally(self) -> Tally:
         assert self.student is not None  # there was a look
-        labels = self._labels(audit)
-        ours = self.student.predict(self.points[list(audit)])
+        labels = self._labels(self.audit)
+        ours = self.student.predict(self.points[self.audit])
         return Tally.of(labels.decisions, ours, labels.n_classes, labels.ties)
 
-    def _bought(self, audit: Sequence[int], learned: Sequence[int], reason: str) -> Bought:
+    def _answers(self) -> dict[str, Any]:
+        """What was bought so far, under its names in `Bought`."""
+        rows, ledger = [*self.audit, *self.learned], self.ledger
+        return {
+            "audit": np.array(self.audit, dtype=int),
+            "learned": np.array(self.learned, dtype=int),
+            "kind": ledger.kind,
+            "said": np.array([ledger.rows[self.names[row]].answers[0] for row in rows]),
+            "classes": ledger.classes or tuple(map(str, range(max(2, ledger.width)))),
+        }
+
+    def _bought(self, reason: str) -> Bought:
+        audit, learned = self.audit, self.learned
         judged = self.looks[-1].learned if self.looks else len(learned)
         if self.student is None and judged > 1:
             # As it was at that look, though later answers may have had more decimals.
             decimals = self.seen.get(len(self.looks), {}).get("decimals")
-            self.student = self._taught(learned[:judged], decimals)
-        rows, ledger = [*audit, *learned], self.ledger
-        labels = self._labels(rows) if rows else None
+            self.student = self._or_warn(
+                lambda: self._taught(learned[:judged], decimals), "No student could be learned", None
+            )
+        rows = [*audit, *learned]
         return Bought(
             student=None if self.student is None else Distilled(self.student, self.scaling).student(),
             shown=self.looks[-1].look if self.looks else None,
-            tally=self._tally(audit) if self.looks else None,
+            tally=self._tally() if self.looks and self.student is not None else None,
             reason=reason,
-            audit=np.array(audit, dtype=int),
-            learned=np.array(learned, dtype=int),
-            answers=labels,
-            kind=ledger.kind,
-            said=np.array([ledger.rows[self.names[row]].answers[0] for row in rows]),
-            classes=ledger.classes or tuple(map(str, range(labels.n_classes if labels else 2))),
+            **self._answers(),
+            uncovered=np.array(self.uncovered, dtype=int),
+            answers=self._labels(rows) if rows else None,
             looks=tuple(self.looks),
-            linearity=self._linearity(audit) if len(audit) else None,
-            noise=self._noise(audit),
-            spent=ledger.spent,
+            linearity=self._linearity() if audit else None,
+            noise=self._noise(),
+            spent=self.ledger.spent,
             budget=self.settings.budget,
             stages=self.stages,
             least_shown=self.settings.least_shown_by(self.stage),
             audit_needed=audit_needed(self._rule, self.looks[-1].look) if self.looks else None,
             price=self.settings.price,
-            counts=ledger.tally,
+            counts=self.ledger.tally,
         )
 
 

@@ -20,6 +20,9 @@ from limbeck.records import UserError, read_json, write_json
 
 MOST_AUDIT = 10**7
 
+NEW_WISHES = "teacher", "sent"
+"""Of the wishes, those that runs of before did not note."""
+
 Sizes = Callable[[int], tuple[int, int, int]]
 """Of the questions a stage may send, to its audit answers, answers a batch, and looks."""
 
@@ -79,8 +82,9 @@ class Run:
         """Refuse another run than the folder's."""
         looked = (self.folder / "looks.jsonl").exists()
         for name, value in wishes.items():
-            if self._noted and self._noted.get(name) != value and (looked or name != "student"):
-                self._refuse(name, self._noted.get(name), value)
+            before = self._noted.get(name, value if name in NEW_WISHES else None)
+            if self._noted and before != value and (looked or name != "student"):
+                self._refuse(name, before, value)
 
     def planned(self, budget: int, audit: int | None, batch: int | None, sizes: Sizes) -> list[Stage]:
         """The stages of a run with this budget: those that are noted, and one more where it has grown.
@@ -132,6 +136,15 @@ class Run:
         return [replace(stage, budget=min(max(budget, most - stage.batch + 1), most))]
 
     def _refuse(self, name: str, before: Any, now: Any) -> None:
+        if name in NEW_WISHES:
+            other = (
+                "another teacher" if name == "teacher" else "a teacher that was sent other columns or texts"
+            )
+            raise UserError(
+                f"{self.folder} holds answers of {other} (fingerprint {str(before)[:12]}, now {now[:12]}). Answers to "
+                "different questions, or of different teachers, would be mixed: go on with the same ones, or use "
+                "another folder."
+            )
         raise UserError(
             f"{self.folder} holds a run with {name} = {before}, and {now} was asked for. Its audit sample and looks "
             "would lose their meaning: use the same settings to go on, a larger budget to extend it, or another folder."

@@ -7,11 +7,15 @@ replies. If this process is killed, the program still finishes what it was sent,
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import queue
+import re
 import shlex
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +23,14 @@ from datetime import date, timedelta
 from datetime import time as clock_time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 from uuid import UUID
 
 import numpy as np
 
 from limbeck.labels import as_numbers
 from limbeck.records import UserError
-from limbeck.students._targets import column_names
+from limbeck.students.targets import column_names
 
 try:
     import fcntl
@@ -36,6 +40,8 @@ except ImportError:  # Windows: a program left over from a killed run cannot be 
 Question = Mapping[str, Any]
 """``{"id": ..., "x": [...]}`` and the row's other columns."""
 
+WRITTEN_WITHIN = 0.01
+"""Seconds that a question may take to be written before it is left to be written later."""
 KINDS = ("probabilities", "log_probabilities", "logits")
 LOG_LIMIT, LOG_KEPT = 1 << 26, 1 << 20
 """Bytes to which a program's ``teacher.log`` may grow, and those of its end that are kept then."""
@@ -69,7 +75,7 @@ class Session(Protocol):
         ...
 
     def send(self, question: Question) -> None:
-        """Put one question; OSError if nobody is there to take it."""
+        """Send one question without waiting for the teacher to read it; OSError if the teacher has ended."""
         ...
 
     def close(self, patience: float) -> None:
@@ -82,7 +88,11 @@ class Session(Protocol):
 
 
 class Teacher(Protocol):
-    """Somebody who answers."""
+    """Somebody who answers.
+
+    An attribute ``fingerprint`` (str), if there is one, tells this teacher from others: a folder with answers of
+    another one is refused.
+    """
 
     def start(self, replies: Path, patience: float) -> Session:
         """Begin to answer into the file ``replies``, once whoever answered into it before has finished."""
@@ -93,17 +103,24 @@ class Teacher(Protocol):
 class CallableTeacher:
     """A Python function of points, such as a classifier's ``predict_proba``.
 
-    An exception counts as a failure, to be tried again; None, or an answer with NaN, as a refusal.
+    An exception counts as a failure, to be tried again; None, or an answer with NaN, as a refusal; any other result
+    that is not one point's answer as malformed.
     """
 
     function: Callable[[np.ndarray], Any]
-    """Of points (1, d) to answers (1,) or (1, K)."""
+    """Of points (1, d) to answers (1, K), (K,), (1,) or a number."""
     answers: str = "probabilities"
     """What it returns: ``probabilities``, ``log_probabilities`` or ``logits``."""
 
     def __post_init__(self) -> None:
         if self.answers not in KINDS:
             raise ValueError(f"answers must be one of {', '.join(KINDS)}, got {self.answers!r}.")
+
+    @property
+    def fingerprint(self) -> str:
+        """The function's name: what it computes cannot be compared."""
+        names = (getattr(self.function, name, "") for name in ("__module__", "__qualname__"))
+        return ".".join(filter(None, names)) or type(self.function).__qualname__
 
     def start(self, replies: Path, patience: float) -> Session:
         """Begin; calls are made one at a time, in this process."""
@@ -127,15 +144,24 @@ class _Calls:
             said = self._teacher.function(x)
         except Exception as error:  # whatever a teacher raises is a failure to answer, to be tried again
             return {"error": f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()}
-        values = None if said is None else as_numbers(said)
-        if values is None or values.dtype.kind not in "fiu" or np.isnan(values).any():
-            return {"refusal": "no number" if values is not None else "None"}
-        if len(values.reshape(-1)) == 0 or (values.ndim > 0 and len(values) != 1):
-            return {"refusal": f"an answer of shape {values.shape} for one point"}
-        row = values[0].tolist() if values.ndim else values.item()
-        if values.ndim == 2 and (named := column_names(said)) is not None:
-            row = dict(zip(map(str, named), row, strict=True))
-        return {self._teacher.answers: row}
+        if said is None:
+            return {"refusal": "None"}
+        try:
+            values = as_numbers(said)
+        except (ValueError, TypeError) as error:  # lists of different lengths, for example
+            return {"malformed": str(error)}
+        row = values[0] if values.ndim == 2 and len(values) == 1 else values
+        if row.dtype.kind not in "fiu" or row.ndim > 1 or not row.size:
+            return {"malformed": f"an array of shape {values.shape} and type {values.dtype} for one point"}
+        if np.isnan(row).any():
+            return {"refusal": "NaN"}
+        named = column_names(said) if values.ndim == 2 else None
+        listed = row.tolist()
+        return {
+            self._teacher.answers: listed
+            if named is None
+            else dict(zip(map(str, named), listed, strict=True))
+        }
 
     def close(self, patience: float) -> None:
         del patience
@@ -162,9 +188,15 @@ class ProgramTeacher:
         try:
             self.arguments: list[str] = shlex.split(command) if isinstance(command, str) else list(command)
         except ValueError as error:
-            raise UserError(f"The teacher's command {command!r} cannot be split: {error}.") from error
+            # The command may hold a key: it is not repeated.
+            raise UserError(f"The teacher's command cannot be split into words: {error}.") from error
         if not self.arguments:
             raise UserError("The teacher's command is empty.")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the command's words, hexadecimal."""
+        return hashlib.sha256(json.dumps(self.arguments).encode()).hexdigest()
 
     def start(self, replies: Path, patience: float) -> Session:
         """Start the program; standard error goes to ``teacher.log`` beside the replies.
@@ -174,52 +206,78 @@ class ProgramTeacher:
         UserError
             If it cannot be started, or one left over from a killed run does not finish.
         """
-        lock = replies.with_name("teacher.lock").open("a+")
+        lock = replies.with_name("teacher.lock").open("a+", errors="replace")
         try:
             _await(lock, patience)
             _finish_line(replies)
             program = _Program(self.arguments, replies, lock)
-            with contextlib.suppress(OSError):  # a full disk: it is only for a message
-                os.ftruncate(lock.fileno(), 0)
-                os.write(lock.fileno(), f"{program.pid}\n".encode())
+            program.note()
             return program
         finally:
             lock.close()  # the program holds its own copy, so the lock lasts as long as the program
 
 
-def _await(lock: Any, patience: float) -> None:
+def _await(lock: IO[str], patience: float) -> None:
     """Hold the lock, waiting for the program of a killed run to finish what it was sent."""
     deadline = time.monotonic() + patience
-    while fcntl is not None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if time.monotonic() > deadline:
-                raise UserError(
-                    f"{_holder(lock)} ({lock.name} is locked) after {patience:.0f} s. What it answers is kept; end it, "
-                    "or wait and run the same command again."
-                ) from None
-            time.sleep(0.02)
-        else:
-            return
+    while not (_held(lock) and _noted(lock)[1] is None):
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"{_holder(lock)} after {patience:.0f} s ({lock.name}). What it answers is kept; end it, or wait and "
+                "run the same command again."
+            )
+        time.sleep(0.02)
 
 
-def _holder(lock: Any) -> str:
-    """Who still holds it: the program whose number it notes, or what that started."""
-    lock.seek(0)
-    noted = lock.read().split()
-    if len(noted) != 1 or not noted[0].isdecimal():
-        return "The teacher of an earlier run is still at work"
+def _held(lock: IO[str]) -> bool:
     try:
-        os.kill(int(noted[0]), 0)
-    except ProcessLookupError:
-        return (
-            f"The teacher (process {noted[0]}) has ended, but a process that it started and left behind is still at "
-            "work and could answer in its place"
-        )
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        return False
+    return True
+
+
+def _noted(lock: IO[str]) -> tuple[str, str | None]:
+    """Number of the process that the lock's file names, and when that began if it is still at work.
+
+    A program that closes the descriptors it inherits does not hold the lock: so its process is looked for, too. Another
+    process that got its number since began at another time.
+    """
+    lock.seek(0)
+    number, _, noted = lock.read().strip().partition(" ")
+    began = _began(int(number)) if re.fullmatch("[0-9]{1,10}", number) else None
+    return number, began if noted in ("", began) else None
+
+
+def _began(number: int) -> str | None:
+    """When a process began, in the system's own words; None if it has ended, or that is unknown."""
+    try:
+        # After the name, which may hold anything: the state, and as the twentieth field the start.
+        fields = Path(f"/proc/{number}/stat").read_bytes().rpartition(b")")[2].split()
+        return None if fields[0] in (b"Z", b"X") else fields[19].decode()
+    except (OSError, IndexError):
         pass
-    return f"The teacher of an earlier run (process {noted[0]}) is still at work"
+    if Path("/proc/self/stat").exists():
+        return None
+    try:  # macOS and the BSDs
+        words = ["ps", "-o", "lstart=", "-p", str(number)]
+        return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or None
+    except OSError:  # Windows
+        return None
+
+
+def _holder(lock: IO[str]) -> str:
+    """Who is still at work: the program whose number the lock's file names, or what that started."""
+    number, began = _noted(lock)
+    if began is not None:
+        return f"The teacher of an earlier run (process {number}) is still at work"
+    if not number:
+        return "The teacher of an earlier run is still at work"
+    return (
+        f"The teacher (process {number}) has ended, but a process that it started and left behind is still at work "
+        "and could answer in its place"
+    )
 
 
 def _finish_line(replies: Path) -> None:
@@ -232,14 +290,15 @@ def _finish_line(replies: Path) -> None:
 
 
 class _Program:
-    def __init__(self, arguments: Sequence[str], replies: Path, lock: Any) -> None:
-        self._log = replies.with_name("teacher.log")
+    def __init__(self, arguments: Sequence[str], replies: Path, lock: IO[str]) -> None:
+        self._log, self._lock = replies.with_name("teacher.log"), Path(lock.name)
         with replies.open("ab") as out, self._log.open("ab") as log:
             self._from = log.tell()
             try:
                 # A session of its own: Ctrl-C ends this process, not an answer already being paid for.
                 self._process = subprocess.Popen(
                     arguments,
+                    bufsize=0,
                     stdin=subprocess.PIPE,
                     stdout=out,
                     stderr=log,
@@ -250,10 +309,24 @@ class _Program:
                 raise UserError(
                     f"The teacher's command does not start: {arguments[0]!r}: {error.strerror or error}."
                 ) from error
+        self._questions: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._written = threading.Event()
+        # A program that does not read fills the pipe, and then a write waits: it must not keep the time-out waiting.
+        threading.Thread(target=self._write, daemon=True).start()
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+    def note(self) -> None:
+        """Name the process in the lock's file, for a run that finds it still at work."""
+        with contextlib.suppress(OSError):  # a full disk: what is out is then protected by the lock alone
+            self._lock.write_text(f"{self._process.pid} {_began(self._process.pid) or ''}".rstrip() + "\n")
+
+    def _write(self) -> None:
+        pipe = self._process.stdin
+        assert pipe is not None
+        with contextlib.suppress(OSError), pipe:  # it has ended: noticed where it is asked for
+            for line in iter(self._questions.get, None):
+                while line:
+                    line = line[pipe.write(line) :]
+                self._written.set()
 
     @property
     def alive(self) -> bool:
@@ -276,15 +349,14 @@ class _Program:
                 file.write(cut.encode() + end)
 
     def send(self, question: Question) -> None:
-        pipe = self._process.stdin
-        assert pipe is not None
-        pipe.write(encoded(question))
-        pipe.flush()
+        self._written.clear()
+        self._questions.put(encoded(question))
+        self._written.wait(
+            WRITTEN_WITHIN
+        )  # a run killed right now has sent what it noted, if the program reads
 
     def close(self, patience: float) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
+        self._questions.put(None)  # the pipe is closed after the last question
         if not patience:
             self._kill()
         try:

@@ -13,6 +13,8 @@ from pathlib import Path
 from limbeck import __version__
 from limbeck.records import UserError
 
+HIDDEN = "(not stored)"
+
 READ: dict[Path, list[str | int]] = {}
 """Tables the command has opened, each with its state at that moment."""
 
@@ -69,14 +71,16 @@ def check_unchanged() -> None:
         raise UserError(said)
 
 
-def sources(files: Mapping[str, Path | None], **facts: str) -> dict[str, str]:
+def sources(files: Mapping[str, Path | None], *, secret: str = "", **facts: str) -> dict[str, str]:
     """Command, digests of the files read (of a folder, of its tables), facts, and versions.
+
+    Of the command, ``secret`` is left out: it may hold a key.
 
     A `UserError` if a table changed meanwhile. To be called once all tables are read: what becomes of them later is
     nobody's business.
     """
     found = {
-        "command": "limbeck " + shlex.join(sys.argv[1:]),
+        "command": "limbeck " + shlex.join(_shown(word, secret) for word in sys.argv[1:]),
         **{f"{name}, SHA-256": f"{digest(path)}  {path.name}" for name, path in _single(files)},
         **facts,
         "limbeck": __version__,
@@ -87,6 +91,11 @@ def sources(files: Mapping[str, Path | None], **facts: str) -> dict[str, str]:
     READ.clear()
     # The name of a file may hold bytes that are no text.
     return {name: text.encode("utf-8", "backslashreplace").decode() for name, text in found.items()}
+
+
+def _shown(word: str, secret: str) -> str:
+    hidden = secret and (word == secret or (word.startswith("--") and word.endswith(f"={secret}")))
+    return word[: len(word) - len(secret)] + HIDDEN if hidden else word
 
 
 def _single(files: Mapping[str, Path | None]) -> Iterator[tuple[str, Path]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from limbeck.budget.loop import BudgetedDistillation
     from limbeck.budget.purchase import Bought
     from limbeck.data.pool import Pool
+    from limbeck.data.tables import Table
     from limbeck.students import SoftLabelClassifier
 
 EPILOG = """Example:
@@ -40,7 +41,11 @@ The program reads one question a line and writes one answer a line, flushed, in 
   {"id": "r7", "probabilities": 0.9}   or [...], or {"ham": ..., "spam": ...}
 
 log_probabilities and logits likewise. {"id": "r7", "refusal": "why"} is an answer that will not come, {"id": "r7",
-"error": "why"} one to ask for again later.
+"error": "why"} one to ask for again later, {"id": "r7", "retry_after": 20} a question that was put off (rate limit):
+it is sent again after 20 seconds and not counted.
+
+A folder takes the answers of one teacher: the same CMD and --send. CMD is stored in no file, only its fingerprint. Pass
+keys to the program in environment variables, not in CMD.
 
 The same command goes on after a kill; with a larger --budget it extends a finished run, with an audit sample of its
 own. In the folder: asked.jsonl and replies.jsonl (what was paid for), answers.csv, student.json, report.html.
@@ -73,7 +78,9 @@ def label(
     identifier: options.Identifier = None,
     send: Annotated[
         list[str] | None,
-        typer.Option(metavar="COL", help="Another column to send with each question. Repeatable."),
+        typer.Option(
+            metavar="GLOB", help="Other columns to send with each question, such as review or 'meta_*'. Repeatable."
+        ),
     ] = None,
     classes: Annotated[
         str | None,
@@ -126,14 +133,20 @@ def label(
     identifier = options.identifier_of(points, identifier)
     taken = {identifier: "ids"} if identifier else {}
     chosen = options.features_of(points, features, embedding, text, taken=taken)
-    same_rows(points, [*chosen.needed, *taken, *(send or ())])
-    columns = None if not send else _columns(points, send)
+    teacher = ProgramTeacher(teacher_command)
+    sent = _sent(points, send, identifier) if send else []
+    same_rows(points, [*chosen.needed, *taken, *sent])
+    columns = _columns(points, sent) if sent else None
     _check_outputs(out)
     pool = read_pool(points, chosen, identifier, most_terms=vocabulary)
-    facts = provenance.sources({"points": table}, teacher=teacher_command, scale=scale, seed=str(seed))
+    facts = provenance.sources(
+        {"points": table},
+        secret=teacher_command,
+        **{"teacher's command, SHA-256": teacher.fingerprint, "scale": scale, "seed": str(seed)},
+    )
     try:
         buy = BudgetedDistillation(
-            ProgramTeacher(teacher_command),
+            teacher,
             budget=budget,
             target_risk=target_risk,
             confidence=confidence,
@@ -151,8 +164,15 @@ def label(
         )
         _check_shows(buy, out, anyway)
         out.mkdir(parents=True, exist_ok=True)
-        bought = buy.run(pool.X, folder=out, ids=list(pool.ids), columns=columns, watch=_watch)
-        _keep(bought, buy, pool, identifier, out, facts)
+
+        def watch(step: str, shown: Any) -> None:
+            if step == "bought":
+                _write_answers(shown, pool, identifier, out)
+            else:
+                _watch(step, shown)
+
+        bought = buy.run(pool.X, folder=out, ids=list(pool.ids), columns=columns, watch=watch)
+        _keep(bought, buy, pool, out, facts)
     except (ValueError, ArithmeticError) as error:
         raise UserError(f"{options.in_options(error)}{_kept(out)}") from error
     except OSError as error:
@@ -164,7 +184,7 @@ def label(
         fail(f"Interrupted.{_kept(out)} The same command goes on.", 130)
     saved = None if bought.student is None else out / "student.json"
     tell(
-        [*spoken.wordless(pool.features, pool.X), *_lines(bought, target_risk, out)],
+        [*spoken.wordless(pool.features, pool.X), *_lines(bought, target_risk, out, list(pool.ids))],
         {**vars(bought), "student": saved, "out": out},
         as_json,
     )
@@ -178,6 +198,11 @@ def _kept(out: Path) -> str:
 
 def _check_outputs(out: Path) -> None:
     for name in OUTPUTS:
+        if (out / name).is_file() and not (out / "run.json").exists():
+            raise UserError(
+                f"{out / name} was not written by a purchase in {out}, which has no run.json: it would be overwritten. "
+                "Move it, or choose another --out."
+            )
         if (out / name).is_dir():
             raise UserError(
                 f"{out / name} is a folder, where a file is to be written: move it, or choose another --out."
@@ -205,7 +230,9 @@ def _check_shows(buy: BudgetedDistillation, out: Path, anyway: bool) -> None:
 
 
 def _watch(step: str, shown: Any) -> None:
-    if step == "look":
+    if step == "warning":
+        messages().print(f"warning: {shown['warning']}. Buying goes on; no answer is lost.")
+    elif step == "look":
         look = shown["look"]
         money = (
             f", spent {shown['money spent']:,.2f}, left {shown['money left']:,.2f}"
@@ -214,10 +241,23 @@ def _watch(step: str, shown: Any) -> None:
         )
         more = shown["likely"] is not None and shown["likely"] > shown["learned"]
         likely = f"; half likely at {shown['likely']} answers" if more else ""
+        uncovered = (
+            f" ({shown['uncovered']} audit rows without an answer not covered)"
+            if "uncovered" in shown
+            else ""
+        )
         messages().print(
             f"look {look['number']}: {shown['learned']} learned from, {look['wrong']} of {look['size']} wrong, risk at "
-            f"most {look['upper']:.2%}{likely}; {shown['spent']} questions sent{money}"
+            f"most {look['upper']:.2%}{uncovered}{likely}; {shown['spent']} questions sent{money}"
         )
+
+
+def _sent(points: Table, patterns: list[str], identifier: str | None) -> list[str]:
+    """Columns that --send names, each once; a pattern that matches none stays, and reading refuses it."""
+    from limbeck.data.tables import matching
+
+    found = [name for pattern in patterns for name in matching(points, pattern) or [pattern]]
+    return [name for name in dict.fromkeys(found) if name != identifier]
 
 
 def _columns(table, names: list[str]) -> list[dict[str, Any]]:
@@ -230,37 +270,34 @@ def _columns(table, names: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def _keep(
-    bought: Bought,
-    buy: BudgetedDistillation,
-    pool: Pool,
-    identifier: str | None,
-    out: Path,
-    facts: dict[str, str],
-) -> None:
-    """answers.csv, student.json and report.html, each whole."""
+def _write_answers(bought: Mapping[str, Any], pool: Pool, identifier: str | None, out: Path) -> None:
+    """answers.csv, whole: what was bought so far."""
     from limbeck.data.pool import ROW
     from limbeck.data.results import harmless
-    from limbeck.pages.label import page
     from limbeck.records import write_whole
+
+    rows = [*bought["audit"].tolist(), *bought["learned"].tolist()]
+    names, said = _columns_of(bought["kind"], bought["said"], bought["classes"])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([ROW if identifier is None else "id", "audit", *names])
+    for at, row in enumerate(rows):
+        writer.writerow(
+            [
+                harmless(str(pool.ids[row])),
+                int(at < len(bought["audit"])),
+                *(repr(float(v)) for v in said[at]),
+            ]
+        )
+    write_whole(out / "answers.csv", text.getvalue())
+
+
+def _keep(bought: Bought, buy: BudgetedDistillation, pool: Pool, out: Path, facts: dict[str, str]) -> None:
+    """student.json and report.html, each whole."""
+    from limbeck.pages.label import page
     from limbeck.report import write
     from limbeck.students import save
 
-    if bought.answers is not None:
-        rows = [*bought.audit.tolist(), *bought.learned.tolist()]
-        names, said = _columns_of(bought)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([ROW if identifier is None else "id", "audit", *names])
-        for at, row in enumerate(rows):
-            writer.writerow(
-                [
-                    harmless(str(pool.ids[row])),
-                    int(at < len(bought.audit)),
-                    *(repr(float(v)) for v in said[at]),
-                ]
-            )
-        write_whole(out / "answers.csv", text.getvalue())
     if bought.student is not None:
         save(
             _named(bought),
@@ -268,32 +305,37 @@ def _keep(
             provenance=facts,
             features={"table": pool.features.to_json(), "scale": buy.scale},
         )
-    write(page(bought, buy, facts), out / "report.html")
+    try:
+        write(page(bought, buy, facts), out / "report.html")
+    except OSError:
+        raise
+    except Exception as error:  # no picture is worth the end of a run that was paid for
+        messages().print(f"warning: report.html could not be made: {type(error).__name__}: {error}.")
 
 
 KINDS = {"probabilities": "probability", "log_probabilities": "log_probability", "logits": "logit"}
 UNNAMED = ("0", "1")
 
 
-def _columns_of(bought: Bought) -> tuple[list[str], np.ndarray]:
+def _columns_of(kind: str, said: np.ndarray, classes: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """Columns of answers.csv and their values; one a class where the classes have names, if it reads the same."""
     from limbeck.budget.kept import both_classes
 
-    name, said = f"teacher_{KINDS[bought.kind]}", bought.said
+    name = f"teacher_{KINDS[kind]}"
     if said.shape[1] == 1:
-        named = len(bought.classes) == 2 and bought.classes != UNNAMED
-        both = both_classes(bought.kind, said[:, 0]) if named else None
+        named = len(classes) == 2 and tuple(classes) != UNNAMED
+        both = both_classes(kind, said[:, 0]) if named else None
         if both is None:
             return [name], said
         said = both
-    return [f"{name}_{c}" for c in bought.classes], said
+    return [f"{name}_{c}" for c in classes], said
 
 
 def _names_lost(bought: Bought) -> bool:
     """Whether answers.csv cannot say what the classes are called."""
     if bought.answers is None or bought.classes == UNNAMED:
         return False
-    return len(_columns_of(bought)[0]) == 1
+    return len(_columns_of(bought.kind, bought.said, bought.classes)[0]) == 1
 
 
 def _named(bought: Bought) -> SoftLabelClassifier:
@@ -308,12 +350,14 @@ def _named(bought: Bought) -> SoftLabelClassifier:
     return student
 
 
-def _lines(bought: Bought, target: float, out: Path) -> Iterator[Line]:
-    from limbeck.pages.label import shortfall
+def _lines(bought: Bought, target: float, out: Path, names: Sequence[Any]) -> Iterator[Line]:
+    from limbeck.pages.label import shortfall, uncovered
 
     if bought.shown is not None:
         look = bought.shown
         yield "student", f"wrong on {look.wrong} of {look.size} audit points, risk at most {look.upper:.2%}"
+        if len(bought.uncovered):
+            yield "uncovered", uncovered(bought, names)
         if not look.stop:
             yield "target", shortfall(bought, target)
     if bought.tally is not None:

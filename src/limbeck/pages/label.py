@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from limbeck.budget.stages import MOST_AUDIT
 from limbeck.displays import budget as drawings
 from limbeck.pages._words import between, by_class, constant, picture, share, ties
 from limbeck.report import Facts, Grid, Page, Section
+
+NAMED = 5
 
 
 def page(bought: Bought, asked: BudgetedDistillation, sources: Mapping[str, str]) -> Page:
@@ -59,6 +62,8 @@ def _shown(bought: Bought, asked: BudgetedDistillation) -> Section:
     if bought.tally is not None:
         text += [*ties(bought.tally), constant(bought.tally, bought.classes)]
         parts.append(by_class(bought.tally, bought.classes))
+    if len(bought.uncovered):
+        text.append(f"{uncovered(bought)}.")
     if not look.stop:
         text.append(f"{shortfall(bought, asked.target_risk)}.")
     if len(bought.stages) > 1:
@@ -73,6 +78,18 @@ def _shown(bought: Bought, asked: BudgetedDistillation) -> Section:
         look.stop,
         text,
         parts,
+    )
+
+
+def uncovered(bought: Bought, names: Sequence[Any] | None = None) -> str:
+    """Which part of the pool the bound does not cover, as far as the audit sample shows."""
+    rows = bought.uncovered.tolist()
+    ids = "" if names is None else " (" + ", ".join(str(names[row]) for row in rows[:NAMED])
+    ids += "" if names is None else f", and {len(rows) - NAMED} more)" if len(rows) > NAMED else ")"
+    drawn = len(rows) + len(bought.audit)
+    return (
+        f"{len(rows)} of {drawn} rows drawn for the audit sample have no usable answer{ids}: the bound is for points "
+        "that the teacher answers"
     )
 
 
@@ -102,9 +119,8 @@ def _money(bought: Bought) -> Section:
     return Section(
         "What did it cost?",
         text=[
-            "Every question sent counts as paid for, answered or not. Refused and malformed answers are "
-            "kept in "
-            "replies.jsonl, set aside and not asked again."
+            "Every question sent counts as paid for, answered or not, unless the teacher put it off. Refused and "
+            "malformed answers are kept in replies.jsonl, set aside and not asked again."
         ],
         parts=[Facts(facts)],
     )

@@ -13,7 +13,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from limbeck.labels import Array, from_log_probabilities, from_logits, from_probabilities, reorder
-from limbeck.students._targets import by_name
+from limbeck.students.targets import by_name
 
 Named = tuple[np.ndarray, Any]
 """Answers (n,) or (n, K), and the names of their classes; None if they have none."""
