@@ -1,5 +1,6 @@
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from limbeck.records import (
     Estimate,
     Record,
     UserError,
+    _no_duplicates,
     append,
     drop_half_line,
     locked,
+    name_aside,
     plain,
     pool,
     read_records,
@@ -147,3 +150,48 @@ def test_what_a_kill_left_aside_is_removed_and_what_is_being_written_is_not(tmp_
         assert sorted(tmp_path.iterdir()) == sorted([aside, path])
         aside.write_text("later")
     assert [p.read_text() for p in tmp_path.iterdir()] == ["later"]
+
+
+def test_a_doubled_key_is_found_in_time_proportional_to_the_number_of_keys():
+    class Key(str):
+        __hash__ = str.__hash__
+        compared = 0
+
+        def __eq__(self, other):
+            Key.compared += 1
+            return str.__eq__(self, other)
+
+    pairs = [(Key(f"k{i}"), i) for i in range(3000)]
+    with pytest.raises(ValueError, match="'k2999'"):
+        _no_duplicates([*pairs, (Key("k2999"), 0)])
+    assert Key.compared < 10 * len(pairs)  # every key with every other: 4.5 million
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
+    path = tmp_path / "a.json"
+    for mode in (0o600, 0o664):
+        path.write_text("old")
+        path.chmod(mode)
+        write_whole(path, "new")
+        assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", mode)
+
+
+def test_what_is_no_regular_file_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "folder").mkdir()
+    before = sorted(os.listdir(tmp_path))
+    for name in ("pipe", "link", "folder"):
+        with pytest.raises(UserError, match=name):
+            write_whole(tmp_path / name, "new")
+    assert sorted(os.listdir(tmp_path)) == before
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_the_longest_name_can_be_written_locked_and_cleaned_up(tmp_path):
+    path = tmp_path / ("é" * 125 + ".json")
+    assert len(os.fsencode(path.name)) == 255
+    (tmp_path / f"{name_aside(path, '.')}left.partial").write_bytes(b"by a kill")
+    with locked(path):
+        write_whole(path, "all")
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]

@@ -8,7 +8,9 @@ import hashlib
 import json
 import math
 import os
+import stat
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -214,21 +216,25 @@ def drop_half_line(path: Path) -> None:
 def written_aside(path: Path) -> Iterator[Path]:
     """A file to write that takes the place of ``path`` when the block ends, flushed; it is gone if the block fails.
 
-    Readers see the old file or the new one. The file aside is locked while it is written: one that nobody holds was
-    left by a kill, and is removed.
+    Readers see the old file or the new one, which keeps the old one's permissions. The file aside is locked while it
+    is written: one that nobody holds was left by a kill, and is removed.
 
     Raises
     ------
+    UserError
+        If ``path`` is a symbolic link, a device, a pipe or a folder.
     OSError
         Naming ``path``, which is then as it was.
     """
-    _remove_abandoned(path)
+    check_replaceable(path)
     try:
+        _remove_abandoned(path)
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
         handle, aside = _opened_aside(path)
         try:
             yield aside
             os.fsync(handle)
-            aside.chmod(0o666 & ~_umask())
+            aside.chmod(mode)
             os.replace(aside, path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -242,9 +248,25 @@ def written_aside(path: Path) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
+def check_replaceable(path: Path) -> None:
+    """Raise a `UserError` if something other than a regular file has this name: a new file would replace it."""
+    if path.is_symlink():
+        raise UserError(
+            f"{path} is a symbolic link, which would be replaced by a file: give the file's own name."
+        )
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is a folder, a pipe or a device, not a file: choose another name.")
+
+
+def name_aside(path: Path, ending: str) -> str:
+    """Name of a hidden file or folder next to ``path``; of a long name its digest, as names end at 255 bytes."""
+    name = os.fsencode(path.name)
+    return f".{path.name if len(name) <= 200 else hashlib.sha256(name).hexdigest()}{ending}"
+
+
 def _opened_aside(path: Path) -> tuple[int, Path]:
     while True:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=name_aside(path, "."), suffix=".partial", dir=path.parent)
         if fcntl is None:
             return handle, Path(name)
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -256,7 +278,7 @@ def _opened_aside(path: Path) -> tuple[int, Path]:
 def _remove_abandoned(path: Path) -> None:
     if fcntl is None:
         return
-    for aside in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+    for aside in path.parent.glob(f"{glob.escape(name_aside(path, '.'))}*.partial"):
         with contextlib.suppress(OSError), aside.open("rb+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             aside.unlink()
@@ -318,7 +340,7 @@ def locked(path: Path) -> Iterator[None]:
     UserError
         If another process holds it.
     """
-    lock = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
+    lock = path / ".lock" if path.is_dir() else path.with_name(name_aside(path, ".lock"))
     with _held(lock, path):
         try:
             yield
@@ -383,6 +405,6 @@ def _refuse_constant(name: str) -> NoReturn:
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} stands twice")
+        counts = Counter(name for name, _ in pairs)
+        raise ValueError(f"the key {next(name for name in counts if counts[name] > 1)!r} stands twice")
     return mapping

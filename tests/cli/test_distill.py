@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import re
 from html import unescape
 
@@ -301,6 +302,42 @@ def test_files_that_exist_are_kept_unless_told_otherwise(task, run, monkeypatch)
     assert run(*words, "--overwrite", "--seed", 5)[0] == 0
     assert (folder / "s.json").read_bytes() != before
     assert "cannot be written" in run(*words[:-1], "nowhere/s.json")[2]
+
+
+@pytest.mark.parametrize(
+    ("table", "out", "named"),
+    [
+        ("t.csv", "t.csv", "t.csv"),
+        ("t.csv", "hard.csv", "hard.csv"),
+        ("t.csv", "soft.csv", "soft.csv"),
+        ("t.csv", "pipe.csv", "pipe.csv"),
+        ("pipe.csv", "new.csv", "pipe.csv"),
+        ("t.csv", "/proc/x.csv", "/proc/x.csv"),
+        ("t.csv", "a" * 252 + ".csv", "too long"),
+        ("a" * 252 + ".csv", "new.csv", "too long"),
+    ],
+)
+def test_inputs_links_and_pipes_are_never_overwritten_and_impossible_names_refused(
+    task, run, monkeypatch, table, out, named
+):
+    folder = task[0]
+    monkeypatch.chdir(folder)
+    (folder / "hard.csv").hardlink_to(folder / "t.csv")
+    (folder / "soft.csv").symlink_to("t.csv")
+    os.mkfifo(folder / "pipe.csv")
+    before, content = sorted(os.listdir(folder)), (folder / "t.csv").read_bytes()
+    code, _, error = run("select", table, "--features", "f*", "--budget", 3, "--out", out, "--overwrite")
+    assert (code, named in error) == (2, True)
+    assert sorted(os.listdir(folder)) == before
+    assert (folder / "t.csv").read_bytes() == content
+    assert (folder / "soft.csv").is_symlink()
+
+
+def test_a_pipe_as_a_student_s_file_is_refused(task, run, monkeypatch):
+    monkeypatch.chdir(task[0])
+    os.mkfifo("s.json")
+    code, _, error = run("predict", "s.json", "t.csv", "--out", "new.csv")
+    assert (code, "s.json" in error) == (2, True)
 
 
 def test_the_same_seed_gives_the_same_files(task, run, monkeypatch):

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -155,3 +159,15 @@ def test_the_ridge_path_shows_every_point_bar_and_word_inside_its_axes(at_zero):
     box = word.get_window_extent()
     assert figure.bbox.y0 < box.y0
     assert box.y1 < figure.bbox.y1
+
+
+@pytest.mark.parametrize("backend", ["nonsense", "module://not_installed", "qtagg"])
+def test_figures_need_no_backend_of_the_shell(backend):
+    code = "from limbeck.displays.style import new_figure, rendered; print(rendered(new_figure()[0]).count(b'<svg'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "MPLBACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr

@@ -54,6 +54,12 @@ def test_the_panels_are_readings_of_the_theory():
         assert w @ panels.deep.point == pytest.approx(panels.deep.teacher @ panels.deep.point, rel=1e-9)
 
 
+def test_the_most_weakly_aligned_task_has_its_panels():
+    risk = compute(View(kappa=PARAMETERS["kappa"].low)).risk
+    assert np.all(risk.high <= 0.5)
+    assert np.all(risk.low <= risk.risk)
+
+
 def test_delta_zero_is_distillation_and_from_n_equal_d_nothing_is_left_to_learn():
     same = compute(View(delta=0.0, n=7))
     np.testing.assert_allclose(same.risk.biased, same.risk.risk, rtol=1e-6)

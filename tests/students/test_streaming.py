@@ -1,7 +1,11 @@
 """Students of rows read a block at a time are the students of all rows at once, to the last bit in any chunking."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
 import tracemalloc
 from dataclasses import replace
 
@@ -368,6 +372,65 @@ def test_an_error_on_a_worker_is_the_same_error_here(cluster):
     p[1500] = 0.0
     with engine(cluster.scheduler_address) as at, pytest.raises(UserError, match="Row 1501"):
         streamed(p, PROBABILITY, at=at)
+
+
+@pytest.fixture
+def separate_processes(tmp_path):
+    """Address of a scheduler, and the processes of it and of its two workers, which nobody restarts."""
+    pytest.importorskip("distributed")
+    file = str(tmp_path / "scheduler.json")
+    started = []
+    for program, *options in (
+        ("scheduler", "--no-dashboard", "--port", "0"),
+        *[("worker", "--no-dashboard", "--no-nanny", "--nthreads", "1")] * 2,
+    ):
+        command = [
+            sys.executable,
+            "-m",
+            f"distributed.cli.dask_{program}",
+            "--scheduler-file",
+            file,
+            *options,
+        ]
+        started.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+    try:
+        for _ in range(600):
+            if os.path.exists(file) and os.path.getsize(file):
+                break
+            time.sleep(0.05)
+        yield json.loads((tmp_path / "scheduler.json").read_text())["address"], started[0], started[1:]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def test_a_lost_cluster_ends_the_wait_with_a_message(separate_processes, monkeypatch):
+    address, scheduler, workers = separate_processes
+    with engine(address):
+        pass
+    monkeypatch.setattr("limbeck.engine.SILENCE", 2.5)
+    monkeypatch.setattr("limbeck.engine.PATIENCE", 2.0)
+
+    def working(at, number, processes):
+        """Start on work that takes an hour, and send a signal to those who do it."""
+        results = at.ordered(time.sleep, [0.01, 0.01, 0.01, 3600])
+        next(results)
+        for process in processes:
+            process.send_signal(number)
+        for _ in results:
+            pass
+
+    with pytest.raises(UserError, match="heartbeat"), engine(address) as at:
+        working(at, signal.SIGSTOP, workers)
+    for process in workers:
+        process.send_signal(signal.SIGCONT)
+    with pytest.raises(UserError, match=address), engine(address) as later:  # noqa: PT012 - three clusters in one
+        with pytest.raises(UserError, match="heartbeat"), engine(address) as at:
+            working(at, signal.SIGKILL, workers)
+        results = later.ordered(time.sleep, [0])
+        scheduler.kill()
+        next(results)
 
 
 def test_a_search_of_scikit_learn_runs_on_a_cluster(cluster):

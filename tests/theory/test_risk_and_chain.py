@@ -153,6 +153,12 @@ def test_exact_risk_has_the_ends_the_symmetry_and_the_bound_it_must(tail, d):
         assert r <= bound_at_angle(tail, a, symmetric=True) + 1e-12
 
 
+def test_rounding_lifts_no_risk_above_one_half():
+    cot = np.logspace(-300, 0, TABLE_FROM + 1)  # read off the table, then integrated
+    for some in (cot, cot[::10]):
+        assert symmetric_risk_at_cotangent(some, PolynomialTail(0.125), 3).max() <= 0.5
+
+
 @pytest.mark.parametrize("d", [3, 8, 300])
 def test_isotropic_data_have_risk_alpha_over_pi(d):
     # The angle of a Gaussian point to an axis: cos^2 ~ Beta(1/2, (d-1)/2); quantiles stand in for it.

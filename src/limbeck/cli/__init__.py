@@ -69,6 +69,7 @@ app.command("explore", short_help="A local page: move a number, see the theory."
 def main() -> None:
     """Run the command; errors the user can put right exit with 2."""
     provenance.READ.clear()
+    provenance.WRITTEN.clear()
     try:
         with HELD:
             app()
@@ -80,6 +81,8 @@ def main() -> None:
             raise
         fail(said, 2)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            fail(f"{error.filename}: {error.strerror}. Choose a shorter name.", 2)
         if error.errno not in NO_ROOM:
             raise
         where = "" if error.filename is None else f" ({error.filename})"

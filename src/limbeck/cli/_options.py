@@ -15,7 +15,7 @@ import typer
 
 from limbeck.cli import _provenance as provenance
 from limbeck.cli._console import messages
-from limbeck.records import UserError, locked
+from limbeck.records import UserError, check_replaceable, locked
 
 if TYPE_CHECKING:
     from limbeck.data.answers import Teacher
@@ -337,9 +337,16 @@ def check_output(path: Path | None, overwrite: bool, endings: Sequence[str] = ()
         str(path).encode("utf-8")
     except UnicodeEncodeError as error:
         raise UserError(f"{path}: the name holds bytes that are no UTF-8. Choose another one.") from error
-    folder = path.parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f"{path} cannot be written: its folder does not exist or is read-only.")
-    HELD.enter_context(locked(path))
-    if path.exists() and not overwrite:
-        raise UserError(f"{path} exists. Choose another name, or --overwrite to replace it.")
+    try:
+        folder = path.parent
+        if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise UserError(f"{path} cannot be written: its folder does not exist or is read-only.")
+        HELD.enter_context(locked(path))
+        if (path.exists() or path.is_symlink()) and not overwrite:
+            raise UserError(f"{path} exists. Choose another name, or --overwrite to replace it.")
+        check_replaceable(path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written: {error.strerror}. Choose another name or folder."
+        ) from error
+    provenance.will_write(path)

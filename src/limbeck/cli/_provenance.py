@@ -16,6 +16,9 @@ from limbeck.records import UserError
 READ: dict[Path, list[str | int]] = {}
 """Tables the command has opened, each with its state at that moment."""
 
+WRITTEN: set[Path] = set()
+"""Files that the command will write."""
+
 
 def state_of(path: Path) -> list[str | int]:
     """What tells a file from its changed self; a time of modification alone can be set back."""
@@ -24,9 +27,28 @@ def state_of(path: Path) -> list[str | int]:
 
 
 def note(path: Path) -> None:
-    """Remember the state of a table that is being opened."""
+    """Remember the state of a table that is being opened; refuse one that would be overwritten, or is a pipe."""
     if path.is_file():
         READ.setdefault(path.absolute(), state_of(path))
+        _check_apart()
+    elif path.exists() and not path.is_dir():
+        raise UserError(
+            f"{path} is a pipe or a device, and tables are read more than once: save it as a file."
+        )
+
+
+def will_write(path: Path) -> None:
+    """Remember a file that the command will write; refuse one that it reads."""
+    WRITTEN.add(path)
+    _check_apart()
+
+
+def _check_apart() -> None:
+    for out in WRITTEN:
+        if out.exists() and any(source.exists() and out.samefile(source) for source in READ):
+            raise UserError(
+                f"{out} is read by this command and would be overwritten: choose another output name."
+            )
 
 
 def changed() -> str | None:

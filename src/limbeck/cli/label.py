@@ -15,7 +15,7 @@ from limbeck.cli import _options as options
 from limbeck.cli import _provenance as provenance
 from limbeck.cli._console import Line, fail, messages, tell
 from limbeck.cli.plan import Confidence, Price, TargetRisk, check_wishes, student_of
-from limbeck.records import UserError
+from limbeck.records import UserError, check_replaceable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -175,6 +175,8 @@ def _check_outputs(out: Path) -> None:
             raise UserError(
                 f"{out / name} is a folder, where a file is to be written: move it, or choose another --out."
             )
+        check_replaceable(out / name)
+        provenance.will_write(out / name)
 
 
 def _check_shows(buy: BudgetedDistillation, out: Path, anyway: bool) -> None:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from limbeck.data.blocks import Group
 from limbeck.data.results import Results
 from limbeck.engine import Engine
-from limbeck.records import UserError, read_json, write_json, write_whole
+from limbeck.records import UserError, name_aside, read_json, write_json, write_whole
 
 
 class Kept:
@@ -44,7 +44,7 @@ class Kept:
 
     def __init__(self, out: Path, origin: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
         self._out = out
-        self.folder: Path = out.with_name(f".{out.name}.unfinished")
+        self.folder: Path = out.with_name(name_aside(out, ".unfinished"))
         self._origin, self._manifest = dict(origin), self.folder / "origin.json"
         self.full: bool = False
         if overwrite and not resume:

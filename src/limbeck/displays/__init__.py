@@ -1,5 +1,16 @@
 """Every picture; the one place that knows matplotlib."""
 
+import os
+import sys
+
+try:
+    import matplotlib
+except ValueError:  # MPLBACKEND names a backend that is not installed: files need none
+    os.environ.pop("MPLBACKEND")
+    for name in [name for name in sys.modules if name.startswith("matplotlib.")]:
+        del sys.modules[name]  # halves of the failed import
+    import matplotlib  # noqa: F401
+
 from limbeck.displays.reliability import ReliabilityDisplay
 from limbeck.displays.style import rendered, save
 from limbeck.displays.tail import TailDisplay

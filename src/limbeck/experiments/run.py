@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import threadpoolctl
 
 from limbeck import __version__, displays
-from limbeck.engine import engine
+from limbeck.engine import Engine, engine
 from limbeck.experiments._experiment import Experiment, Finding, Settings
 from limbeck.records import (
     Cell,
@@ -335,7 +335,7 @@ def _measured(
     jobs = min(request.jobs, len(todo))
     if request.scheduler != "local":
         with engine(request.scheduler) as at:
-            yield from _shared_out(at.executor, at.workers, registry, settings, todo)
+            yield from _shared_out(at, registry, settings, todo)
         return
     if jobs <= 1:
         for cell in todo:
@@ -344,14 +344,13 @@ def _measured(
     # Spawned, not forked: a fork would copy the locks of this process's threads.
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_quiet_worker)
     try:
-        yield from _shared_out(pool, jobs, registry, settings, todo)
+        yield from _shared_out(Engine(pool, jobs), registry, settings, todo)
     finally:
         _stop(pool)
 
 
 def _shared_out(
-    executor: Executor,
-    workers: int,
+    at: Engine,
     registry: Mapping[str, Experiment],
     settings: Mapping[str, Settings],
     todo: list[Cell],
@@ -363,12 +362,12 @@ def _shared_out(
         for cell in waiting:
             arguments = registry[cell.experiment], cell, settings[cell.experiment]
             with _interrupts_held_back():
-                running[executor.submit(_measure, *arguments)] = cell
-            if len(running) >= 2 * workers:
+                running[at.executor.submit(_measure, *arguments)] = cell
+            if len(running) >= 2 * at.workers:
                 break
         if not running:
             return
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
+        for future in at.finished(running):
             yield running.pop(future), *future.result()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -32,11 +33,12 @@ def command(view: View) -> str:
     return f"limbeck explore --view {shlex.quote(view.to_query())}"
 
 
-def attach(server: Flask) -> Dash:
-    """Put the page on a Flask server; everything is served from this machine."""
+def attach(server: Flask, root: str) -> Dash:
+    """Put the page on a Flask server, under the path ``root``; everything is served from this machine."""
     app = Dash(
         "limbeck.explore",
         server=server,  # pyright: ignore[reportArgumentType]
+        url_base_pathname=root,
         assets_folder=str(Path(__file__).with_name("assets")),
         title="limbeck explore",
         update_title="",
@@ -82,6 +84,42 @@ def attach(server: Flask) -> Dash:
         *(Input(f"{name}-message", "children") for name in NAMES),
     )
     return app
+
+
+def accepts(app: Dash, body: bytes) -> bool:
+    """Return whether the body of an update holds the fields that the page sends, with possible values."""
+    try:
+        given = json.loads(body)
+        callback = app.callback_map[given["output"]]
+        sent = given["inputs"] + given.get("state", [])
+        outputs, expected = given["outputs"], callback["output"]
+        if isinstance(expected, Sequence):
+            same = _names(outputs) == [(o.component_id, o.component_property) for o in expected]
+        else:
+            same = _names([outputs]) == [(expected.component_id, expected.component_property)]
+        return (
+            same
+            and "callback" in callback  # others are run by the browser
+            and _names(sent) == _names([*callback["inputs"], *callback["state"]])
+            and isinstance(given["changedPropIds"], list)
+            and all(isinstance(name, str) for name in given["changedPropIds"])
+            and all(_possible(field["id"], field.get("value")) for field in sent)
+        )
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
+        return False
+
+
+def _names(fields: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    return [(field["id"], field["property"]) for field in fields]
+
+
+def _possible(name: str, value: Any) -> bool:
+    """Whether a field can hold the value: plain text or a number, of a slider one of its stops."""
+    if name.endswith("-slider"):
+        return 0 <= int(value) < len(PARAMETERS[name.removesuffix("-slider")].stops)
+    if isinstance(value, str):
+        value.encode()  # ValueError for half a character
+    return value is None or isinstance(value, str if name in ("law", "here", "view") else str | int | float)
 
 
 def _update(
@@ -140,7 +178,7 @@ def _shown(view: View) -> list:
     return [
         *(drawn[panel] for panel in PANELS),
         *(words.sentence(panel, view, panels) for panel in PANELS),
-        *(f"/data/{panel}.{kind}{query}" for panel in PANELS for kind in KINDS),
+        *(f"data/{panel}.{kind}{query}" for panel in PANELS for kind in KINDS),
         [
             html.Tr([html.Th(what, scope="row"), html.Td(value), html.Td(how)])
             for what, value, how in words.numbers(view, panels)
@@ -199,7 +237,7 @@ def _controls() -> list:
                 html.Div(
                     [
                         html.Button("Copy", id="copy", type="button"),
-                        html.A("Start again", href="/", id="reset", className="button"),
+                        html.A("Start again", href=".", id="reset", className="button"),
                     ],
                     className="buttons",
                 ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import secrets
@@ -10,6 +11,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import asdict
 
+from dash.exceptions import DependencyException
 from flask import Flask, Response, redirect, request
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -24,12 +26,10 @@ REFUSED = (
     "This page is for whoever started it: open the address that limbeck explore printed, with its token."
 )
 
-UPDATES = "/_dash-update-component"
-
-
-def _asks(given: object) -> bool:
-    """Whether a body has what every update of the page has."""
-    return isinstance(given, dict) and {"output", "outputs", "inputs", "changedPropIds"} <= given.keys()
+LARGEST_UPDATE = 2**20
+"""Bytes; the page's own updates take a few thousand."""
+SECONDS_IDLE = 30.0
+"""After which a connection that sends or takes nothing is closed."""
 
 
 def application(token: str, port: int) -> Flask:
@@ -38,12 +38,15 @@ def application(token: str, port: int) -> Flask:
     Parameters
     ----------
     token : str
-        Secret of this run: asked for once in the address, then kept in a cookie.
+        Secret of this run: read once from the address, then kept in a cookie. Browsers send a cookie to every port
+        of a host, but only under its path. The page therefore has a path that no other server knows.
     port : int
         Where it is served: requests under any other host are refused, so that no name on the network can be
         pointed at this machine (DNS rebinding).
     """
     app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_UPDATE
+    root = f"/{hashlib.sha256(token.encode()).hexdigest()[:32]}/"
     own = {f"{HOST}:{port}", f"localhost:{port}"}
     cookie = f"limbeck-{port}"
 
@@ -58,16 +61,16 @@ def application(token: str, port: int) -> Flask:
         if request.path == "/" and known(request.args.get("token")):
             query = request.query_string.decode("ascii", "replace")
             kept = "&".join(part for part in query.split("&") if part[:6] != "token=")
-            answer = redirect("/" + (f"?{kept}" if kept else ""), 303)
-            answer.set_cookie(cookie, token, httponly=True, samesite="Strict")
+            answer = redirect(root + (f"?{kept}" if kept else ""), 303)
+            answer.set_cookie(cookie, token, path=root, httponly=True, samesite="Strict")
             return answer  # pyright: ignore[reportReturnType]
-        if not known(request.cookies.get(cookie)):
+        if not request.path.startswith(root) or not known(request.cookies.get(cookie)):
             return Response(REFUSED, 403, mimetype="text/plain")
-        if request.path == UPDATES and not _asks(request.get_json(silent=True)):
+        if request.path == f"{root}_dash-update-component" and not page.accepts(dash, request.get_data()):
             return Response("This is no request of the page.", 400, mimetype="text/plain")
         return None
 
-    dash = page.attach(app)
+    dash = page.attach(app, root)
     policy = (
         f"default-src 'none'; script-src 'self' {' '.join(dash.csp_hashes())}; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -80,11 +83,15 @@ def application(token: str, port: int) -> Flask:
         answer.headers["X-Content-Type-Options"] = "nosniff"
         answer.headers["Referrer-Policy"] = "no-referrer"
         answer.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        if not request.path.startswith("/_dash-component-suites/"):
+        if not request.path.startswith(f"{root}_dash-component-suites/"):
             answer.headers["Cache-Control"] = "no-store"
         return answer
 
-    @app.get("/data/<panel>.<kind>")
+    @app.errorhandler(DependencyException)
+    def missing(error: DependencyException) -> Response:
+        return Response("There is no such script.", 404, mimetype="text/plain")
+
+    @app.get(f"{root}data/<panel>.<kind>")
     def data(panel: str, kind: str) -> Response:
         reading = from_query(request.query_string.decode("ascii", "replace"))
         if reading.problems:
@@ -120,7 +127,9 @@ WRITERS: dict[str, Callable[[str, View, Columns], str]] = {"csv": _csv, "json": 
 
 
 class _Quiet(WSGIRequestHandler):
-    """No line a request: a terminal is no place for a slider's every step."""
+    """A request handler that logs no requests and closes idle connections."""
+
+    timeout = SECONDS_IDLE
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass

@@ -158,6 +158,8 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _bytes(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for a writer
+            _refuse(f"{path} is a folder, a pipe or a device, not a file.")
         with path.open("rb") as file:
             data = file.read(LARGEST_MIB * 2**20 + 1)
     except OSError as error:

@@ -82,7 +82,8 @@ def symmetric_risk_at_cotangent(cot: ArrayLike, tail: SymmetricTail, d: int) -> 
     risk = np.where(flat == 0, 0.5, 0.0)
     inner = (flat > 0) & np.isfinite(flat)
     if inner.any():
-        risk[inner] = _risk(flat[inner], tail, d)
+        # The integral of a density, half a tail at most: rounding alone could lift it above 1/2.
+        risk[inner] = np.minimum(_risk(flat[inner], tail, d), 0.5)
     return risk.reshape(cot.shape)
 
 
