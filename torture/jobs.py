@@ -98,7 +98,10 @@ JOBS: Mapping[str, Job] = {
         ),
         ("plan.html",),
     ),
-    "audit": Job(("audit", "given.json", "--report", "audit.html", "--overwrite"), ("audit.html",)),
+    "audit": Job(
+        ("audit", "given.json", "points.csv", "--features", "x*", "--report", "audit.html", "--overwrite"),
+        ("audit.html",),
+    ),
 }  # fmt: skip
 
 

@@ -444,6 +444,22 @@ def test_a_floor_above_the_target_is_called_unreachable():
     assert plan.pilot.exact is None
 
 
+@pytest.mark.parametrize(("target", "decision"), [(0.12, "used up"), (0.02, "not reachable"), (0.3, "stop")])
+def test_a_pool_that_is_used_up_rules_out_no_target_that_its_student_may_meet(target, decision):
+    # The noise leaves a floor of .083: the student of all 300 answers meets .12, and they cannot show it at 95 %.
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 5))
+    z = X @ np.ones(5) + 0.6 * rng.standard_normal(300)
+    plan = plan_budget(X, z, target_risk=target, orders=10, rng=rng)
+    assert (plan.decision, plan.buy) == (decision, 0)
+    reached = plan.pilot.forecast.reached
+    assert {"used up": 0.05 < reached < 0.95, "not reachable": reached <= 0.05, "stop": reached >= 0.95}[
+        decision
+    ]
+    if decision == "used up":
+        assert f"{reached:.2f}" in plan.reason
+
+
 def test_below_the_rank_nothing_is_called_unreachable_that_a_linear_teacher_would_reach():
     X, w, rng = gaussian(900, 300)
     plan = plan_budget(X, X[:60] @ w, target_risk=0.001, student=EXACT, rng=rng)
@@ -472,7 +488,7 @@ def test_answers_of_three_classes_saturated_ones_and_sparse_points_are_planned_w
         plan = plan_budget(
             points, labels, target_risk=0.1, student=SoftLabelClassifier(0.01), orders=3, rng=rng
         )
-        assert plan.decision in ("stop", "buy", "look again", "not reachable")
+        assert plan.decision in ("stop", "buy", "look again", "used up", "not reachable")
         assert 0 <= plan.pilot.curve.disagreement[-1] < 0.5
 
 

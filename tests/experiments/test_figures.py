@@ -3,6 +3,7 @@
 import csv
 import json
 import struct
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from limbeck.experiments._errata import ERRATA
 from limbeck.experiments._statements import STATEMENTS
 from limbeck.experiments.run import Request, run
 from limbeck.records import UserError
+from limbeck.report.reproduced import render
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ COLUMNS = {
     "deep": "kind,depth,start_norm,time,loss,norm,angle,distance,conserved,leak,leak_stderr,radius,"
     "balance_error,deviation,deviation_stderr,repeats",
     "curve": "task,parameter,d,n,risk,stderr,low,high,bound,bound_tight,bound_at_angle,asymptotic,repeats",
-    "theorems": "statement,kind,cases,largest_violation,verdict",
+    "theorems": "statement,kind,severity,cases,largest_violation,verdict",
 }
 
 
@@ -155,16 +157,28 @@ def test_the_errata_are_all_there_and_temper_the_verdict(out):
     places = (
         "Corollary 2|always decreases|Theorem D.1|Lemma D.1|flip the sign|the minimum|Eq. 54|Eq. 42|Eq. 51"
     )
-    places += "|Figure 5|Figure 4|Eq. 34|rounded answers|not linear"
+    places += (
+        "|Figure 5|Figure 4|Eq. 34|rounded answers|not linear|never harm|Footnote 2|far from vacuous|n >> d"
+    )
     assert [sum(place in e.name for e in ERRATA) for place in places.split("|")] == [1] * len(ERRATA)
     (found,) = json.loads((out / "findings.json").read_text())["theorems"]
     assert found["verdict"] == "agrees in part"
     assert found["part"] == (
-        "as printed, 9 are refuted, 3 are loose, 2 speak outside their assumptions; corrected, all hold"
+        "as printed, 12 are refuted, 3 are loose, 3 speak outside their assumptions; corrected, all hold"
     )
     loose = {"Lemma D.1: the constant", "Eq. 54 and 59: the rate", "Condition (11): the minimum"}
     assert {e.name for e in ERRATA if e.verdict == "loose"} == loose  # true as printed, hence not refuted
-    assert "9 refute the print, 3 show it true but loose, 2 show what is so outside" in found["measured"]
+    assert "12 refute the print, 3 show it true but loose, 3 show what is so outside" in found["measured"]
+    severity = {r["statement"]: r["severity"] for r in table(out, "theorems") if r["kind"] == "erratum"}
+    assert severity == {e.name: e.severity for e in ERRATA}
+    assert Counter(severity.values()) == {
+        "false statement": 9,
+        "loose or missing constant": 4,
+        "typo": 2,
+        "assumption": 3,
+    }
+    page = render(out).read_text()
+    assert all(f"<td>{word}</td>" in page for word in severity.values())
 
 
 def test_the_statements_asked_for_are_there():

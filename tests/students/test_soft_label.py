@@ -20,10 +20,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from limbeck import DistilledClassifier, KernelSoftLabelClassifier, SoftLabelClassifier
 from limbeck.labels import cross_entropy, from_hard, from_logits, from_probabilities, from_top_k
-from limbeck.students._leave_one_out import leave_one_out
-from limbeck.students._objective import Objective, minimise
+from limbeck.students.leave_one_out import leave_one_out
 from limbeck.students.linearity import linearity
 from limbeck.students.metrics import agreement, soft_cross_entropy
+from limbeck.students.objective import Objective, newton_step
+from limbeck.students.solver import minimise, newton
 from limbeck.theory import Span, gradient_flow
 from limbeck.theory.kernels import RBF
 from limbeck.theory.loss import loss
@@ -290,10 +291,14 @@ def test_ridge_is_optimal(K, n, d, sparse):
     assert np.abs(s @ P).max() / s.sum() < 1e-9  # the intercept is not penalised
 
 
-def test_large_problems_take_conjugate_gradients_to_the_same_place(monkeypatch):
-    X, p, _ = curved_teacher(80, 9, K=3)
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("limit", ["SMALL_HESSIAN", "MOST_COORDINATES", "MOST_CLASSES"])
+def test_every_curvature_leads_to_the_minimiser_of_newtons_method(monkeypatch, K, limit):
+    X, p, _ = curved_teacher(80, 9, K=K)
     direct = SoftLabelClassifier(alpha=0.01).fit(X, p)
-    monkeypatch.setattr("limbeck.students._objective.DENSE_UNKNOWNS", 0)
+    for name in {"SMALL_HESSIAN", "LARGE_HESSIAN", limit}:
+        monkeypatch.setattr(f"limbeck.students.solver.{name}", 0)
+    monkeypatch.setattr("limbeck.students.solver.MOST_SPARSE_COORDINATES", 0)
     for A in (X, csr_array(X)):
         np.testing.assert_allclose(SoftLabelClassifier(alpha=0.01).fit(A, p).coef_, direct.coef_, atol=1e-8)
 
@@ -324,12 +329,12 @@ def test_leave_one_out_by_a_newton_step_is_what_refits_give(n, d, K, near):
 
 def test_leaving_out_of_all_classes_is_one_step_on_either_side(monkeypatch):
     rng = np.random.default_rng(5)
-    A = np.column_stack([rng.standard_normal((30, 40)), np.ones(30)])
+    A = rng.standard_normal((30, 40))
     labels, weight = from_probabilities(rng.dirichlet(np.ones(4), 30)), rng.dirichlet(np.ones(30))
-    objective = Objective(A, labels, weight, np.append(np.ones(40), 0.0), 1e-3)
+    objective = Objective(A, labels, weight, 1e-3, intercept=True)
     theta, mass = minimise(objective, objective.zero()).theta, weight * rng.choice([0.5, 1.0], 30)
     of_rows = leave_one_out(objective, theta, mass)
-    monkeypatch.setattr("limbeck.students._leave_one_out.MOST_ROWS", 0)
+    monkeypatch.setattr("limbeck.students.leave_one_out.MOST_ROWS", 0)
     of_parameters = leave_one_out(objective, theta, mass)
     shift = (of_rows - of_parameters).mean(axis=1, keepdims=True)  # which no probability sees
     np.testing.assert_allclose(of_rows - shift, of_parameters, atol=1e-9)
@@ -352,14 +357,13 @@ def test_a_row_of_weight_two_is_two_rows_to_leave_one_out(n, d, noise):
 
 def test_a_class_of_probability_0_everywhere_keeps_its_logits_in_leave_one_out():
     rng = np.random.default_rng(3)
-    A = np.column_stack([rng.standard_normal((20, 30)), np.ones(20)])
-    penalised, even = np.append(np.ones(30), 0.0), np.full(20, 0.05)
+    A, even = rng.standard_normal((20, 30)), np.full(20, 0.05)
     labels = from_probabilities(np.eye(3)[rng.integers(0, 2, 20)])
-    objective = Objective(A, labels, even, penalised, 1e-3)
+    objective = Objective(A, labels, even, 1e-3, intercept=True)
     theta = objective.zero()
     theta[-1, 2] = -2000.0  # the third class's probability is 0 in every row, to the last bit
     left = leave_one_out(objective, theta, even)  # warnings are errors
-    np.testing.assert_array_equal(left[:, 2], (A @ theta)[:, 2])
+    np.testing.assert_array_equal(left[:, 2], objective.logits(theta)[:, 2])
     assert np.all(np.isfinite(left))
 
 
@@ -412,15 +416,17 @@ def test_a_loss_that_falls_until_rounding_is_not_followed_further_or_says_so(d):
 
 
 @pytest.mark.parametrize("K", [2, 3])
-def test_the_ridge_near_another_is_the_ridge_of_all(K):
+@pytest.mark.parametrize("guess", [16, 22, 28])
+def test_the_ridge_found_from_a_guess_is_the_ridge_of_all(monkeypatch, K, guess):
     X, p, rng = curved_teacher(60, 12, K)
     p = np.eye(K)[rng.integers(0, K, 60)] * 0.5 + (np.column_stack([1 - p, p]) if K == 2 else p) * 0.5
     p[0] = np.eye(K)[0]  # so that alpha = 0 is not tried
     full = SoftLabelClassifier().fit(X, p)
-    for factor in (1e-4, 1.0, 300.0):
-        near = SoftLabelClassifier()
-        near._near = full.alpha_ * factor
-        near.fit(X, p)
+    monkeypatch.setattr("limbeck.students._path.CHEAP", 0)
+    for start in (None, guess):
+        if start is not None:
+            monkeypatch.setattr("limbeck.students._path._guess", lambda *_: guess)
+        near = SoftLabelClassifier().fit(X, p)
         assert near.alpha_ == full.alpha_
         np.testing.assert_allclose(near.coef_, full.coef_, rtol=1e-7)
         assert len(near.alpha_path_.alphas) < len(full.alpha_path_.alphas)
@@ -972,14 +978,14 @@ def test_the_exact_student_is_found_where_rows_are_all_but_saturated(seed):
 def test_a_step_that_rounding_turned_uphill_is_damped(monkeypatch):
     X, z = rare_pixels(0)
     A, labels = np.column_stack([X, np.ones(len(X))]), from_logits(z)
-    objective = Objective(A, labels, np.full(len(X), 1 / len(X)), np.zeros(65), 0.0)
-    plain = Objective.step
+    objective = Objective(A, labels, np.full(len(X), 1 / len(X)), 0.0)
 
-    def astray(self, F, gradient, damping=0.0):
-        return plain(self, F, gradient, damping) if damping > 1e-9 else 1e12 * plain(self, F, gradient)
+    def astray(H, gradient, damping=0.0):
+        step = newton_step(H, gradient, damping)
+        return step if damping > 1e-9 else 1e12 * step
 
-    monkeypatch.setattr(Objective, "step", astray)
-    assert minimise(objective, objective.zero()).gradient < 1e-6
+    monkeypatch.setattr("limbeck.students.solver.newton_step", astray)
+    assert newton(objective, objective.zero()).gradient < 1e-6
 
 
 def test_leaving_out_at_alpha_0_fits_rows_again_that_a_step_moves_far():

@@ -20,7 +20,7 @@ from limbeck.theory import (
 from limbeck.theory.chain import cotangents
 from limbeck.theory.expectation import FINE, _after_one_more, _backwards, _direction_rule, _Rule
 from limbeck.theory.nearly_spanned import after_one_more, directions
-from limbeck.theory.risk import log_risk, symmetric_risk_at_cotangent
+from limbeck.theory.risk import _tabulated, symmetric_risk_at_cotangent
 
 # By a rule with half the spacing, 14 and 8 nodes across and along, ten a panel of 1.2.
 FIGURE_3 = {
@@ -114,7 +114,7 @@ def test_quadrature_agrees_with_simulation_up_to_the_last_label(kappa, d, n):
 @pytest.mark.parametrize(("kappa", "d", "m"), [(0.25, 1000, 965), (1.0, 60, 40), (4.0, 60, 35)])
 def test_two_rules_for_the_direction_agree_where_both_hold(kappa, d, m):
     tail, rule = PolynomialTail(kappa), FINE.of_degree(kappa)
-    value = partial(log_risk, tail=tail, d=d)
+    value = partial(_tabulated, tail=tail, d=d)
     found, direction = directions(tail, d, m, rule.last), _direction_rule(d, m, rule)
     for x in (-3.0, 0.0, 5.0):
         near = after_one_more(x, tail, lambda y: value(y.ravel()).reshape(y.shape), found, d, rule.last)

@@ -39,6 +39,21 @@ def test_every_answer_that_is_not_proved_has_a_counter_teacher(seed, n, d, slack
         assert np.sign(logit) * (w @ x) <= 1e-9 * bound * np.linalg.norm(x)
 
 
+def test_with_stated_errors_an_answer_may_stay_unproved_that_no_teacher_contradicts():
+    # All teachers on a grid of the ball that fit the two answers within .3 decide x with a logit beyond 1.8.
+    rng = np.random.default_rng(73)
+    X, w = rng.standard_normal((2, 2)), rng.standard_normal(2)
+    bound, z, x = 1.2 * np.linalg.norm(w), X @ w + rng.uniform(-0.3, 0.3, 2), rng.standard_normal(2)
+    found = certify(X, z, x[None], error=0.3)
+    axis = bound * np.linspace(-1, 1, 401)
+    teachers = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    teachers = teachers[np.linalg.norm(teachers, axis=1) <= bound]
+    teachers = teachers[np.all(np.abs(teachers @ X.T - z) <= 0.3, axis=1)]
+    assert len(teachers) > 1000
+    assert (teachers @ x * np.sign(found.logits[0])).min() > 1.8
+    assert not found.proved(bound)[0]
+
+
 def test_shares_at_several_bounds_are_what_certify_says_after_each_label():
     rng = np.random.default_rng(0)
     X, w_star, T = decaying(12, 20, rng), rng.standard_normal(20), decaying(150, 20, rng)

@@ -34,6 +34,7 @@ from limbeck.theory import (
     symmetric_risk,
     transfer_risk_bound_tight,
 )
+from limbeck.theory import risk as risks
 from limbeck.theory.chain import cotangents
 from limbeck.theory.risk import TABLE_FROM, symmetric_risk_at_cotangent, wilson
 
@@ -179,12 +180,39 @@ def test_an_empirical_tail_gives_the_risk_of_its_law():
             assert float(symmetric_risk(alpha, EmpiricalTail(angles), 7)) == pytest.approx(exact, rel=1e-3)
 
 
-def test_many_angles_at_once_are_rated_as_one_by_one():
-    tail = PolynomialTail(0.3)
-    cot = np.concatenate([10.0 ** np.linspace(-40, 30, TABLE_FROM), [0.0, np.inf]])
-    many = symmetric_risk_at_cotangent(cot, tail, 40)
-    few = np.concatenate([symmetric_risk_at_cotangent(part, tail, 40) for part in np.array_split(cot, 4)])
-    np.testing.assert_allclose(many, few, rtol=1e-8)
+@pytest.mark.parametrize(
+    ("tail", "d"),
+    [
+        (PolynomialTail(0.3), 10**9),
+        (PolynomialTail(0.3), 40),
+        (PolynomialTail(1.0), 3),
+        (PolynomialTail(150.0), 1000),
+        (MarginTail(1.57), 10),
+        (MarginTail(1.3), 1000),
+    ],
+)
+def test_the_table_of_risks_is_the_integral_to_ten_digits(tail, d):
+    """Down to right angles, where the slope against the angle is infinite, and to where a margin leaves no risk."""
+    cot = 10.0 ** np.linspace(-17, 2, 300) / np.sqrt(d)
+    if tail.kinks.size:
+        cot = np.append(cot, np.tan(tail.beta) * (1 - np.geomspace(1e-4, 0.5, 50)))
+    cot = np.concatenate([cot, 10.0 ** np.linspace(-40, 30, 20), [0.0, np.inf]])
+    many = symmetric_risk_at_cotangent(cot, tail, d, values=TABLE_FROM + 1)
+    np.testing.assert_allclose(many, symmetric_risk_at_cotangent(cot, tail, d), rtol=1e-10, atol=1e-300)
+    assert np.any(many != symmetric_risk_at_cotangent(cot, tail, d))  # read off a table indeed
+
+
+def test_a_learning_curve_integrates_no_risk_twice(monkeypatch):
+    """A curve of 200,000 risks costs the 800 integrals of a table, and those few beyond it."""
+    integrals, integrate = [], risks.log_risk
+    monkeypatch.setattr(risks, "log_risk", lambda x, *a: integrals.append(len(x)) or integrate(x, *a))
+    task = PolynomialTask(0.31, 10**9)
+    curve = task.learning_curve(500, 400, rng=np.random.default_rng(0))
+    assert sum(integrals) < 2000
+    few = symmetric_risk_at_cotangent(
+        cotangents(task.tail, task.d, 1, 400, rng=np.random.default_rng(0)), task.tail, task.d
+    )
+    assert curve.risk[0] == pytest.approx(few.mean(), rel=1e-10)
 
 
 @pytest.mark.parametrize("task", [PolynomialTask(0.7, 6), MarginTask(1.2, 6), PolynomialTask(1.0, 2)])

@@ -5,7 +5,8 @@ Where the paper slips
 The paper's theorems hold when checked. These places do not, or say less than they seem to; limbeck computes
 the right thing and this page runs an example of each, the same ones that ``limbeck reproduce theorems`` and
 the test suite run. *Refuted*: false as printed, by this much. *Loose*: true, and this much is given away.
-*Outside*: true under its assumptions; without them things are off by this much.
+*Outside*: true under its assumptions; without them things are off by this much. Each has a severity: a false
+statement, a loose or missing constant, a typo, or an assumption that practice breaks.
 """
 
 import textwrap
@@ -28,7 +29,7 @@ from limbeck.theory import (
 for erratum in ERRATA:
     cases, size = erratum.example(np.random.default_rng(0), 12)
     print(textwrap.fill(f"{erratum.name}. {erratum.says}", 100))
-    print(f"    {erratum.verdict} by {size:.2g}, {cases} cases\n")
+    print(f"    {erratum.severity}; {erratum.verdict} by {size:.2g}, {cases} cases\n")
 
 # %%
 # Corollary 2 with a factor

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import linprog
 from scipy.special import expit, softmax
 
 from limbeck import _check
@@ -21,12 +22,14 @@ from limbeck.students import SoftLabelClassifier
 from limbeck.theory import Span
 
 RIDGES = (1e-8, 1e-5, 1e-3)
-EXACT_FACTORS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.05, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
+EXACT_FACTORS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.05, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0)
 LABEL_FACTORS = (0.5, 1.0, 2.0, 4.0, 7.0, 12.0, 20.0, 30.0, 45.0, 70.0, 100.0)
 MOST_ANSWERS = 40_000
 HALVINGS, FEWEST_HALVINGS = 30, 8
 """Labels spent on one point of the boundary: it is then known to 2^-30 (2^-8) of the distance of two queries."""
 AGREEMENTS = (0.99, 0.999)
+MOST_PROGRAMMED = 3e9
+"""Constraints times unknowns squared of the largest linear program; 1.6e8 takes 2 s."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +111,8 @@ class LeakReport:
     """Sets of queries."""
     queries: str
     """Where these came from: ``pool`` or ``Gaussian``."""
+    programmed: int
+    """Number of rounded answers up to which a copy was also sought by linear programming; beyond, it takes too long."""
     commonest: float
     """Share of the judged points in the model's commonest class: a constant agrees so often, asking nothing."""
 
@@ -137,8 +142,8 @@ def audit_leak(
     ----------
     model : ScoringModel
     pool : array_like, shape (m, d), optional
-        Points such as are asked about. Default: standard normal ones, the copier's natural choice where the features
-        are standardised.
+        Points such as are asked about. Default: standard normal ones. They suit a model of standardised features; of
+        other features they are no points that anybody asks about, and the counts mean nothing.
     decimals : sequence of int
         Decimals to which probabilities might be rounded; 0 are labels, which are always tried.
     repeats : int
@@ -163,10 +168,11 @@ def audit_leak(
 
     Notes
     -----
-    Exact answers: minimum-norm least squares on the logits. Rounded ones: the better of least squares weighted by
-    each logit's precision and soft cross-entropy with a small ridge. Labels: the same cross-entropy; or, for two
-    classes and freely chosen points, the better of that and of bisection to points of the boundary (Lowd and Meek,
-    2005).
+    Exact answers: minimum-norm least squares on the logits. Rounded ones: the best of least squares weighted by each
+    logit's precision, soft cross-entropy with a small ridge, and the copy that gives every rounded answer with the
+    most to spare (a linear program; where its cost forbids it, see `LeakReport.programmed`). Labels: the same
+    cross-entropy; or, for two classes and freely chosen points, the better of that and of bisection to points of the
+    boundary (Lowd and Meek, 2005).
 
     References
     ----------
@@ -191,9 +197,10 @@ def audit_leak(
         )
     most = min(len(draws[0][0]), MOST_ANSWERS)
     scores, labels = _grid(model, factors, most), _grid(model, label_factors, most)
+    programmed = int(MOST_PROGRAMMED / (2 * max(1, len(model.coef) - 1) ** 3 * model.equations**2))
     kinds: dict[str, tuple[np.ndarray, Callable]] = {"exact": (scores, _from_exact)}
     for k in sorted(set(decimals) - {0}, reverse=True):  # 0 decimals are labels
-        kinds[f"{k} decimals" if k > 1 else "1 decimal"] = (scores, _rounded(k))
+        kinds[f"{k} decimals" if k > 1 else "1 decimal"] = (scores, _rounded(k, programmed))
     kinds["labels"] = (labels, _from_labels)
     if len(model.coef) == 1:
         kinds["labels, chosen points"] = (labels, _from_boundary)
@@ -213,6 +220,7 @@ def audit_leak(
         held_out=len(draws[0][1]),
         repeats=repeats,
         queries="Gaussian" if pool is None else "pool",
+        programmed=programmed,
         commonest=commonest,
     )
 
@@ -265,10 +273,11 @@ def _from_exact(model: ScoringModel, Q: Array, n: int) -> list[Copy]:
     return [_solved(Q[:n], from_logits(model.logits(Q[:n])).logits)]
 
 
-def _rounded(decimals: int) -> Callable:
+def _rounded(decimals: int, programmed: int) -> Callable:
     def copies(model: ScoringModel, Q: Array, n: int) -> list[Copy]:
         F = model.logits(Q[:n])
         said = np.round(expit(F) if F.ndim == 1 else softmax(F, axis=1), decimals)
+        central = _central(Q[:n], said, decimals) if n <= programmed else []
         if said.ndim == 2:  # what sums to 0 says nothing
             total = said.sum(axis=1, keepdims=True)
             said = np.where(total > 0, said / np.where(total > 0, total, 1.0), 1.0 / said.shape[1])
@@ -278,9 +287,36 @@ def _rounded(decimals: int) -> Callable:
         if len(known) > 1:
             error = answers.error[known].reshape(len(known), -1).max(axis=1)
             found.append(_solved(Q[known], answers.logits[known], error.min() / error))
-        return found
+        return found + central
 
     return copies
+
+
+def _central(X: Array, rounded: Array, decimals: int) -> list[Copy]:
+    """Copy that gives every rounded answer and is farthest from giving another one: the centre of the largest ball.
+
+    A probability within half a unit of its last decimal bounds the log-odds of the likeliest class to each other one:
+    two linear constraints on the weights relative to those of class 0. An empty list if no ball is largest.
+    """
+    half, P = 0.5 * 10.0**-decimals, np.column_stack([1 - rounded, rounded]) if rounded.ndim == 1 else rounded
+    with np.errstate(divide="ignore"):
+        low, high = np.log(np.maximum(P - half, 0.0)), np.log(np.minimum(P + half, 1.0))
+    A, classes, top = _with_one(X), P.shape[1], P.argmax(axis=1)
+    i, k = np.nonzero(np.arange(classes) != top[:, None])
+    sign = np.eye(classes)[top[i], 1:] - np.eye(classes)[k, 1:]
+    difference = (sign[:, :, None] * A[i, None, :]).reshape(len(i), sign.shape[1] * A.shape[1])
+    rows = np.column_stack([difference, np.linalg.norm(difference, axis=1)])
+    rows = np.concatenate([rows, rows * np.append(-np.ones(difference.shape[1]), 1.0)])
+    bound = np.concatenate([high[i, top[i]] - low[i, k], high[i, k] - low[i, top[i]]])
+    finite = np.isfinite(bound)
+    goal = np.append(np.zeros(difference.shape[1]), -1.0)  # the radius, last of the unknowns
+    found = linprog(goal, A_ub=rows[finite], b_ub=bound[finite], bounds=(None, None), method="highs-ipm")
+    if found.x is None:
+        return []
+    theta = found.x[:-1].reshape(classes - 1, -1).T
+    if classes > 2:
+        theta = np.column_stack([np.zeros(len(theta)), theta])
+    return [(theta[:-1], theta[-1])]
 
 
 def _from_labels(model: ScoringModel, Q: Array, n: int) -> list[Copy]:

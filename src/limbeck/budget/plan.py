@@ -108,9 +108,10 @@ class BudgetPlan:
     """What to do next, and why."""
 
     decision: str
-    """``stop``, ``buy``, ``look again`` or ``not reachable``."""
+    """``stop``, ``buy``, ``look again``, ``not reachable``, or ``used up``: every point is answered, and the target
+    neither promised nor ruled out."""
     buy: int
-    """Answers to buy now; 0 for ``stop`` and ``not reachable``."""
+    """Answers to buy now; 0 for ``stop``, ``used up`` and ``not reachable``."""
     reason: str
     """Why, in a sentence or two."""
     target_risk: float
@@ -137,6 +138,7 @@ class BudgetPlan:
             "stop": "stop",
             "buy": f"buy {self.buy} more",
             "look again": f"buy {self.buy} more, then look again",
+            "used up": "nothing left to buy",
             "not reachable": "not reachable with this student",
         }[self.decision]
 
@@ -446,15 +448,25 @@ def _no_promise(
     beyond_rank = rank + SURPLUS - linear.n
     if unlikely and unbiased and linear.verdict == "cannot tell yet" and 0 < beyond_rank <= left:
         return "look again", beyond_rank, _only_if_linear(rank, reading.answers)
-    if unlikely or left <= 0:
+    if unlikely:
         said = f"meets the target with a probability of {forecast.reached:.2g} only"
         cure = "better features, another student or a larger target are needed"
         said = f"Even the student of all the pool's {forecast.at_most} answers {said}: {cure}."
         return "not reachable", 0, said
+    if left <= 0:
+        return "used up", 0, _used_up(forecast, confidence)
     more = min(learned, left)
     if forecast.likely is not None and forecast.likely > learned:
         more = min(more, forecast.likely - learned)
     return "look again", more, _not_yet(forecast, reading.answers, learned)
+
+
+def _used_up(forecast: Forecast, confidence: float) -> str:
+    return (
+        f"Every point of the pool is answered. The student of {forecast.at_most} answers meets the target on new "
+        f"points with probability {forecast.reached:.2f}; a promise takes {confidence:g}. Answers at more points would "
+        "settle it."
+    )
 
 
 def _only_if_linear(rank: int, answers: int) -> str:

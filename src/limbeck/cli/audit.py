@@ -39,7 +39,9 @@ def audit(
     pool: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[POOL]", help="Points such as are asked about. Default: standard normal ones."
+            metavar="[POOL]",
+            help="Points such as are asked about; required with STUDENT.json. Default: standard normal points, which "
+            "suit weights of standardised features only.",
         ),
     ] = None,
     decimals: Annotated[
@@ -61,6 +63,11 @@ def audit(
     from limbeck.budget.leak import audit_leak
 
     scoring, known = _model(model)
+    if pool is None and model.suffix.lower() == ".json":
+        raise UserError(
+            f"{model}: no pool is given. Standard normal points mean nothing to a student whose features have units of "
+            "their own. Give the points that are asked about: limbeck audit STUDENT.json POOL."
+        )
     points = None if pool is None else _points(pool, features, embedding, known)
     try:
         with messages().status("copying") as status:
@@ -74,7 +81,7 @@ def audit(
             )
     except ValueError as error:
         raise UserError(str(error)) from error
-    from limbeck.pages.audit import COLUMNS, page, resolved, rows, without_asking
+    from limbeck.pages.audit import COLUMNS, notes, page, queries, rows
 
     shown = Table(*COLUMNS, box=None, pad_edge=False)
     for row in rows(found):
@@ -86,8 +93,8 @@ def audit(
     lines: list[Line | Table] = [
         shown,
         (None, f"{found.equations} exact answers are as many as there are unknowns in a class."),
-        (None, without_asking(found)),
-        (None, resolved(found)),
+        *((None, note) for note in notes(found)),
+        ("queries", queries(found)),
         *([] if report is None else [("report", report)]),
     ]
     tell(lines, {**vars(found), "report": report}, as_json)

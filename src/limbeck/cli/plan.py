@@ -75,7 +75,7 @@ def plan(
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Say how many answers a target takes: stop, buy so many more, look again, or not reachable."""
+    """Print how many answers a target takes: stop, buy so many more, look again, nothing left, or not reachable."""
     student = student_of(alpha, intercept)
     options.check_scale(scale)
     check_wishes(target_risk, confidence, price)

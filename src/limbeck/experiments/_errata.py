@@ -16,6 +16,9 @@ import numpy as np
 from limbeck.theory import (
     BiasedDistillation,
     EmpiricalTail,
+    HardTargetLimit,
+    MarginTask,
+    PolynomialTail,
     PolynomialTask,
     Span,
     angle_of_perturbation,
@@ -23,6 +26,7 @@ from limbeck.theory import (
     approximate_risk_bound_printed,
     disagreement,
     polynomial_bound,
+    transfer_risk_bound,
     unsigned_angle,
 )
 from limbeck.theory.chain import learning_curve
@@ -33,6 +37,9 @@ from limbeck.theory.loss import gradient, hessian, loss, strong_convexity
 Verdict = Literal["refuted", "loose", "outside"]
 """A claim is false as printed; true, and weaker than it need be; or true, but not where one may take it to be."""
 
+Severity = Literal["false statement", "loose or missing constant", "typo", "assumption"]
+"""What is wrong: the statement; a factor; a word or symbol; or nothing but an assumption that practice breaks."""
+
 
 @dataclass(frozen=True)
 class Erratum:
@@ -42,6 +49,8 @@ class Erratum:
     """The place."""
     verdict: Verdict
     """What the example shows of the printed claim."""
+    severity: Severity
+    """How much of the paper it touches."""
     says: str
     """What is wrong, and what is right."""
     example: Callable[[np.random.Generator, int], tuple[int, float]]
@@ -65,11 +74,11 @@ def three_clusters(n: int, rng: np.random.Generator) -> np.ndarray:
     return CENTRES[rng.choice(3, n, p=SHARES / SHARES.sum())] + 1e-3 * rng.standard_normal((n, 3))
 
 
-def erratum(name: str, verdict: Verdict, says: str):
+def erratum(name: str, verdict: Verdict, severity: Severity, says: str):
     """Register an example under the place it is about."""
 
     def register(example):
-        ERRATA.append(Erratum(name, verdict, says, example))
+        ERRATA.append(Erratum(name, verdict, severity, says, example))
         return example
 
     return register
@@ -78,6 +87,7 @@ def erratum(name: str, verdict: Verdict, says: str):
 @erratum(
     "Corollary 2, c > 1",
     "refuted",
+    "false statement",
     "The bound with a factor c > 1 is false; only c = 1 is sound. Every angle 80 degrees, d = 60, n = 40: "
     "p(t) <= c (1 - 2t/pi)^50 with c = 9^50.",
 )
@@ -94,6 +104,7 @@ def corollary_2_with_a_factor(rng, size):
 @erratum(
     "Section 1: 'the expected risk always decreases'",
     "refuted",
+    "false statement",
     "Lemma 1 is about the angle. On three clusters in R^3 the expected risk is 0, .219, 0 at n = 1, 2, 3 "
     "while the mean angle falls.",
 )
@@ -116,8 +127,76 @@ def risk_may_rise_with_data(rng, size):
 
 
 @erratum(
+    "Section 4.3: 'can never harm the transfer risk'",
+    "refuted",
+    "false statement",
+    "Lemma 1's 'direct consequence' concerns the angle only: on the same three clusters a second label raises the risk "
+    "in more than half of all transfer sets, while the angle rises in none.",
+)
+def data_may_harm_one_transfer_set(rng, size):
+    """Share of transfer sets whose risk is larger after two labels than after one, less a half."""
+    w_star, sets = np.array([1.0, 0, 0]), 40 * size
+    harmed = 0
+    for _ in range(sets):
+        X, T = three_clusters(2, rng), three_clusters(300, rng)
+        span = Span(X)
+        students = span.prefix_weights(span.coordinates(w_star), [1, 2])
+        fewer, more = disagreement(students @ T.T, T @ w_star)
+        harmed += more > fewer
+    return sets, float(harmed / sets) - 0.5
+
+
+@erratum(
+    "Footnote 2: a classical margin",
+    "refuted",
+    "false statement",
+    "Classes far from each other need not be far from the teacher's plane. Class 1 uniform on [0, 1] x [1, 2], class 0 "
+    "its reflection in the origin, w* = e_1: the classes are 2 apart and bounded, and no angle below pi/2 holds all "
+    "points. Right: with a distance of at least m to the plane and norms of at most R, no angle exceeds arccos(m / R).",
+)
+def classes_apart_have_no_angular_margin(rng, size):
+    """Share of points at angles of 1.56 and more to w*, less four standard errors, where the classes are 2 apart."""
+    points = rng.uniform([0.0, 1.0], [1.0, 2.0], (1000 * size, 2))
+    share = float(np.mean(unsigned_angle(points, np.array([1.0, 0.0])) >= 1.56))
+    return len(points), share - 4 * float(np.sqrt(share * (1 - share) / len(points)))
+
+
+@erratum(
+    "Section 4.2: 'far from vacuous'",
+    "refuted",
+    "false statement",
+    "Not on the paper's own tasks: at kappa = 1/4 and n = 20 bound (19) is .869, above the risk 1/2 of guessing; the "
+    "exact risk is .104.",
+)
+def the_bound_may_say_nothing(rng, size):
+    """Bound (19) at kappa = 1/4, n = 20 less 1/2."""
+    del rng, size
+    return 1, transfer_risk_bound(PolynomialTail(0.25), 20) - 0.5
+
+
+@erratum(
+    "Section 4.2: 'standard bounds ... only start to be useful when n >> d'",
+    "outside",
+    "assumption",
+    "That is so of bounds by dimension. Bounds by margin hold for hard labels in every dimension: with no angle above "
+    "1/2, the maximum-margin student errs on at most 1 / ((n + 1) cos^2(1/2)) of points (Vapnik), .062 at n = 20.",
+)
+def hard_labels_have_a_bound_below_d(rng, size):
+    """Vapnik's bound below the 1/2 of guessing, at d = 1000 and n = 20; 0 if the students exceed it."""
+    task, n, learner = MarginTask(0.5, 1000), 20, HardTargetLimit()
+    bound = 1 / ((n + 1) * np.cos(0.5) ** 2)
+    risks = []
+    for _ in range(size):
+        sample = task.sample(n, rng=rng)
+        unit = sample.X / np.linalg.norm(sample.X, axis=1, keepdims=True)  # radius 1, margin cos(1/2) or more
+        risks.append(task.risk(learner.weights(Span(unit), unit @ task.w_star)))
+    return size, float(0.5 - bound) if np.mean(risks) <= bound else 0.0
+
+
+@erratum(
     "Theorem D.1: range of beta",
     "refuted",
+    "false statement",
     "Under its assumption epsilon <= norm/2 the printed delta reaches sqrt(pi) > pi/2 and leaves no beta; "
     "and delta depends on the random norm of w_hat outside the expectation. Right: a relative closeness eta "
     "and delta = arcsin(eta).",
@@ -135,6 +214,7 @@ def theorem_d1_has_no_beta_left(rng, size):
 @erratum(
     "Lemma D.1: the constant",
     "loose",
+    "loose or missing constant",
     "True, but far from sharp: at epsilon = .01 norm the largest angle is arcsin(.01) = .010, the lemma allows "
     ".251.",
 )
@@ -147,6 +227,7 @@ def lemma_d1_is_not_sharp(rng, size):
 @erratum(
     "Eq. 42 and 43: the Hessian",
     "refuted",
+    "loose or missing constant",
     "The Hessian of (35), and mu in (46) and (47), carry the 1/n of (38).",
 )
 def hessian_lacks_a_factor(rng, size):
@@ -166,6 +247,7 @@ def hessian_lacks_a_factor(rng, size):
 @erratum(
     "Eq. 54 and 59: the rate",
     "loose",
+    "loose or missing constant",
     "Corollary A.1 gives |grad L|^2 >= 2 c L, so the loss falls at least as exp(-2 c t): the printed exp(-c t) "
     "is true and wastes half the exponent.",
 )
@@ -185,6 +267,7 @@ def rate_lacks_a_factor(rng, size):
 @erratum(
     "Condition (12): 'flip the sign'",
     "refuted",
+    "false statement",
     "Neither w(0) nor -w(0) need lie below the level of 0: the loss is convex, so at most one does. Starts across "
     "the gradient fail both ways. A start with a part outside the span needs no (12).",
 )
@@ -201,6 +284,7 @@ def neither_sign_brings_12_about(rng, size):
 @erratum(
     "Condition (11): the minimum",
     "loose",
+    "loose or missing constant",
     "Its second term equals |w_hat| sin(arctan(epsilon / |w_hat|))^N and is always below the first: the minimum is "
     "redundant.",
 )
@@ -216,6 +300,7 @@ def minimum_in_11_is_redundant(rng, size):
 @erratum(
     "Eq. 51: an inverse that does not exist",
     "refuted",
+    "false statement",
     "X'X (our X X^T) is singular for n > d; the conclusion stands, with the projection on the span instead.",
 )
 def inverse_of_a_singular_matrix(rng, size):
@@ -231,6 +316,7 @@ def inverse_of_a_singular_matrix(rng, size):
 @erratum(
     "Eq. 34 for n >= d",
     "refuted",
+    "false statement",
     "The inequality is strict: once the student equals the teacher another point cannot help, so distillation's "
     "own index is 0 from n = d on. Ties are reported apart.",
 )
@@ -247,6 +333,7 @@ def index_vanishes_at_full_rank(rng, size):
 @erratum(
     "Theorem 1 with rounded answers",
     "outside",
+    "assumption",
     "n >= d recovers the teacher from exact logits only. Labels rounded to 3 decimals leave some disagreement "
     "even at n = 2d, and much more at n = d, the most fragile point.",
 )
@@ -267,6 +354,7 @@ def rounded_answers_do_not_recover(rng, size):
 @erratum(
     "Figure 5's caption",
     "refuted",
+    "typo",
     "It lists delta = 1/16 ... 1 'from left to right'. Under the paper's own definition the index falls as delta "
     "grows: delta = 1 is the leftmost.",
 )
@@ -289,6 +377,7 @@ def caption_of_figure_5(rng, size):
 @erratum(
     "Figure 4's axis",
     "refuted",
+    "typo",
     "It prints epsilon for the text's delta. Epsilon is a distance in Theorems 2 and D.1; w_delta lies delta |w_hat| "
     "away from w_hat.",
 )
@@ -306,6 +395,7 @@ def axis_of_figure_4(rng, size):
 @erratum(
     "Theorem 1 with a teacher that is not linear",
     "outside",
+    "assumption",
     "It assumes a linear teacher. A network of five rectified units: the student disagrees more after n = d labels "
     "than after d/2, most where the rank stops growing; a ridge or early stopping removes the peak.",
 )

@@ -49,18 +49,20 @@ class Theorems(Experiment):
         )
 
     def tabulate(self, records: Sequence[Record], settings: Settings) -> Table:
-        """Statement, kind, cases, largest violation, verdict."""
+        """Statement, kind, severity of an erratum, cases, largest violation, verdict."""
+        severity = {e.name: e.severity for e in ERRATA}
         rows = [
             (
                 r.cell.parameters["name"],
                 r.cell.parameters["kind"],
+                severity.get(r.cell.parameters["name"], ""),
                 r.detail["cases"],
                 float(f"{r.detail['violation']:.3g}"),
                 r.detail["verdict"],
             )
             for r in records
         ]
-        return Table(("statement", "kind", "cases", "largest_violation", "verdict"), rows)
+        return Table(("statement", "kind", "severity", "cases", "largest_violation", "verdict"), rows)
 
     def findings(self, table: Table, settings: Settings) -> list[Finding]:
         """How many statements hold and how many slips were shown."""
@@ -68,6 +70,7 @@ class Theorems(Experiment):
         statements, errata = c["kind"] == "statement", c["kind"] == "erratum"
         held = int(np.sum(c["verdict"][statements] == "holds"))
         found = Counter(c["verdict"][errata].tolist())
+        severities = ", ".join(f"{n} {s}" for s, n in Counter(c["severity"][errata].tolist()).most_common())
         everything = held == statements.sum() and not found["not shown"]
         # The statements as limbeck has them hold; where the print slips is a row of its own.
         verdict = "agrees in part" if errata.any() else "agrees"
@@ -77,9 +80,9 @@ class Theorems(Experiment):
                 title="Theorems and errata",
                 claim="The paper's theorems, corollaries and lemmas.",
                 measured=f"{held} of {int(statements.sum())} statements, corrected where the print slips, hold on "
-                f"every case looked at. Of {int(errata.sum())} errata {found['refuted']} refute the print, "
-                f"{found['loose']} show it true but loose, {found['outside']} show what is so outside its assumptions; "
-                f"{found['not shown']} could not be shown.",
+                f"every case looked at. Of {int(errata.sum())} errata ({severities}) {found['refuted']} refute the "
+                f"print, {found['loose']} show it true but loose, {found['outside']} show what is so outside its "
+                f"assumptions; {found['not shown']} could not be shown.",
                 verdict=verdict if everything else "differs",
                 caption="",
                 part=f"as printed, {slips}; corrected, all hold" if everything and slips else "",

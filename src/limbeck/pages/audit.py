@@ -20,7 +20,7 @@ def page(report: LeakReport, sources: Mapping[str, str]) -> Page:
             _verdict(report),
             _curves(report),
             _rounding(report),
-            Section("How it was run", parts=[Facts(sources)]),
+            Section("How it was run", parts=[Facts({"queries": queries(report), **sources})]),
         ],
         footer="Disagreement is of the best of several copies, picked by the owner, who knows the model: somebody who "
         "does "
@@ -47,9 +47,27 @@ def rows(report: LeakReport) -> list[tuple[str, ...]]:
     return found
 
 
-def without_asking(report: LeakReport) -> str:
-    """How often a constant agrees, to hold the rest against."""
-    return f"Who asks nothing and always says the commonest class agrees on {share(report.commonest)} of the points."
+def queries(report: LeakReport) -> str:
+    """Describe the points that were asked about."""
+    most = max(int(leak.n[-1]) for leak in report.leaks)
+    if report.queries == "pool":
+        return f"up to {most} rows of the pool in random order, judged on {report.held_out} other rows"
+    return (
+        f"up to {most} standard normal points, because no pool was given. If the model's features are not standardised "
+        "(mean 0, standard deviation 1), the counts mean nothing: give a pool."
+    )
+
+
+def notes(report: LeakReport) -> list[str]:
+    """What to compare the counts with, and what limits them."""
+    found = [f"Majority baseline: {share(report.commonest)} agreement without any answer.", _resolved(report)]
+    rounded = [int(leak.n[-1]) for leak in report.leaks if "decimal" in leak.answers]
+    if rounded and max(rounded) > report.programmed:
+        found.append(
+            f"Linear programming, the strongest attack on rounded answers, was run on up to {report.programmed} "
+            "answers; with more of them rounding may protect less than stated."
+        )
+    return found
 
 
 COLUMNS = ("answers", "until 99 %", "x exact", "until 99.9 %", "x exact")
@@ -69,8 +87,7 @@ def _verdict(report: LeakReport) -> Section:
             "What can be done: answer with labels, round hard, limit what one client may ask, or accept "
             "that the model is "
             "public. Rounding delays a copy by the factor that is in the table, and stops none.",
-            without_asking(report),
-            resolved(report),
+            *notes(report),
         ],
         parts=[
             Grid(
@@ -82,7 +99,7 @@ def _verdict(report: LeakReport) -> Section:
     )
 
 
-def resolved(report: LeakReport) -> str:
+def _resolved(report: LeakReport) -> str:
     """What the judging sample can tell of an agreement."""
     least = 1 - clopper_pearson_upper(0, report.held_out)
     return (

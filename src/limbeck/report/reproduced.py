@@ -98,10 +98,11 @@ def _digits(text: str) -> str:
 
 
 def _statement(row: list[str], says: Mapping[str, str]) -> dict[str, str]:
-    name, _, cases, violation, verdict = row
+    name, _, severity, cases, violation, verdict = row
     return {
         "name": name,
         "says": says.get(name, ""),
+        "severity": severity,
         "cases": cases,
         "violation": f"{float(violation):.2g}",
         "verdict": verdict,

@@ -12,7 +12,8 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._objective import Minimum, Objective, cholesky
+from limbeck.students.objective import Objective, cholesky
+from limbeck.students.solver import Minimum
 from limbeck.theory import Span
 from limbeck.theory.least_distance import shortest
 from limbeck.theory.readings import ROUNDING
@@ -40,7 +41,7 @@ def bounded(A: Array, labels: SoftLabels, weight: Array) -> tuple[Array, bool, M
     if start is None:
         raise _too_sure(held, "")
     others = labels[~held], weight[~held] / weight[~held].sum()
-    objective = Objective(E, *others, np.zeros(A.shape[1]), 0.0)
+    objective = Objective(E, *others, 0.0)
     found = _minimise_under(objective, C, least, theta + start)
     if not found.converged:
         raise ArithmeticError(
@@ -65,11 +66,13 @@ def _minimise_under(objective: Objective, C: Array, least: Array, theta: Array) 
     """
     taken, size = 0, np.inf
     while taken < MOST_STEPS:
-        F = objective.A @ theta[:, None]
-        g = objective.gradient(theta[:, None], F)[:, 0]
+        value, g = objective.evaluate(theta[:, None])
+        g = g[:, 0]
         size = _stationarity(C, least, theta, g) / objective.scale
-        step = None if size <= 1e-10 else _step_under(objective.hessian(F), g, C, least - C @ theta)
-        length = 0.0 if step is None else _length(objective, theta, step, F, g)
+        step = (
+            None if size <= 1e-10 else _step_under(objective.hessian(theta[:, None]), g, C, least - C @ theta)
+        )
+        length = 0.0 if step is None else _length(objective, theta, step, value, g)
         if step is None or length == 0:
             break
         theta, taken = theta + length * step, taken + 1
@@ -83,12 +86,12 @@ def _step_under(H: Array, g: Array, C: Array, short: Array) -> Array | None:
     return None if v is None else solve_triangular(L, v - towards, lower=True, trans=1, check_finite=False)
 
 
-def _length(objective: Objective, theta: Array, step: Array, F: Array, g: Array) -> float:
+def _length(objective: Objective, theta: Array, step: Array, value: float, g: Array) -> float:
     """Halved until F falls; 0 where it no longer does."""
-    value, length = objective.value(theta[:, None], F), 1.0
+    length = 1.0
     while length > 1e-10:
         moved = (theta + length * step)[:, None]
-        if objective.value(moved, objective.A @ moved) <= value + 1e-4 * length * min(float(g @ step), 0.0):
+        if objective.evaluate(moved)[0] <= value + 1e-4 * length * min(float(g @ step), 0.0):
             return length
         length /= 2
     return 0.0

@@ -13,9 +13,10 @@ from scipy.sparse.linalg import lsmr
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._bound import bounded
-from limbeck.students._leave_one_out import leave_one_out
-from limbeck.students._objective import Minimum, Objective, minimise
 from limbeck.students.design import SWALLOWED, Matrix, Points, could_be_linear, precision
+from limbeck.students.leave_one_out import leave_one_out
+from limbeck.students.objective import Objective, blocks
+from limbeck.students.solver import Curvature, Minimum, minimise
 from limbeck.theory import Span
 from limbeck.theory.readings import ROUNDING
 
@@ -23,6 +24,11 @@ NEARLY = 1e-2
 FARTHEST = 300.0
 FAR = 4.0  # logits, beyond which curvature where a step begins says little of where it should end
 REFITS = 2e9  # rows times squared unknowns, in all, that fitting again without a row may come to
+TALL = 3  # rows an unknown, at least
+WEAKEST = (
+    1e-10  # eigenvalue of the covariance, of the largest, down to which normal equations are good enough to
+)
+MAY_BE_LINEAR = 1e-4  # show that logits miss every linear teacher's by more than this
 ITERATED = 1e-8  # what LSMR leaves of logits that a factorisation would meet to ROUNDING
 
 
@@ -94,6 +100,42 @@ def fit_exact(
     return _split(full, intercept, realisable, found, left_out)
 
 
+def missed_by_least_squares(objective: Objective, along: tuple[Curvature, Array]) -> float | None:
+    """Share of the logits' norm that least squares leaves, where that is far too much for a linear teacher.
+
+    None where it may be one's, or normal equations cannot tell: few rows, weights, a weak direction or a row that
+    alone carries one, sparse points or saturated answers.
+    """
+    (curvature, B), labels, weight = along, objective.labels, objective.weight
+    n, r = B.shape
+    even = bool(np.ptp(weight) <= 1e-12 / n)
+    if hasattr(objective.A, "toarray") or n < TALL * r or labels.saturated.any() or not even:
+        return None
+    if curvature.values[0] <= WEAKEST * curvature.largest:
+        return None
+    leverage = max(float((np.square(B[rows]) @ (1 / curvature.values)).max()) for rows in blocks(n))
+    if (leverage + objective.intercept) / n > 1 - 1e-8:
+        return None
+    Z = labels.logits.reshape(n, -1)
+    theta, rest = objective.zero(), Z
+    for _ in range(2):
+        theta = theta + _normal_step(objective, curvature, rest)
+        rest = Z - objective.logits(theta)
+    missed = float(np.linalg.norm(rest)) / max(float(np.linalg.norm(Z)), 1e-300)
+    return missed if missed > MAY_BE_LINEAR else None
+
+
+def _normal_step(objective: Objective, curvature: Curvature, rest: Array) -> Array:
+    """Least squares of logits (n, m) by the covariance, (r, m)."""
+    r, mean = objective.A.shape[1], objective.weight @ rest if objective.intercept else 0.0
+    step = objective.zero()
+    pull = objective.pull(objective.weight[:, None] * (rest - mean))
+    step[:r] = curvature.back(curvature.along(pull) / curvature.values[:, None])
+    if objective.intercept:
+        step[r] = mean - curvature.mean @ step[:r]
+    return step
+
+
 def _refuse_swallowed(points: Points) -> None:
     """Beside ones, features of 1e-12 are rounding; with more rows than columns each column is scaled by itself."""
     n, d = points.X.shape
@@ -123,10 +165,10 @@ def _newton(
     """Minimise the cross-entropy; hard labels have no minimiser where they can be separated."""
     size = np.sqrt(np.maximum(weight @ np.square(A), 1e-300))  # columns of mean square 1
     scaled = A / size
-    objective = Objective(scaled, labels, weight, np.zeros(A.shape[1]), 0.0)
+    objective = Objective(scaled, labels, weight, 0.0)
     theta = objective.zero() if start is None else start * size[:, None]
     hard = labels.saturated.any()
-    found = minimise(objective, theta, max_iter=10 if hard else 200)
+    found = minimise(objective, theta, max_iter=10 if hard else 1000)
     for _ in range(20 if hard else 0):  # ten steps at a time: separable labels are recognised soon
         if found.converged:
             break
@@ -175,8 +217,8 @@ def _sparse(X1: Matrix, labels: SoftLabels, weight: Array) -> tuple[Array, bool,
 def _sparse_newton(
     X1: Matrix, labels: SoftLabels, weight: Array, start: Array | None
 ) -> tuple[Array, bool, Minimum]:
-    objective = Objective(X1, labels, weight, np.zeros(X1.shape[1]), 0.0)
-    found = minimise(objective, objective.zero() if start is None else start, max_iter=200)
+    objective = Objective(X1, labels, weight, 0.0)
+    found = minimise(objective, objective.zero() if start is None else start)
     if labels.saturated.any():
         _refuse_separated(X1 @ found.theta, labels, force=not found.converged)
     if not found.converged:
@@ -205,13 +247,9 @@ def _left_out(
             + (F - labels.logits.reshape(F.shape)) * (leverage / np.where(alone, 1.0, 1 - leverage))[:, None]
         )
     else:
-        objective = Objective(A, labels, weight, np.zeros(A.shape[1]), 0.0)
+        objective = Objective(A, labels, weight, 0.0)
         out = leave_one_out(objective, theta, mass)
-        far = np.abs(out - F).max(axis=1)
-        far[alone] = 0.0
-        for row in np.argsort(-far)[: _affordable(A, labels.columns)]:
-            if far[row] > FAR:
-                out[row] = A[row] @ _without(objective, theta, mass, row)
+        _fit_again_without_far(objective, theta, mass, F, out, alone)
     # Of a row that counts as several one is left out, and the others still carry its direction.
     several = alone & (mass < (1 - 1e-9) * weight)
     out[several] = F[several]
@@ -221,6 +259,16 @@ def _left_out(
         pinv = solve_triangular(R, U[alone].T, check_finite=False)  # columns c_i of A^+
         out[alone] = F[alone] - (pinv.T @ theta) / np.einsum("ij,ij->j", pinv, pinv)[:, None]
     return out
+
+
+def _fit_again_without_far(
+    objective: Objective, theta: Array, mass: Array, F: Array, out: Array, alone: np.ndarray
+) -> None:
+    """Fit again without the rows that a step moves far from logits F (n, m), and put what they get into ``out``."""
+    far = np.where(alone, 0.0, np.abs(out - F).max(axis=1))
+    for row in np.argsort(-far)[: _affordable(objective.A, objective.columns)]:
+        if far[row] > FAR:
+            out[row] = objective.logits_of(objective.A[row : row + 1], _without(objective, theta, mass, row))
 
 
 def _affordable(A: Array, columns: int) -> int:

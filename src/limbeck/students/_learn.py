@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._exact import Exact, fit_exact
-from limbeck.students._objective import Minimum, Objective, minimise
-from limbeck.students._path import AlphaPath, follow, stopped_flow
-from limbeck.students.design import Design, Points, reduced
-
-MOST_SPARSE_COORDINATES = 4000
+from limbeck.students._exact import Exact, fit_exact, missed_by_least_squares
+from limbeck.students._path import AlphaPath, follow, ridge_on_logits, stopped_flow
+from limbeck.students.design import Design, Points, could_be_linear, precision, reduced
+from limbeck.students.leave_one_out import coordinates
+from limbeck.students.objective import Objective
+from limbeck.students.solver import Curvature, Minimum, minimise
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,6 @@ class Settings:
     stop_time: float | None
     tol: float
     max_iter: int
-    near: float | None = None
-    """Where the ridge is looked for; see `limbeck.students._path.follow`."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Learned:
     realisable: bool
     """Whether the logits were met, at alpha = 0."""
     iterations: int
-    """Newton steps."""
+    """Steps of the minimisation."""
     gradient: float
     """Largest gradient entry, relative to the points' size."""
 
@@ -63,8 +63,10 @@ def learn(points: Points, labels: SoftLabels, counts: Array, settings: Settings,
         return _without_ridge(points, labels, counts, settings, rows)
     design = reduced(points)
     alpha = float(settings.alpha)
-    objective = Objective(design.A, labels, counts / counts.sum(), design.penalised, alpha)
-    found = minimise(objective, objective.zero(), tol=settings.tol, max_iter=settings.max_iter)
+    objective = Objective(design.A, labels, counts / counts.sum(), alpha, design.intercept)
+    curvature = Curvature.of(design.A, objective.weight, intercept=design.intercept)
+    start = next(ridge_on_logits(objective, curvature, np.array([alpha])))
+    found = minimise(objective, start, curvature=curvature, tol=settings.tol, max_iter=settings.max_iter)
     return _of_minimum(design, found, alpha)
 
 
@@ -100,21 +102,26 @@ def _by_leave_one_out(points: Points, labels: SoftLabels, counts: Array, setting
         raise ValueError("alpha='loo' leaves rows out one by one and there is 1 sample: give alpha a number.")
     weight, mass = counts / counts.sum(), np.minimum(counts, 1.0) / counts.sum()
     design = reduced(points)
-    if points.sparse and design.basis is None and points.X.shape[1] > MOST_SPARSE_COORDINATES:
+    whole = Objective(design.A, labels, weight, 0.0, design.intercept, design.A.dtype)
+    along = coordinates(whole)
+    if along[0].vectors is None:
         raise ValueError(
-            f"alpha='loo' factorises min(n, d) coordinates, and sparse points of shape {points.X.shape} have too many: "
+            f"alpha='loo' factorises min(n, d) coordinates, and points of shape {points.given.shape} have too many: "
             "give alpha a number (GridSearchCV can choose it)."
         )
-    exact, why = _left_out_at_zero(points, labels, weight, mass, settings)
-    path, found = follow(design, labels, weight, mass, exact, why, settings.near)
+    missed = missed_by_least_squares(whole, along)
+    exact, why = (None, "") if missed is not None else _left_out_at_zero(points, labels, weight, mass)
+    path, found = follow(whole, along, mass, exact, why, with_zero=missed is not None)
     if found is not None:
-        return _of_minimum(design, found, path.chosen, path)
+        learned = _of_minimum(design, found, path.chosen, path)
+        met = path.chosen == 0 and missed is not None and could_be_linear(missed, precision(labels))
+        return replace(learned, realisable=met)
     assert exact is not None
     return _of_exact(exact, path)
 
 
 def _left_out_at_zero(
-    points: Points, labels: SoftLabels, weight: Array, mass: Array, settings: Settings
+    points: Points, labels: SoftLabels, weight: Array, mass: Array
 ) -> tuple[Exact | None, str]:
     """The student at alpha = 0 with its leave-one-out logits, or why there is none."""
     skipped = "alpha = 0 was not tried: "
@@ -131,9 +138,11 @@ def _left_out_at_zero(
 
 def _of_minimum(design: Design, found: Minimum, alpha: float, path: AlphaPath | None = None) -> Learned:
     if not found.converged:
-        raise ArithmeticError(
-            f"Newton's method stopped at a relative gradient of {found.gradient:.1e} after {found.iterations} "
-            "steps: scale the features, raise max_iter, or raise alpha."
+        warnings.warn(
+            f"The minimisation stopped at a relative gradient of {found.gradient:.1e} after {found.iterations} "
+            "steps: scale the features, raise max_iter, or raise alpha.",
+            ConvergenceWarning,
+            stacklevel=5,
         )
     weights, intercepts = design.weights(found.theta)
     return Learned(weights, intercepts, alpha, path, False, max(found.iterations, 1), found.gradient)

@@ -21,8 +21,9 @@ from limbeck.data.blocks import Block, Group
 from limbeck.engine import Engine
 from limbeck.labels import Array, SoftLabels
 from limbeck.records import UserError
-from limbeck.students._objective import Objective
 from limbeck.students.design import Matrix, row_keys, with_ones
+from limbeck.students.objective import Objective, weighted_gram
+from limbeck.students.solver import SMALL_HESSIAN
 from limbeck.students.study import Distilled, angles
 from limbeck.students.tally import Tally
 from limbeck.theory.scaling import Scaling
@@ -276,14 +277,17 @@ class Triangle:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Sums over rows of the soft cross-entropy, its gradient in theta, its Hessian, of |A_ij|, and of 1."""
+    """Sums over rows of the soft cross-entropy, its gradient in theta and class curvature, its Hessian, c, |a|, and 1.
+
+    c is a row's curvature (`Objective.row_curvature`); where the Hessian is large, c a a' takes its place.
+    """
 
     reading: Reading
     theta: Array
     drop: bool
     """Whether rows with a probability of 0 or 1 are left out."""
-    curvature: bool
-    """Whether the Hessian and |A_ij|, which cost most, are wanted; else they are 0."""
+    moments: bool
+    """Whether the last but 1 are wanted, which cost most; else they are 0."""
 
     def __call__(self, block: Block) -> Sums:
         """Sums of one block."""
@@ -291,14 +295,18 @@ class CrossEntropy:
         if self.drop and labels.saturated.any():
             kept = np.flatnonzero(~labels.saturated)
             A, labels = A[kept], labels[kept]
-        here = Objective(A, labels, np.ones(len(labels)), np.zeros(A.shape[1]), 0.0)
-        F = here.logits(self.theta)
-        zero = np.zeros_like(self.theta)
-        size = np.asarray(abs(A).sum(axis=0)).ravel()
+        here = Objective(A, labels, np.ones(len(labels)), 0.0)
+        hessian, curved, size = 0.0, 0.0, 0.0
+        if self.moments:
+            c = here.row_curvature(self.theta)
+            small = self.theta.size <= SMALL_HESSIAN or labels.columns == 1
+            hessian = here.hessian(self.theta) if small else weighted_gram(A, c)
+            curved, size = float(c.sum()), np.asarray(abs(A).sum(axis=0)).ravel()
         return (
-            here.value(zero, F),
-            here.gradient(zero, F),
-            here.hessian(F) if self.curvature else 0.0,
+            *here.evaluate(self.theta),
+            here.class_curvature(self.theta),
+            hessian,
+            curved,
             size,
             len(labels),
         )

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.integrate import solve_ivp
-from scipy.sparse import issparse
-from scipy.sparse.linalg import svds
+from scipy.special import logit
 
 from limbeck.labels import Array, SoftLabels, cross_entropy
 from limbeck.students._exact import Exact
-from limbeck.students._leave_one_out import leave_one_out
-from limbeck.students._objective import Minimum, Objective, minimise
-from limbeck.students.design import Design, Matrix
+from limbeck.students.design import Design
+from limbeck.students.leave_one_out import leave_one_out
+from limbeck.students.objective import Objective
+from limbeck.students.solver import Curvature, Minimum, minimise
 
 DECADES, PER_DECADE = 8, 2
 FURTHER = 6  # decades below, where the loss still falls: then the Hessian has no digits left
 USUAL = FURTHER * PER_DECADE  # the lowest of the alphas that are tried without that
 STANDARD_ERRORS = 2.0
-ENOUGH = 1e-8  # of the gradient, to compare alphas by; the one chosen is then followed to the end
-RISES = 2  # ridges in a row at which the loss is higher, and the search ends
+CLOSE, LEAST_FALL = (
+    1e-8,
+    1e-6,
+)  # of the students that alphas are compared by; the one chosen is followed to the end
+FINAL = {4: 1e-7, 8: 1e-10}  # relative gradient of the student chosen, by the bytes of a feature
+RISES = 2  # ridges in a row at which the loss is higher, and the search ends; one of many rows
+GUESSED_FROM = 2048  # rows that the first ridge to try is guessed from
+EVERY = 1000  # rows up to which all ridges are tried where n is near the rank
+CHEAP = 1e7  # rows times squared unknowns up to which all ridges are tried
+LEAST_SHARE = 1e-4  # that answers are kept from 0 and 1 for the guess
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,60 +49,105 @@ class AlphaPath:
     """Why, in words."""
 
 
-def grid(design: Design, weight: Array) -> Array:
+def grid(curvature: Curvature) -> Array:
     """Alphas from 1e-14 to 1 times the loss's largest curvature, two a decade; the lowest for when they are needed."""
-    A: Matrix = design.A[:, : int(design.penalised.sum())]
-    if issparse(A):
-        scaled = A.multiply(np.sqrt(weight)[:, None])
-        k = min(A.shape)
-        top = (
-            float(svds(scaled, k=1, return_singular_vectors=False, random_state=0)[0] ** 2) if k > 1 else 0.0
-        )
-        top = top or float(scaled.power(2).sum())
-    else:
-        top = float(np.linalg.norm(A * np.sqrt(weight)[:, None], ord=2) ** 2)
-    top = top if top > 0 else 1.0
+    top = curvature.largest if curvature.largest > 1e-300 else 1.0
     decades = DECADES + FURTHER
     return top / 4 * np.logspace(-decades, 0, decades * PER_DECADE + 1)
 
 
+def ridge_on_logits(objective: Objective, curvature: Curvature, alphas: Array) -> Iterator[Array]:
+    """Ridge regression on centred log-probabilities, theta (r, m) for each alpha: where the minimisation starts.
+
+    Logits are weighed by the curvature that answers have on average.
+    """
+    Z, weight, r = _logits(objective.labels), objective.weight, objective.A.shape[1]
+    mean = weight @ Z if objective.intercept else np.zeros(Z.shape[1])
+    pull = curvature.along(objective.pull(weight[:, None] * (Z - mean)))
+    kappa = _mean_curvature(objective)
+    for alpha in alphas:
+        theta = np.zeros((objective.unknowns, objective.columns))
+        theta[:r] = curvature.back(pull / (curvature.values[:, None] + alpha / kappa + 1e-300))
+        if objective.intercept:
+            theta[r] = mean - curvature.mean @ theta[:r]
+        yield theta
+
+
+def _logits(labels: SoftLabels) -> Array:
+    """Centred log-probabilities (n, m); of shares near 0 and 1, those of `LEAST_SHARE`."""
+    p = labels.probabilities
+    if p.ndim == 1:
+        return logit(np.clip(p, LEAST_SHARE, 1 - LEAST_SHARE))[:, None]
+    logs = np.log(np.maximum(p, LEAST_SHARE))
+    return logs - logs.mean(axis=1, keepdims=True)
+
+
+def _mean_curvature(objective: Objective) -> float:
+    p = objective.labels.probabilities
+    each = p * (1 - p) if p.ndim == 1 else (1 - np.square(p).sum(axis=1)) / (p.shape[1] - 1)
+    return max(float(objective.weight @ each), 1e-3)
+
+
+def _guess(objective: Objective, along: tuple[Curvature, Array], alphas: Array) -> int:
+    """The alpha whose ridge regression on logits has the least leave-one-out cross-entropy, over some of the rows."""
+    curvature, n = along[0], objective.A.shape[0]
+    some = np.arange(0, n, -(-n // GUESSED_FROM))
+    A, labels, kappa = objective.A[some], objective.labels[some], _mean_curvature(objective)
+    Z, weight = _logits(labels), objective.weight[some]
+    part = Objective(A, labels, weight / weight.sum(), 0.0, objective.intercept)
+    squares = np.square(curvature.coordinates(A))
+    losses = []
+    for alpha, theta in zip(alphas, ridge_on_logits(objective, curvature, alphas), strict=True):
+        h = weight * (squares @ (1 / (curvature.values + alpha / kappa + 1e-300)) + objective.intercept)
+        F = part.logits(theta)
+        F += (F - Z) * (h / np.maximum(1 - h, 1e-6))[:, None]
+        losses.append(part.weight @ cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F))
+    return int(np.argmin(losses))
+
+
 def follow(
-    design: Design,
-    labels: SoftLabels,
-    weight: Array,
+    whole: Objective,
+    along: tuple[Curvature, Array],
     mass: Array,
     exact: Exact | None,
     why: str,
-    near: float | None = None,
+    *,
+    with_zero: bool = False,
 ) -> tuple[AlphaPath, Minimum | None]:
-    """Fit every alpha, from the largest down, and choose by leave-one-out.
+    """Fit alphas on either side of a first guess until the leave-one-out loss rises, and choose by it.
+
+    Near n = rank, where the loss often has several dips, all alphas are tried; so they are where the dip reached is no
+    better than alpha = 0.
 
     Parameters
     ----------
-    design : Design
-    labels : SoftLabels
-    weight, mass : ndarray, shape (n,)
-        Weights summing to 1, and what leaving a row out removes of it.
+    whole : Objective
+        Of all rows; its ridge is not used.
+    along : (Curvature, ndarray of shape (n, r))
+        Of its points, and these along its eigenvectors.
+    mass : ndarray, shape (n,)
+        What leaving a row out removes of its weight.
     exact : Exact or None
         The student at alpha = 0 with its leave-one-out logits, where it was possible.
     why : str
         Why it was not, otherwise.
-    near : float, optional
-        Try alphas on either side of this one until the loss rises, instead of all: the nearest dip, for a third of
-        the work. All are tried where that dip is no better than alpha = 0.
+    with_zero : bool
+        Whether alpha = 0 is one more ridge, the last to be tried.
     """
-    alphas = grid(design, weight)
+    curvature, labels, weight = along[0], whole.labels, whole.weight
+    alphas = grid(curvature)
     kept, rows = {}, {}
 
     def loss(alpha: float, start: Array | None) -> float:
-        objective = Objective(design.A, labels, weight, design.penalised, alpha)
         further = alpha < alphas[USUAL] * (1 - 1e-9)
-        kept[alpha] = minimise(
-            objective, objective.zero() if start is None else start, tol=1e-10 if further else ENOUGH
-        )
+        objective = whole.at(alpha)
+        if start is None:
+            start = next(ridge_on_logits(objective, curvature, np.array([alpha])))
+        tol, fall = (1e-10, 0.0) if further else (CLOSE, LEAST_FALL)
+        kept[alpha] = minimise(objective, start, curvature=curvature, tol=tol, least_fall=fall)
         if further and not kept[alpha].converged:
             return np.inf
-        F = leave_one_out(objective, kept[alpha].theta, mass)
+        F = leave_one_out(objective, kept[alpha].theta, mass, along)
         rows[alpha] = cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F)
         return float(weight @ rows[alpha])
 
@@ -102,15 +155,20 @@ def follow(
         F = exact.left_out
         rows[0.0] = cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F)
     at_zero = float(weight @ rows[0.0]) if rows else np.inf
-    note = _walk(alphas, loss, kept, at_zero, near)
+    (n, r), unknowns = whole.A.shape, whole.unknowns * whole.columns
+    every = n * unknowns**2 <= CHEAP or _rugged(n, r)
+    first = None if every else max(_guess(whole, along, alphas), USUAL)
+    note = _walk(alphas, loss, kept, at_zero, first, 1 if n > EVERY else RISES)
+    if with_zero:
+        loss(0.0, kept[min(kept)].theta)
     tried = np.array(sorted(rows))
     losses = np.array([weight @ rows[a] for a in tried])
     stderrs = np.array([_stderr(rows[a], weight, mass) for a in tried])
     best = float(tried[np.argmin(losses)])
 
     def student(alpha: float) -> Minimum:
-        objective = Objective(design.A, labels, weight, design.penalised, alpha)
-        return minimise(objective, kept[alpha].theta)
+        last = replace(whole, alpha=alpha, dtype=np.dtype(np.float64))
+        return minimise(last, kept[alpha].theta, curvature=curvature, tol=FINAL[whole.dtype.itemsize])
 
     if 0.0 not in rows:
         return AlphaPath(tried, losses, stderrs, best, why + note), student(best)
@@ -130,7 +188,13 @@ def follow(
         else f"no alpha beats 0 by {STANDARD_ERRORS:g} paired standard errors"
     )
     chosen = best if beaten else 0.0
-    return AlphaPath(tried, losses, stderrs, chosen, reason), student(chosen) if chosen else None
+    found = student(chosen) if chosen in kept else None
+    return AlphaPath(tried, losses, stderrs, chosen, reason), found
+
+
+def _rugged(n: int, r: int) -> bool:
+    """Whether few rows are near enough to the rank that the loss has dips of its own along the ridge."""
+    return n <= EVERY and 2 * r < 3 * n < 6 * r
 
 
 def _walk(
@@ -138,7 +202,8 @@ def _walk(
     loss: Callable[[float, Array | None], float],
     kept: Mapping[float, Minimum],
     at_zero: float,
-    near: float | None,
+    first: int | None,
+    rises: int,
 ) -> str:
     """Try alphas until their least loss lies inside, or at alpha = 0; what to say if it does not."""
     losses = {}
@@ -150,17 +215,17 @@ def _walk(
     def least() -> int:
         return min(losses, key=losses.__getitem__)
 
-    if near is not None:
-        i = max(int(np.argmin(np.abs(np.log(alphas / near)))), USUAL)
+    if first is not None:
+        i = first
         go(i, None)
-        while i < top and i - least() < RISES:
+        while i < top and i - least() < rises:
             go(i + 1, i)
             i += 1
         i = min(losses)
-        while i > 0 and least() - i < RISES and at_zero > losses[least()] and np.isfinite(losses[i]):
+        while i > 0 and least() - i < rises and at_zero > losses[least()] and np.isfinite(losses[i]):
             go(i - 1, i)
             i -= 1
-    if near is None or at_zero <= losses[least()]:  # a dip no better than alpha = 0 may not be the one
+    if first is None or at_zero <= losses[least()]:  # a dip no better than alpha = 0 may not be the one
         for i in range(top, USUAL - 1, -1):
             if i not in losses:
                 go(i, i + 1 if i < top else None)
@@ -198,14 +263,14 @@ def _quantile(values: Array, count: Array, share: float) -> float:
 
 def stopped_flow(design: Design, labels: SoftLabels, weight: Array, time: float) -> Minimum:
     """Gradient flow of the mean soft cross-entropy from zero, stopped at ``time``."""
-    objective = Objective(design.A, labels, weight, design.penalised, 0.0)
+    objective = Objective(design.A, labels, weight, 0.0, design.intercept)
     shape = objective.zero().shape
 
     unit = min(time, 1.0)  # LSODA does not come back from the way to 5e-324
 
     def velocity(t: float, v: Array) -> Array:
         theta = v.reshape(shape)
-        return -unit * objective.gradient(theta, design.A @ theta).ravel()
+        return -unit * objective.evaluate(theta)[1].ravel()
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # LSODA warns of the failure that is raised below
@@ -215,5 +280,5 @@ def stopped_flow(design: Design, labels: SoftLabels, weight: Array, time: float)
     if not solved.success:
         raise ArithmeticError(f"The flow could not be followed to stop_time={time}: {solved.message}")
     theta = solved.y[:, -1].reshape(shape)
-    size = np.abs(objective.gradient(theta, design.A @ theta)).max() / objective.scale
+    size = np.abs(objective.evaluate(theta)[1]).max() / objective.scale
     return Minimum(theta, float(size), int(solved.nfev), True)

@@ -28,8 +28,8 @@ Matrix = Any
 class Points:
     """Points (n, d), and whether a column of ones stands beside them."""
 
-    X: Matrix
-    """As given, float64."""
+    given: Matrix
+    """As given, float64 or float32."""
     intercept: bool
     """Whether the student has an intercept."""
     stored: np.dtype[Any] = np.dtype(np.float64)  # noqa: RUF009 - a constant
@@ -37,21 +37,25 @@ class Points:
     _last: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     def __len__(self) -> int:
-        return self.X.shape[0]
+        return self.given.shape[0]
 
     def __getitem__(self, rows: np.ndarray) -> Points:
-        return Points(self.X[rows], self.intercept, self.stored)
+        return Points(self.given[rows], self.intercept, self.stored)
 
     @classmethod
     def of(cls, X: Matrix, intercept: bool) -> Points:
         """Points as they came, of any type of floats."""
-        stored = X.dtype if X.dtype.kind == "f" else np.dtype(np.float64)
-        return cls(X.astype(np.float64, copy=False), intercept, stored)
+        return cls(X, intercept, X.dtype if X.dtype.kind == "f" else np.dtype(np.float64))
+
+    @cached_property
+    def X(self) -> Matrix:  # noqa: N802 - the paper's letter
+        """In float64: the points themselves, or a copy."""
+        return self.given.astype(np.float64, copy=False)
 
     @property
     def sparse(self) -> bool:
         """Whether they are sparse, and stay so."""
-        return issparse(self.X)
+        return issparse(self.given)
 
     @cached_property
     def affine(self) -> Matrix:
@@ -94,16 +98,14 @@ class Points:
 
 @dataclass(frozen=True)
 class Design:
-    """Rows in coordinates (n, r), the intercept's column of ones last where there is one."""
+    """Rows in coordinates (n, r), without a column of ones."""
 
     A: Matrix
-    """Coordinates; sparse if the points are sparse and there are more of them than features."""
-    penalised: Array
-    """1 for coordinates of features, 0 for the intercept, (r,)."""
+    """Coordinates; sparse if the points are sparse and there are more of them than features. Features stay float32."""
     basis: Any
     """Coordinates to weights: w = basis.T @ v, (r, d); None where the coordinates are the features."""
     intercept: bool
-    """Whether the last coordinate is the intercept."""
+    """Whether the parameters have a last row for the intercept."""
 
     def weights(self, theta: Array) -> tuple[Array, Array]:
         """Weights (m, d) and intercepts (m,) of parameters theta (r, m)."""
@@ -113,24 +115,14 @@ class Design:
 
 def reduced(points: Points) -> Design:
     """Coordinates for a ridge fit: an orthonormal basis of the rows where n <= d, the features where n > d."""
-    X, intercept = points.X, points.intercept
-    n, d = X.shape
-    basis = None
-    if n > d:
-        A = X
-    elif issparse(X):
-        if n > LARGEST_GRAM:
-            A = X
-        else:
-            A, basis = _sparse_coordinates(X)
-    else:
-        span = Span(X)
-        A, basis = span.coordinates(span.X), span.basis
-    penalised = np.ones(A.shape[1])
-    if intercept:
-        A = with_ones(A)
-        penalised = np.append(penalised, 0.0)
-    return Design(A, penalised, basis, intercept)
+    n, d = points.given.shape
+    if n > d or (points.sparse and n > LARGEST_GRAM):
+        short = not points.sparse and points.given.dtype == np.float32
+        return Design(points.given if short else points.X, None, points.intercept)
+    if points.sparse:
+        return Design(*_sparse_coordinates(points.X), points.intercept)
+    span = Span(points.X)
+    return Design(span.coordinates(span.X), span.basis, points.intercept)
 
 
 @dataclass(frozen=True)

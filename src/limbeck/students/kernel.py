@@ -140,7 +140,7 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
         classes: Any = None,
         decimals: int | None = None,
         tol: float = 1e-10,
-        max_iter: int = 100,
+        max_iter: int = 1000,
         landmarks: int | None = None,
         random_state: Any = None,
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from numbers import Integral
 from typing import Any, Literal, Self
 
@@ -48,6 +49,7 @@ def _is_exact(student: SoftLabelClassifier) -> bool:
 
 
 LONGEST = 10**9
+CHANGED = "the points were changed in place after fit: fit again, or read linearity_ before"
 
 
 class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
@@ -62,8 +64,9 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     alpha : "loo" or float >= 0, default="loo"
         Ridge, in units of the mean loss; the intercept is not penalised. ``"loo"`` chooses by leave-one-out
         soft cross-entropy (one Newton step a row) among 17 values and 0, which is kept unless the best
-        beats it by two paired standard errors (of leads winsorised at 5 %); where the loss still falls at the
-        smallest value, among up to twelve further ones below.
+        beats it by two paired standard errors (of leads winsorised at 5 %). If the loss still falls at the smallest
+        value, up to twelve smaller ones are tried. Large problems try values on either side of the one that ridge
+        regression on the logits prefers, until the loss rises.
     fit_intercept : bool, default=True
         Whether to learn an intercept. At ``alpha=0`` it takes part in the norm that is minimised.
     saturated : {"raise", "drop", "bound"}, default="raise"
@@ -79,11 +82,12 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     decimals : int, optional
         Decimals the probabilities were rounded to. Default: inferred; see `limbeck.labels.from_probabilities`.
     tol : float, default=1e-10
-        Largest gradient entry at which Newton's method stops, relative to the features' mean size, where ``alpha``
-        is a number > 0; the exact student and the one chosen by leave-one-out always go to 1e-10, or, where rows are
-        all but saturated, as far below 1e-8 as rounding lets them (``gradient_`` tells).
-    max_iter : int, default=100
-        Most Newton steps, for the same.
+        Largest gradient entry at which the minimisation stops, relative to the features' mean size, where ``alpha``
+        is a number > 0. The exact student, and the one chosen by leave-one-out, always go to 1e-10 (to 1e-7 with
+        more float32 rows than features). If rows are nearly saturated, rounding can end them earlier, below 1e-8;
+        see ``gradient_``.
+    max_iter : int, default=1000
+        Most steps of the minimisation, for the same. If they are not enough, a ``ConvergenceWarning`` is issued.
 
     Attributes
     ----------
@@ -102,11 +106,12 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         rows can tell (at ``alpha=0``).
     linearity_ : Linearity
         Verdict ``linear``, ``not linear`` or ``cannot tell yet``, with the residual logits behind it. Judged from
-        the rows given to `fit`, which must be a random sample; after `partial_fit`, ``cannot tell yet``.
+        the rows given to `fit`, which must be a random sample; after `partial_fit`, ``cannot tell yet``. It is
+        computed on first access. Until then the student refers to the rows; do not change them in place.
     n_saturated_ : int
         Rows with a probability of 0 or 1 as stored.
     n_iter_ : int
-        Newton steps of the final fit.
+        Steps of the final fit.
     gradient_ : float
         Largest entry of the gradient where the fit ended, relative to the features' mean size.
     n_features_in_ : int
@@ -123,10 +128,12 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     With routing on, Pipeline, GridSearchCV, Bagging, Voting and CalibratedClassifierCV pass the teacher's answers
     on; StackingClassifier does too but hands them to its final estimator unasked, which must accept them.
 
-    Points are computed in float64 on the CPU by NumPy and SciPy; float32 in gives float32 out. Sparse points
-    stay sparse. Dense arrays of other libraries on the CPU are taken, and answered by NumPy's; with scikit-learn's
-    ``array_api_dispatch`` on (which wants SCIPY_ARRAY_API=1 in the environment before SciPy is imported), they are
-    answered in their own kind (annotations say NumPy's); fitted attributes are NumPy arrays all the same.
+    Points are computed on the CPU by NumPy and SciPy; float32 in gives float32 out. The minimum is found in float64;
+    ridges are compared in float32 if there are more float32 rows than features. Memory: the points, one copy of them
+    if ``alpha="loo"``, and O(d^2 + n K). Sparse points stay sparse. Dense arrays of other libraries on the CPU are
+    taken, and answered by NumPy's; with scikit-learn's ``array_api_dispatch`` on (which wants SCIPY_ARRAY_API=1 in the
+    environment before SciPy is imported), they are answered in their own kind (annotations say NumPy's); fitted
+    attributes are NumPy arrays all the same.
 
     References
     ----------
@@ -151,15 +158,14 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     alpha_: float
     alpha_path_: AlphaPath | None
     realisable_: bool
-    linearity_: Linearity
     n_saturated_: int
     n_iter_: int
     gradient_: float
     n_features_in_: int
     feature_names_in_: np.ndarray
-    _asked: Asked | None
-    _near: float | None = None
-    """Where many students of one kind are made, the ridge of the one before; see `limbeck.students.study`."""
+    _linearity: Linearity | None = None
+    _known: Asked | None = None
+    _learned_from: tuple[Points, SoftLabels, int] | None = None
 
     # Metadata that routing hands to fit and partial_fit without being asked for.
     __metadata_request__fit = {"teacher_proba": True, "teacher_logits": True}  # noqa: RUF012
@@ -175,7 +181,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         classes: Any = None,
         decimals: int | None = None,
         tol: float = 1e-10,
-        max_iter: int = 100,
+        max_iter: int = 1000,
     ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
@@ -243,23 +249,63 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         _check.in_range(counts, "sample_weight")
         self.classes_ = classes
         dtype = X.dtype
-        X, kept = X.astype(np.float64, copy=False), np.flatnonzero(counts > 0)
+        kept = np.flatnonzero(counts > 0)
         if len(kept) < len(counts):
             X, labels, counts = X[kept], labels[kept], counts[kept]
         self.n_saturated_ = int(labels.saturated.sum())
         points = Points(X, self.fit_intercept, dtype)
-        self.linearity_ = judge(points, labels)
         found = learn(points, labels, counts, self._settings(), kept)
         if not (np.all(np.isfinite(found.weights)) and np.all(np.isfinite(found.intercepts))):
             raise ArithmeticError("The weights are not finite: scale the features.")
         self.coef_, self.intercept_ = found.weights.astype(dtype), found.intercepts.astype(dtype)
         self.alpha_, self.alpha_path_, self.realisable_ = found.alpha, found.path, found.realisable
         self.n_iter_, self.gradient_ = found.iterations, found.gradient
-        self._asked = asked(points, labels) if self.alpha_ == 0 else None
+        self._learned_from = points, labels, _checksum(points, labels)
         return self
 
+    # -- what is computed when it is first asked for -------------------------------------------------
+
+    @property
+    def linearity_(self) -> Linearity:
+        """Verdict on the teacher; see the attributes."""
+        self._diagnose()
+        if self._linearity is None:
+            raise AttributeError(f"This {type(self).__name__} is not fitted: it has no linearity_.")
+        return self._linearity
+
+    @linearity_.setter
+    def linearity_(self, verdict: Linearity) -> None:
+        self._linearity = verdict
+
+    @property
+    def _asked(self) -> Asked | None:
+        """Rows that a certificate and `partial_fit` go on from."""
+        self._diagnose()
+        return self._known
+
+    @_asked.setter
+    def _asked(self, known: Asked | None) -> None:
+        self._diagnose()
+        self._known = known
+
+    def _diagnose(self) -> None:
+        """Both, from the rows that `fit` was given, which are then let go."""
+        if self._learned_from is None:
+            return
+        points, labels, checksum = self._learned_from
+        if _checksum(points, labels) == checksum:
+            self._linearity = judge(points, labels)
+            self._known = asked(points, labels) if self.alpha_ == 0 else None
+        else:
+            self._linearity, self._known = unknown(CHANGED, len(labels), 0, 0), None
+        self._learned_from = None
+
+    def __getstate__(self) -> Any:
+        self._diagnose()  # a copy or a pickle does not hold the rows
+        return super().__getstate__()
+
     def _settings(self) -> Settings:
-        return Settings(self.alpha, self.saturated, self.stop_time, self.tol, self.max_iter, self._near)
+        return Settings(self.alpha, self.saturated, self.stop_time, self.tol, self.max_iter)
 
     def _check_parameters(self) -> None:
         if not ((isinstance(self.alpha, str) and self.alpha == "loo") or _is_number(self.alpha, least=0.0)):
@@ -444,6 +490,17 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _checksum(points: Points, labels: SoftLabels) -> int:
+    """Of the points and logits, by which a change in place is seen."""
+    X = points.given
+    arrays = (X.data, X.indices, X.indptr, labels.logits) if issparse(X) else (X, labels.logits)
+    total = 0
+    for array in arrays:
+        for rows in range(0, len(array), 4096):
+            total = zlib.crc32(np.ascontiguousarray(array[rows : rows + 4096]), total)
+    return total
 
 
 def shares(F: np.ndarray) -> np.ndarray:

@@ -30,10 +30,11 @@ from limbeck.labels import Array
 from limbeck.records import UserError
 from limbeck.students import _passes as passes
 from limbeck.students._exact import NEARLY
-from limbeck.students._objective import Minimum, minimise, newton_step
 from limbeck.students.design import AsSeen, could_be_linear, with_ones
 from limbeck.students.linearity import NEGLIGIBLE, Counts, Left, Linearity, judged, unknown
+from limbeck.students.objective import newton_step
 from limbeck.students.soft_label import SoftLabelClassifier
+from limbeck.students.solver import Curvature, Inverse, Minimum, lbfgs
 from limbeck.students.study import Distilled, Recipe, distil
 from limbeck.students.tally import Tally
 from limbeck.theory.angles import EmpiricalTail
@@ -46,7 +47,8 @@ MOST_ANGLES = 100_000
 LEAST_SAMPLED, MOST_SAMPLED = 2000, 20_000
 SAMPLED_CELLS = 1 << 24
 REFINED = 1e-8
-SLOW = 0.5  # fall of the gradient in a step, above which the Hessian is computed anew
+MOST_STEPS = 1000
+STARTED = 1e-6  # relative gradient to which the first rows are followed
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -336,7 +338,7 @@ def _learned(work: _Work, recipe: Recipe) -> tuple[SoftLabelClassifier, int, Sol
     if alpha == 0 and solved is not None and solved.inconsistency <= ROUNDING:
         found = Minimum(solved.theta, 0.0, 0, True)
     else:
-        found, n = _newton(work, alpha, solved, drop=alpha == 0)
+        found, n = _minimised(work, alpha, solved, drop=alpha == 0)
         facts = replace(facts, n=n)
     realisable = alpha == 0 and solved is not None and could_be_linear(solved.inconsistency, facts.precision)
     return _student(work, recipe, found, facts, realisable), facts.n, solved
@@ -436,96 +438,69 @@ def _by_triangle(work: _Work, logits: passes.Logits, r: int, size: float) -> Sol
     return Solved(theta, off, (float(rest), float(fourth)), condition, rank, "TSQR", 3)
 
 
-# -- Newton's method -----------------------------------------------------------------------------
+# -- the minimiser -------------------------------------------------------------------------------
 
 
 class _Summed:
-    """Mean soft cross-entropy + alpha/2 |w|^2 over all rows, a pass for its value and gradient.
+    """Mean soft cross-entropy + alpha/2 |w|^2 over all rows: a pass over them for its value and gradient.
 
-    The Hessian costs as much as many such passes and hardly moves from a start near the minimum: it is computed
-    once, corrected by what the gradients since say of it (L-BFGS on top of it), and anew only where that is slow.
-    What `minimise` calls the logits is theta itself: the rows' own are not kept.
+    The column of ones is one of the rows' coordinates here, so that the ridge leaves the last one out.
     """
 
+    intercept, dtype = False, np.dtype(np.float64)
+
     def __init__(
-        self, work: _Work, alpha: float, shape: tuple[int, int], drop: bool, rows: passes.Grouped | None
+        self, work: _Work, alpha: float, start: Array, drop: bool, rows: passes.Grouped | None
     ) -> None:
         self.work, self.alpha, self.drop, self.rows = work, alpha, drop, rows
-        penalised = np.ones(shape[0])
+        self.start = start - start.mean(axis=1, keepdims=True) if start.shape[1] > 1 else start
+        self.ridge = np.full((len(start), 1), alpha)
         if work.reading.intercept:
-            penalised[-1] = 0.0
-        self.ridge = (alpha * penalised)[:, None]
-        self.n, self.scale = 0, 0.0
-        self._last: tuple[Array, tuple] | None = None
-        self._hessian: Array | None = None
-        self._pairs: list[tuple[Array, Array]] = []
-        self._before: tuple[Array, Array] | None = None
+            self.ridge[-1] = 0.0
+        self.n = 0
+        hessian, curved, size = self._pass(self.start, moments=True)
+        self.scale = max(float(size.max()), 1e-300)
+        if len(hessian) == start.size:
+            self._hessian = hessian + np.diag(np.tile(self.ridge[:, 0], start.shape[1]))
+        else:
+            self._curvature = Curvature.of_gram(hessian / max(curved, 1e-300), np.zeros(len(start)))
 
-    def _pass(self, theta: Array, curvature: bool) -> tuple:
-        statistic = passes.CrossEntropy(self.work.reading, theta, self.drop, curvature)
-        *sums, self.n = self.work.total("Newton's method", statistic, rows=self.rows)
+    def _pass(self, theta: Array, *, moments: bool) -> Any:
+        """Keep value, gradient and class curvature at theta, and return the moments."""
+        statistic = passes.CrossEntropy(self.work.reading, theta, self.drop, moments)
+        *sums, self.n = self.work.total("minimisation", statistic, rows=self.rows)
         if not self.n:
             raise ArithmeticError("No row has an answer to learn from.")
-        value, gradient, hessian, size = (s / self.n for s in sums)
-        if curvature:
-            self._hessian = hessian + np.diag(np.tile(self.ridge[:, 0], theta.shape[1]))
-            self._pairs, self.scale = [], max(float(size.max()), 1e-300)
-        return value, gradient
+        value, gradient, classes, *rest = (total / self.n for total in sums)
+        value += 0.5 * float(np.sum(self.ridge * np.square(theta)))
+        self._last = theta, (float(value), gradient + self.ridge * theta, classes)
+        return rest
 
-    def _at(self, theta: Array) -> tuple:
-        if self._last is None or self._last[0] is not theta:
-            self._last = theta, self._pass(theta, curvature=self._hessian is None)
+    def _at(self, theta: Array) -> tuple[float, Array, Array]:
+        if not np.array_equal(self._last[0], theta):
+            self._pass(theta, moments=False)
         return self._last[1]
 
-    def logits(self, theta: Array) -> Array:
-        return theta
+    def evaluate(self, theta: Array) -> tuple[float, Array]:
+        """Value and gradient."""
+        return self._at(theta)[:2]
 
-    def value(self, theta: Array, F: Array) -> float:
-        return float(self._at(F)[0] + 0.5 * np.sum(self.ridge * np.square(theta)))
-
-    def gradient(self, theta: Array, F: Array) -> Array:
-        return self._at(F)[1] + self.ridge * theta
-
-    def step(self, F: Array, gradient: Array, damping: float = 0.0) -> Array:
-        if damping > 0:
-            assert self._hessian is not None
-            return newton_step(self._hessian, gradient, damping)
-        if self._before is not None:
-            moved, turned = F - self._before[0], gradient - self._before[1]
-            if np.linalg.norm(gradient) > SLOW * np.linalg.norm(self._before[1]):
-                self._pass(F, curvature=True)
-            elif np.sum(moved * turned) > 0:
-                self._pairs.append((moved, turned))
-        self._before = F, gradient
-        return -self._corrected(gradient, len(self._pairs))
-
-    def _corrected(self, gradient: Array, pairs: int) -> Array:
-        """The inverse Hessian, corrected by the first pairs, times a vector: the two-loop recursion of L-BFGS."""
-        assert self._hessian is not None
-        if pairs == 0:
-            return -newton_step(self._hessian, gradient)
-        moved, turned = self._pairs[pairs - 1]
-        unit = 1.0 / float(np.sum(moved * turned))
-        share = unit * float(np.sum(moved * gradient))
-        found = self._corrected(gradient - share * turned, pairs - 1)
-        return found + (share - unit * float(np.sum(turned * found))) * moved
+    def inverse_at(self, theta: Array) -> Inverse:
+        """The inverse of the Hessian at the start, or where it is large, of the curvature that classes share."""
+        if hasattr(self, "_hessian"):
+            return lambda gradient: -newton_step(self._hessian, gradient)
+        return self._curvature.inverse(self._at(theta)[2], self.alpha, intercept=False)
 
 
-def _newton(work: _Work, alpha: float, solved: Solved | None, *, drop: bool) -> tuple[Minimum, int]:
-    K = _columns(work, solved)
-    shape = (work.blocks.d + work.reading.intercept, K)
-    if shape[0] * K > MOST_UNKNOWNS:
-        raise UserError(
-            f"{shape[0]} coordinates and {K} classes need a Hessian of {8e-9 * (shape[0] * K) ** 2:.1f} GB: fewer "
-            "features or classes, or read all rows at once."
-        )
-    objective = _Summed(work, alpha, shape, drop, None)
+def _minimised(work: _Work, alpha: float, solved: Solved | None, *, drop: bool) -> tuple[Minimum, int]:
+    shape = work.blocks.d + work.reading.intercept, _columns(work, solved)
     near = solved is not None and solved.inconsistency < NEARLY and alpha == 0
     start = solved.theta if solved is not None and near else _started(work, alpha, shape, drop)
-    found = minimise(objective, start)
+    objective = _Summed(work, alpha, start, drop, None)
+    found = lbfgs(objective, objective.start, objective.inverse_at, tol=1e-10, max_iter=MOST_STEPS)
     if not found.converged:
         raise ArithmeticError(
-            f"Newton's method stopped at a relative gradient of {found.gradient:.1e} after {found.iterations} steps: "
+            f"The minimisation stopped at a relative gradient of {found.gradient:.1e} after {found.iterations} steps: "
             "scale the features, or raise alpha."
         )
     return found, objective.n
@@ -542,10 +517,11 @@ def _started(work: _Work, alpha: float, shape: tuple[int, int], drop: bool) -> A
     """The minimiser over the first group of blocks, close to that over all rows, or zero where there is none."""
     few = passes.First(next(work.blocks.groups()))
     try:
-        first = minimise(_Summed(work, alpha, shape, drop, few), np.zeros(shape), max_iter=30)
+        part = _Summed(work, alpha, np.zeros(shape), drop, few)
+        first = lbfgs(part, part.start, part.inverse_at, tol=STARTED, max_iter=100)
     except ArithmeticError:  # one class only, say
         return np.zeros(shape)
-    return first.theta if first.converged else np.zeros(shape)
+    return first.theta if first.gradient <= STARTED else np.zeros(shape)
 
 
 # -- the student ---------------------------------------------------------------------------------

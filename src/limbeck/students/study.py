@@ -120,16 +120,9 @@ def distil(X: Matrix, answers: Answers, recipe: Recipe, *, pool: Matrix | None =
     return replace(made, idle=blind and alone and Span(X).rank == X.shape[0])
 
 
-def taught(
-    X: Matrix, answers: Answers, recipe: Recipe, scaling: Scaling | None, *, near: float | None = None
-) -> Distilled:
-    """The student of these points in a metric that was learned before.
-
-    With ``near``, the ridge of a student like this one, its own is looked for around that: faster than trying all.
-    """
+def taught(X: Matrix, answers: Answers, recipe: Recipe, scaling: Scaling | None) -> Distilled:
+    """The student of these points in a metric that was learned before."""
     inner = recipe.student(classes=np.array(answers.classes, dtype=object))
-    if near is not None:
-        inner._near = near
     inner.fit(X if scaling is None else scaling.apply(X), answers.labels)
     return Distilled(inner, scaling)
 
@@ -252,12 +245,6 @@ def study(
     rng : numpy.random.Generator
     advance : callable
         Called after every student of every curve: `curve_count` times.
-
-    Notes
-    -----
-    The ridge of a curve's student is looked for around that of the student before, of fewer rows in the same order:
-    where the leave-one-out loss has several dips below that of alpha = 0, the nearest is taken. Near as many rows as
-    features, where it often has, all ridges are tried; and for the student of all rows, which no order changes.
     """
     learned = metrics or partial(metric, X if pool is None else pool, intercept=recipe.fit_intercept)
     sizes = curve_sizes(len(answers))
@@ -268,15 +255,13 @@ def study(
         for name, (said, how) in _variants(answers, recipe, issparse(X)).items():
             same = how.scale == recipe.scale
             scaling = made.scaling if same else learned(how.scale)
-            whole, _ = _wrong(X, said, np.arange(len(answers)), T, truth, how, scaling)
+            whole = _wrong(X, said, np.arange(len(answers)), T, truth, how, scaling)
             advance()
             wrong = []
             for order in orders:
                 wrong.append([])
-                near = None
                 for n in sizes[:-1]:
-                    missed, near = _wrong(X, said, order[:n], T, truth, how, scaling, near)
-                    wrong[-1].append(missed)
+                    wrong[-1].append(_wrong(X, said, order[:n], T, truth, how, scaling))
                     advance()
                 wrong[-1].append(whole)
             curves[name] = _curve(name, sizes, np.swapaxes(wrong, 0, 1))
@@ -307,28 +292,19 @@ def _wrong(
     truth: Answers,
     recipe: Recipe,
     scaling: Scaling | None,
-    near: float | None = None,
-) -> tuple[Array, float | None]:
-    """1 where the student of these rows decides a held-out one otherwise than the teacher; NaN if there is none.
+) -> Array:
+    """1 where the student of these rows decides a held-out one otherwise than the teacher; NaN if there is no student.
 
-    And the ridge that left out least, None where that is 0 or none was looked for. Where hard labels hold one class
-    only, that class is all they can teach.
+    Where hard labels hold one class only, that class is all they can teach.
     """
     seen = answers[rows]
     if answers.kind == "label" and len(np.unique(seen.values)) < 2:
-        return (truth.decisions != seen.values[0]).astype(float), None
+        return (truth.decisions != seen.values[0]).astype(float)
     try:
-        made = taught(X[rows], seen, recipe, scaling, near=None if _rugged(*X[rows].shape) else near)
+        made = taught(X[rows], seen, recipe, scaling)
     except (ArithmeticError, ValueError):  # saturated answers alone, no minimiser
-        return np.full(len(truth), np.nan), None
-    path = made.inner.alpha_path_
-    best = None if path is None else float(path.alphas[path.losses.argmin()]) or None
-    return (made.predict_codes(T) != truth.decisions).astype(float), best
-
-
-def _rugged(n: int, d: int) -> bool:
-    """Whether n points of d features are near enough to rank that leave-one-out has dips of its own along the ridge."""
-    return 2 * d < 3 * n < 6 * d
+        return np.full(len(truth), np.nan)
+    return (made.predict_codes(T) != truth.decisions).astype(float)
 
 
 def _curve(name: str, sizes: np.ndarray, wrong: Array) -> Curve:

@@ -8,7 +8,8 @@ whenever
 and only then: for any other x some teacher that agrees with all answers and with B decides otherwise or
 ties. This holds for a linear teacher and exact answers; for answers known up to errors e_i, with
 x = sum_i a_i x_i + residual, the margin narrows by sum_i |a_i| e_i and |w_hat| is replaced by what the
-teacher's part inside the span must at least be.
+teacher's part inside the span must at least be. The rule is then sufficient, and not necessary: both need not be
+attained by the same teacher.
 """
 
 from __future__ import annotations

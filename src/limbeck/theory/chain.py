@@ -107,13 +107,14 @@ def learning_curve(
     LearningCurve
     """
     steps = cotangent_steps(tail, d, repeats, rng=rng)
-    rows = [_summary(next(steps), tail, d) for _ in range(_check.count(n, "n"))]
+    values = _check.count(n, "n") * repeats
+    rows = [_summary(next(steps), tail, d, values) for _ in range(n)]
     risk, stderr, angle, angle_stderr, low, high = np.array(rows).T
     return LearningCurve(np.arange(1, n + 1), risk, stderr, angle, angle_stderr, low, high, repeats)
 
 
-def _summary(cot: Array, tail: SymmetricTail, d: int) -> list[float]:
-    risk, angle = symmetric_risk_at_cotangent(cot, tail, d), np.arctan2(1.0, cot)
+def _summary(cot: Array, tail: SymmetricTail, d: int, values: int) -> list[float]:
+    risk, angle = symmetric_risk_at_cotangent(cot, tail, d, values=values), np.arctan2(1.0, cot)
     low, high = np.quantile(risk, [0.05, 0.95])
     return [*_mean(risk), *_mean(angle), float(low), float(high)]
 

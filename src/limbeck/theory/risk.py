@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.interpolate import PPoly, make_interp_spline
+from scipy.interpolate import BSpline, make_interp_spline
 from scipy.optimize import brentq
 from scipy.special import betainc, betaincinv, betaln, logsumexp, ndtri
 from scipy.stats import t as student_t
@@ -22,7 +22,9 @@ SymmetricTail = PolynomialTail | MarginTail | EmpiricalTail
 PANELS = 40
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 NODES_IN_ALL = PANELS * len(NODES)
-TABLE_FROM = 4000
+TABLE_FROM = 1000
+"""Risks of one task from which on they are read off a table: it costs some 800 integrals."""
+TABLE_SPACING, TABLE_DEGREE = 0.1, 9
 LEAST_SQUARED = 1e-140
 """Risks all below it are rescaled before their spread is squared: well-aligned tasks get there."""
 SHARES = np.square(np.sin(np.pi * (np.arange(32) + 0.5) / 64))[:, None]
@@ -66,13 +68,29 @@ def symmetric_risk(alpha: ArrayLike, tail: SymmetricTail, d: int) -> Array:
     return np.where(alpha <= RIGHT, risk, 1.0 - risk)
 
 
-def symmetric_risk_at_cotangent(cot: ArrayLike, tail: SymmetricTail, d: int) -> Array:
+def symmetric_risk_at_cotangent(
+    cot: ArrayLike, tail: SymmetricTail, d: int, *, values: int | None = None
+) -> Array:
     """`symmetric_risk` of students with cot(alpha) = ``cot`` in [0, inf]: full precision near pi/2.
 
-    More than a few thousand values of a smooth tail are read off a spline of log R against log cot
-    (relative error below 1e-8); fewer, and other tails, are integrated one by one (below 1e-12, or 1e-14 |log R|
-    of a risk so small that this is more: what rounding leaves of its exponent). A `MarginTail`'s risk vanishes
-    at cot(alpha) = tan(beta), and hands on the rounding of both relative to their difference.
+    More than a thousand values of one task are interpolated from a table of log R (relative error below 1e-10); fewer,
+    and those of an `EmpiricalTail`, are integrated one by one (below 1e-12, or 1e-14 |log R| of a risk so small that
+    this is more: what rounding leaves of its exponent). A `MarginTail`'s risk vanishes at cot(alpha) = tan(beta), and
+    hands on the rounding of both relative to their difference.
+
+    Parameters
+    ----------
+    cot : array_like
+    tail : PolynomialTail, MarginTail or EmpiricalTail
+    d : int
+        Dimension, at least 2.
+    values : int, optional
+        Number of risks of this task in all calls together. Default: those of this call.
+
+    Raises
+    ------
+    ValueError
+        If d < 2 or a cotangent is negative.
     """
     d = _check.count(d, "d", 2)
     cot = np.asarray(cot, dtype=np.float64)
@@ -82,32 +100,31 @@ def symmetric_risk_at_cotangent(cot: ArrayLike, tail: SymmetricTail, d: int) -> 
     risk = np.where(flat == 0, 0.5, 0.0)
     inner = (flat > 0) & np.isfinite(flat)
     if inner.any():
+        values = flat.size if values is None else values
         # The integral of a density, half a tail at most: rounding alone could lift it above 1/2.
-        risk[inner] = np.minimum(_risk(flat[inner], tail, d), 0.5)
+        risk[inner] = np.minimum(_risk(flat[inner], tail, d, values), 0.5)
     return risk.reshape(cot.shape)
 
 
-def _risk(cot: Array, tail: SymmetricTail, d: int) -> Array:
+def _risk(cot: Array, tail: SymmetricTail, d: int, values: int) -> Array:
     if d == 2:
         return 0.5 * tail.at_cotangent(1.0 / cot)  # arctan(cot(alpha)) has the cotangent tan(alpha)
     if isinstance(tail, EmpiricalTail):
         return _in_chunks(lambda part: _empirical_risk(part, tail, d), cot, len(tail.angles))
-    return np.exp(log_risk(np.log(cot), tail, d))
+    return np.exp((_tabulated if values > TABLE_FROM else log_risk)(np.log(cot), tail, d))
+
+
+def _tabulated(log_cot: Array, tail: PolynomialTail | MarginTail, d: int) -> Array:
+    """`log_risk`, interpolated where the table reaches."""
+    log_R = _table(tail, d)(_smooth_variable(log_cot, tail), extrapolate=False)
+    outside = np.isnan(log_R)
+    if outside.any():
+        log_R[outside] = log_risk(log_cot[outside], tail, d)
+    return log_R
 
 
 def log_risk(log_cot: Array, tail: PolynomialTail | MarginTail, d: int) -> Array:
     """Logarithm of `symmetric_risk` at d >= 3 and finite log cot(alpha), (k,), also where the risk underflows."""
-    if isinstance(tail, PolynomialTail) and log_cot.size > TABLE_FROM:
-        spline = _log_risk_spline(tail, d)
-        inside = (log_cot >= spline.x[0]) & (log_cot <= spline.x[-1])
-        found = spline(np.where(inside, log_cot, spline.x[0]))
-        if not inside.all():
-            found[~inside] = _integrated(log_cot[~inside], tail, d)
-        return found
-    return _integrated(log_cot, tail, d)
-
-
-def _integrated(log_cot: Array, tail: PolynomialTail | MarginTail, d: int) -> Array:
     return _in_chunks(lambda part: _log_risk(part, tail, d), log_cot, NODES_IN_ALL)
 
 
@@ -195,10 +212,26 @@ def _empirical_risk(cot: Array, tail: EmpiricalTail, d: int) -> Array:
     return 0.5 * betainc((d - 2) / 2, 0.5, (1 - least) * (1 + least)).mean(axis=1)
 
 
+def _smooth_variable(log_cot: Array, tail: PolynomialTail | MarginTail) -> Array:
+    """Variable in which log R is smooth: log tan(alpha), or log(tan(beta) / cot(alpha) - 1) under a margin.
+
+    The slope of R against alpha is infinite at pi/2; near tan(beta) it is a power of this variable's exponential.
+    """
+    if not tail.kinks.size:
+        return -log_cot
+    below = np.maximum(np.log(np.tan(tail.kinks[-1])) - log_cot, 0.0)
+    with np.errstate(divide="ignore"):
+        return below + np.log(-np.expm1(-below))
+
+
 @lru_cache(maxsize=64)
-def _log_risk_spline(tail: PolynomialTail, d: int) -> PPoly:
-    x = np.arange(-40.0, 40.0, 0.04) - 0.5 * np.log(d)
-    return PPoly.from_spline(make_interp_spline(x, _integrated(x, tail, d), k=5))
+def _table(tail: PolynomialTail | MarginTail, d: int) -> BSpline:
+    """Log R as a spline of `_smooth_variable`."""
+    at = np.arange(-20.0 if tail.kinks.size else -40.0, 40.0, TABLE_SPACING) + 0.5 * np.log(d)
+    log_cot = np.log(np.tan(tail.kinks[-1])) - np.logaddexp(0.0, at) if tail.kinks.size else -at
+    log_R = log_risk(log_cot, tail, d)
+    some = log_R > LOG_OF_NOTHING
+    return make_interp_spline(at[some], log_R[some], k=TABLE_DEGREE)
 
 
 # -- held-out data ---------------------------------------------------------------------------
