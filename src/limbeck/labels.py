@@ -105,8 +105,8 @@ class SoftLabels:
         return len(self.probabilities)
 
     def __getitem__(self, rows: np.ndarray | slice) -> SoftLabels:
-        arrays = (getattr(self, name)[rows] for name in self.__dataclass_fields__ if name != "decimals")
-        return SoftLabels(*arrays, decimals=self.decimals)
+        names = (name for name in self.__dataclass_fields__ if name != "decimals")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
 def undecided(shares: Array) -> NDArray[np.bool_]:

@@ -23,9 +23,9 @@ from limbeck.students._certify import (
     verdict,
 )
 from limbeck.students._path import AlphaPath
-from limbeck.students.targets import read_answers
 from limbeck.students.linearity import Linearity
 from limbeck.students.soft_label import SoftLabelClassifier
+from limbeck.students.targets import read_answers
 from limbeck.theory import KernelSpan
 from limbeck.theory.kernels import NTK, Kernel
 

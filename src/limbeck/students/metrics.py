@@ -18,8 +18,8 @@ from sklearn.utils.validation import check_consistent_length
 
 from limbeck.labels import Array, SoftLabels, as_numbers, cross_entropy, from_probabilities
 from limbeck.students._arrays import weights_of
-from limbeck.students.targets import by_name, column_names
 from limbeck.students.tally import Tally
+from limbeck.students.targets import by_name, column_names
 from limbeck.theory import angle
 from limbeck.theory.risk import Interval, wilson
 

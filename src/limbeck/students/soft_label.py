@@ -24,9 +24,9 @@ from limbeck.students._batches import BATCHES, learned_so_far, with_more
 from limbeck.students._certify import Asked, ProvedAnswers, asked, nothing, prove
 from limbeck.students._learn import Settings, learn
 from limbeck.students._path import AlphaPath
-from limbeck.students.targets import decisions, read_answers
 from limbeck.students.design import Points
 from limbeck.students.linearity import Linearity, judge, unknown
+from limbeck.students.targets import decisions, read_answers
 
 
 def _is_number(value: object, *, above: float | None = 0.0, least: float | None = None) -> bool:
