@@ -110,7 +110,7 @@ def engine(scheduler: str = "local", jobs: int = 1) -> Iterator[Engine]:
         return
     client = _connected(scheduler)
     from distributed import KilledWorker
-    from distributed.comm import CommClosedError
+    from distributed.comm.core import CommClosedError
 
     try:
         workers = _checked_workers(client, scheduler)

@@ -2,14 +2,15 @@
 
 import os
 import sys
+from importlib import import_module
 
 try:
-    import matplotlib
+    import_module("matplotlib")
 except ValueError:  # MPLBACKEND names a backend that is not installed: files need none
     os.environ.pop("MPLBACKEND")
     for name in [name for name in sys.modules if name.startswith("matplotlib.")]:
         del sys.modules[name]  # halves of the failed import
-    import matplotlib  # noqa: F401
+    import_module("matplotlib")
 
 from limbeck.displays.reliability import ReliabilityDisplay
 from limbeck.displays.style import rendered, save

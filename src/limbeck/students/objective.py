@@ -63,9 +63,13 @@ class Objective:
         """Points with the column of ones, (n, r): a copy, for problems small enough for a Hessian."""
         return with_ones(self.A) if self.intercept else self.A
 
-    @cached_property
+    @property
     def scale(self) -> float:
         """Size of a gradient, for relative tolerances: the largest mean |A_ij|."""
+        return self._scale
+
+    @cached_property
+    def _scale(self) -> float:
         size = sum(abs(rows).T @ self.weight[at] for at, rows in self._blocks())
         return max(float(np.max(size)), float(self.intercept), 1e-300)
 

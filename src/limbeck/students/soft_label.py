@@ -499,7 +499,7 @@ def _checksum(points: Points, labels: SoftLabels) -> int:
     total = 0
     for array in arrays:
         for rows in range(0, len(array), 4096):
-            total = zlib.crc32(np.ascontiguousarray(array[rows : rows + 4096]), total)
+            total = zlib.crc32(np.ascontiguousarray(array[rows : rows + 4096]).data, total)
     return total
 
 

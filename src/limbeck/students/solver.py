@@ -293,15 +293,16 @@ def newton(objective: Objective, start: Array, *, tol: float = 1e-10, max_iter: 
         if size <= tol or (stalled and size <= ENOUGH) or stalled > PATIENCE:
             break
         best = min(best, size)
-        found, H = None, objective.hessian(theta)
-        while found is None:
+        H = objective.hessian(theta)
+        while True:
             step = newton_step(H, gradient, damping)
             shortest = SHORTEST if damping < 1 else SHORTEST**2
             found = _search(objective, theta, step, value, gradient, shortest)
-            if found is None and damping >= 1:
+            if found is not None or damping >= 1:
                 break
-            if found is None:  # H^-1 is lost in rounding: damped, a step is downhill again
-                damping = max(100 * damping, LEAST_DAMPING)
+            damping = max(
+                100 * damping, LEAST_DAMPING
+            )  # H^-1 is lost in rounding: damped, a step is downhill again
         if found is None:
             break
         whole = np.array_equal(found[0], theta + step)
