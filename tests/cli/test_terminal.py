@@ -101,7 +101,7 @@ def test_json_is_one_object_of_what_was_found(pool, run):
     assert found["decision"] == "look again"
     assert found["cost"] == 2 * found["buy"]
     assert found["pilot"]["linearity"]["verdict"] == "linear"
-    found = told("audit", "s.json", "--repeats", "1", "--decimals", "3")
+    found = told("audit", "s.json", "pool.npz", "--repeats", "1", "--decimals", "3")
     assert found["equations"] == 6
     assert {leak["answers"] for leak in found["leaks"]} >= {"exact", "3 decimals"}
     found = told("reproduce", "figure-1", "--out", "report", "--quick")

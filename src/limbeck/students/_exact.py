@@ -45,7 +45,7 @@ class Exact:
     gradient: float
     """Largest gradient entry, relative to the points' size; 0 where the logits are met."""
     iterations: int
-    """Newton steps taken."""
+    """Steps taken."""
     left_out: Array | None
     """Logits (n, m) of the students of the other n - 1 rows; None for sparse points."""
 
@@ -81,7 +81,7 @@ def fit_exact(
     A = span.coordinates(span.X) if span.rank < span.d or span.n <= span.d else span.X
     back = None if A is span.X else span.basis
     if labels.saturated.any():
-        theta, realisable, found = bounded(A, labels, weight) if bound else _newton(A, labels, weight)
+        theta, realisable, found = bounded(A, labels, weight) if bound else _minimum(A, labels, weight)
         return _split(_lift(theta, back), intercept, realisable, found, None)
     solved = points.least_squares(labels)
     met = solved.inconsistency <= ROUNDING  # then least squares minimises the cross-entropy
@@ -90,7 +90,7 @@ def fit_exact(
     if not met:
         # Logits far from a linear teacher's lead least squares astray; zero never does.
         near = solved.inconsistency < NEARLY
-        theta, _, found = _newton(A, labels, weight, theta if near else None)
+        theta, _, found = _minimum(A, labels, weight, theta if near else None)
     left_out = None if mass is None else _left_out(span, A, theta, labels, weight, mass, met)
     full = solved.weights if met else _lift(theta, back)
     spread = float(np.std(labels.logits)) or 1.0
@@ -159,7 +159,7 @@ def _split(
     )
 
 
-def _newton(
+def _minimum(
     A: Array, labels: SoftLabels, weight: Array, start: Array | None = None
 ) -> tuple[Array, bool, Minimum]:
     """Minimise the cross-entropy; hard labels have no minimiser where they can be separated."""
@@ -179,7 +179,7 @@ def _newton(
         if hard:
             _refuse_separated(scaled @ theta, labels, force=True)
         raise ArithmeticError(
-            f"The cross-entropy's gradient is still {found.gradient:.1e} after {found.iterations} Newton steps: scale "
+            f"The cross-entropy's gradient is still {found.gradient:.1e} after {found.iterations} steps: scale "
             "the features, or use alpha > 0."
         )
     return theta / size[:, None], False, found
@@ -200,21 +200,21 @@ def _refuse_separated(F: Array, labels: SoftLabels, *, force: bool = False) -> N
 
 
 def _sparse(X1: Matrix, labels: SoftLabels, weight: Array) -> tuple[Array, bool, Minimum | None]:
-    """LSMR on the logits; conjugate-gradient Newton where no linear teacher gave them."""
+    """LSMR on the logits; the minimiser of the cross-entropy where no linear teacher gave them."""
     if labels.saturated.any():
         if not labels.saturated.all():
             raise ValueError("saturated='bound' needs dense points: use saturated='drop' or alpha > 0.")
-        return _sparse_newton(X1, labels, weight, None)
+        return _sparse_minimum(X1, labels, weight, None)
     Z = labels.logits.reshape(len(labels), -1)
     theta = np.column_stack([lsmr(X1, z, atol=1e-14, btol=1e-14, conlim=0, maxiter=50_000)[0] for z in Z.T])
     left = float(np.linalg.norm(Z - X1 @ theta) / max(np.linalg.norm(Z), 1e-300))
     if left <= ITERATED:
         return theta, True, None
-    theta, _, found = _sparse_newton(X1, labels, weight, theta)
+    theta, _, found = _sparse_minimum(X1, labels, weight, theta)
     return theta, could_be_linear(left, precision(labels)), found
 
 
-def _sparse_newton(
+def _sparse_minimum(
     X1: Matrix, labels: SoftLabels, weight: Array, start: Array | None
 ) -> tuple[Array, bool, Minimum]:
     objective = Objective(X1, labels, weight, 0.0)
@@ -223,7 +223,7 @@ def _sparse_newton(
         _refuse_separated(X1 @ found.theta, labels, force=not found.converged)
     if not found.converged:
         raise ArithmeticError(
-            f"The cross-entropy's gradient is still {found.gradient:.1e} after {found.iterations} Newton steps "
+            f"The cross-entropy's gradient is still {found.gradient:.1e} after {found.iterations} steps "
             "on sparse points: use alpha > 0."
         )
     return found.theta, False, found
@@ -278,7 +278,7 @@ def _affordable(A: Array, columns: int) -> int:
 
 
 def _without(objective: Objective, theta: Array, mass: Array, row: int) -> Array:
-    """Where Newton's method leads from theta (r, m) without ``mass`` of a row."""
+    """The minimiser without ``mass`` of a row, from theta (r, m)."""
     weight = objective.weight.copy()
     weight[row] -= mass[row]
     return minimise(replace(objective, weight=weight), theta).theta

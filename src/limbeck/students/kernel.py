@@ -86,7 +86,7 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
     n_saturated_ : int
         Rows with a probability of 0 or 1 as stored.
     n_iter_ : int
-        Newton steps of the final fit.
+        Steps of the final fit.
     gradient_ : float
         Largest entry of the gradient where the fit ended, relative to the coordinates' mean size.
     n_features_in_ : int

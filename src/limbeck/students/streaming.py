@@ -149,7 +149,7 @@ def distil_blocks(
     UserError
         If the recipe needs all rows at once, there are too many features, or an answer cannot be read.
     ArithmeticError
-        If Newton's method does not converge.
+        If the minimisation does not converge.
     """
     if at is None:
         with engine() as here:
