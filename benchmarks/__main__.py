@@ -17,7 +17,7 @@ import numpy as np
 import scipy
 import sklearn
 
-from benchmarks import students, theory
+from benchmarks import solver, students, theory
 
 BENCHMARKS = {
     "reproduce": theory.reproduce,  # first: a child's memory counts what this process held when it forked
@@ -29,6 +29,7 @@ BENCHMARKS = {
     "soft-labels": students.two_classes,
     "soft-labels-ten": students.ten_classes,
     "leave-one-out": students.leave_one_out,
+    "students": solver.students,
 }
 OUT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 MARK = "<!-- {} -->\n"

@@ -27,7 +27,7 @@ def test_both_probabilities_have_as_many_decimals_as_one(decimals):
     [
         ("probabilities", expit(Z), from_probabilities),
         ("logits", np.append(Z, [np.inf, -np.inf]), from_logits),
-        ("log_probabilities", np.append(log_expit(Z), [0.0, -np.inf, -1e-9]), from_log_probabilities),
+        ("log_probabilities", np.append(log_expit(Z), [0.0, -np.inf, -1e-2]), from_log_probabilities),
     ],
 )
 def test_both_classes_read_as_one(kind, said, read):
@@ -45,3 +45,7 @@ def test_a_probability_whose_distance_from_1_is_rounding_is_trusted_no_further_i
     both = both_classes("probabilities", said)
     assert both is not None
     np.testing.assert_array_equal(from_probabilities(both).error, from_probabilities(said).error)
+
+
+def test_a_logarithm_whose_distance_from_0_is_rounding_is_trusted_no_further_in_two_columns():
+    assert both_classes("log_probabilities", np.append(log_expit(Z), -1e-9)) is None

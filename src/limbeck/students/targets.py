@@ -217,6 +217,8 @@ def column_names(table: Any) -> list[Any] | None:
 
     Names 0, 1, ..., K - 1 are what a table without names has: they state nothing.
     """
+    if isinstance(table, SoftLabels):
+        return None
     named = list(getattr(table, "column_names", None) or getattr(table, "columns", ()))
     return None if len(named) < 2 or named == list(range(len(named))) else named
 
