@@ -132,6 +132,11 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
     -------
     SoftLabels
 
+    Raises
+    ------
+    ValueError
+        If a value is not a probability or a row does not sum to 1: naming the row.
+
     Notes
     -----
     A computed probability p is taken to be off by up to 4 units in the last place of p in the type it was computed in,
@@ -140,11 +145,6 @@ def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabe
     float16, float32 and float64 that holds all values, or whose shortest decimal form they are (float32 answers in a
     CSV file). If small probabilities lie on the grid of the numbers near 1, they were computed as 1 - p or from a
     hyperbolic tangent, and their error is absolute.
-
-    Raises
-    ------
-    ValueError
-        If a value is not a probability or a row does not sum to 1: naming the row.
     """
     given = as_numbers(p)
     p = _floats(given, "probabilities", axes=(1, 2))

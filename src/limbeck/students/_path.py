@@ -25,7 +25,10 @@ CLOSE, LEAST_FALL = (
     1e-8,
     1e-6,
 )  # of the students that alphas are compared by; the one chosen is followed to the end
-FINAL = {4: 1e-7, 8: 1e-10}  # relative gradient of the student chosen, by the bytes of a feature
+FINAL = {4: 1e-6, 8: 1e-10}  # relative gradient of the student chosen, by the bytes of a feature
+MOST_AT_ZERO = (
+    50  # steps to alpha = 0 from a small ridge, to compare with; if it is chosen, it is followed to the end
+)
 RISES = 2  # ridges in a row at which the loss is higher, and the search ends; one of many rows
 GUESSED_FROM = 2048  # rows that the first ridge to try is guessed from
 EVERY = 1000  # rows up to which all ridges are tried where n is near the rank
@@ -143,9 +146,10 @@ def follow(
         objective = whole.at(alpha)
         if start is None:
             start = next(ridge_on_logits(objective, curvature, np.array([alpha])))
-        tol, fall = (1e-10, 0.0) if further else (CLOSE, LEAST_FALL)
-        kept[alpha] = minimise(objective, start, curvature=curvature, tol=tol, least_fall=fall)
-        if further and not kept[alpha].converged:
+        tol, fall = (1e-10, 0.0) if further and alpha > 0 else (CLOSE, LEAST_FALL)
+        most = 1000 if alpha > 0 else MOST_AT_ZERO
+        kept[alpha] = minimise(objective, start, curvature=curvature, tol=tol, least_fall=fall, max_iter=most)
+        if further and alpha > 0 and not kept[alpha].converged:
             return np.inf
         F = leave_one_out(objective, kept[alpha].theta, mass, along)
         rows[alpha] = cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F)

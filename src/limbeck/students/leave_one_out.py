@@ -23,7 +23,7 @@ MOST_PRODUCTS, MOST_OF_ONE = 4e7, 4e9
 """Rows times unknowns times squared classes, and rows times squared unknowns of one logit, up to which a row's step
 is taken from the Hessian itself."""
 MANY_ROWS, LEAST_DIRECTIONS = 10, 16
-PRODUCTS_OF_MANY, PRODUCTS_OF_FEW = 3e9, 3e10
+PRODUCTS_OF_MANY, PRODUCTS_OF_FEW = 1e9, 1e10
 """Rows times classes times squared directions in which each class has its own curvature, at most, for so many rows an
 unknown and for fewer, where the rows' mean would call small ridges better than they are; directions, at least."""
 LEAST_RIDGE = 1e-7
