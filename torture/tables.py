@@ -445,7 +445,8 @@ def _right_student(ran: Ran, grid: Grid) -> str | None:
 
 def _right_purchase(ran: Ran, grid: Grid) -> str | None:
     ids = _truth(grid)[0]
-    asked = [json.loads(line)["id"] for line in ran.new[ASKED].decode().splitlines()]
+    events = [json.loads(line) for line in ran.new[ASKED].decode().splitlines()]
+    asked = [event["id"] for event in events if event["event"] == "asked"]
     if len(set(asked)) < len(asked) or len(asked) > 12 or not set(asked) <= set(ids):
         return f"asked for {asked!r:.200}"
     return _right_student(Ran(0, "", {"made.json": ran.new["bought/student.json"]}, ()), grid)

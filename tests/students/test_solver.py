@@ -133,7 +133,7 @@ def test_float32_points_lead_to_the_student_of_float64():
 
 
 def test_memory_is_the_points_and_a_copy_of_them():
-    n, d, K = 30_000, 200, 10
+    n, d, K = 12_000, 100, 10
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n, d), dtype=np.float32)
     P = softmax(X @ rng.standard_normal((d, K)) + rng.standard_normal((n, K)), axis=1)

@@ -8,8 +8,8 @@ try:
     import_module("matplotlib")
 except ValueError:  # MPLBACKEND names a backend that is not installed: files need none
     os.environ.pop("MPLBACKEND")
-    for name in [name for name in sys.modules if name.startswith("matplotlib.")]:
-        del sys.modules[name]  # halves of the failed import
+    for _half in [name for name in sys.modules if name.startswith("matplotlib.")]:
+        del sys.modules[_half]  # of the failed import
     import_module("matplotlib")
 
 from limbeck.displays.reliability import ReliabilityDisplay

@@ -115,7 +115,9 @@ def _by_leave_one_out(points: Points, labels: SoftLabels, counts: Array, setting
         )
     missed = missed_by_least_squares(whole, along)
     exact, why = (None, "") if missed is not None else _left_out_at_zero(points, labels, weight, mass)
-    path, found = follow(whole, along, mass, exact, why, with_zero=missed is not None)
+    path, found = follow(
+        whole, along, mass, exact, why, features=points.given.shape[1], with_zero=missed is not None
+    )
     if found is not None:
         learned = _of_minimum(design, found, path.chosen, path)
         met = path.chosen == 0 and missed is not None and could_be_linear(missed, precision(labels))

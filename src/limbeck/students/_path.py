@@ -29,7 +29,8 @@ FINAL = {4: 1e-6, 8: 1e-10}  # relative gradient of the student chosen, by the b
 MOST_AT_ZERO = (
     50  # steps to alpha = 0 from a small ridge, to compare with; if it is chosen, it is followed to the end
 )
-RISES = 2  # ridges in a row at which the loss is higher, and the search ends; one of many rows
+RISES = 1  # ridges in a row at which the loss is higher, and the search from a guess ends
+COARSE = 2  # where that ends no better than alpha = 0, every other ridge is tried too
 GUESSED_FROM = 2048  # rows that the first ridge to try is guessed from
 EVERY = 1000  # rows up to which all ridges are tried where n is near the rank
 CHEAP = 1e7  # rows times squared unknowns up to which all ridges are tried
@@ -115,12 +116,13 @@ def follow(
     exact: Exact | None,
     why: str,
     *,
+    features: int,
     with_zero: bool = False,
 ) -> tuple[AlphaPath, Minimum | None]:
     """Fit alphas on either side of a first guess until the leave-one-out loss rises, and choose by it.
 
-    Near n = rank, where the loss often has several dips, all alphas are tried; so they are where the dip reached is no
-    better than alpha = 0.
+    Near n = rank, where the loss often has several dips, and in small problems all alphas are tried. Where the dip
+    reached is no better than alpha = 0, so is one alpha a decade.
 
     Parameters
     ----------
@@ -134,6 +136,8 @@ def follow(
         The student at alpha = 0 with its leave-one-out logits, where it was possible.
     why : str
         Why it was not, otherwise.
+    features : int
+        How many features the points have; their coordinates may be fewer.
     with_zero : bool
         Whether alpha = 0 is one more ridge, the last to be tried.
     """
@@ -159,10 +163,10 @@ def follow(
         F = exact.left_out
         rows[0.0] = cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F)
     at_zero = float(weight @ rows[0.0]) if rows else np.inf
-    (n, r), unknowns = whole.A.shape, whole.unknowns * whole.columns
-    every = n * unknowns**2 <= CHEAP or _rugged(n, r)
+    n, unknowns = whole.A.shape[0], whole.unknowns * whole.columns
+    every = n * unknowns**2 <= CHEAP or _rugged(n, features)
     first = None if every else max(_guess(whole, along, alphas), USUAL)
-    note = _walk(alphas, loss, kept, at_zero, first, 1 if n > EVERY else RISES)
+    note = _walk(alphas, loss, kept, at_zero, first)
     if with_zero:
         loss(0.0, kept[min(kept)].theta)
     tried = np.array(sorted(rows))
@@ -196,9 +200,9 @@ def follow(
     return AlphaPath(tried, losses, stderrs, chosen, reason), found
 
 
-def _rugged(n: int, r: int) -> bool:
+def _rugged(n: int, d: int) -> bool:
     """Whether few rows are near enough to the rank that the loss has dips of its own along the ridge."""
-    return n <= EVERY and 2 * r < 3 * n < 6 * r
+    return n <= EVERY and 2 * d < 3 * n < 6 * d
 
 
 def _walk(
@@ -207,7 +211,6 @@ def _walk(
     kept: Mapping[float, Minimum],
     at_zero: float,
     first: int | None,
-    rises: int,
 ) -> str:
     """Try alphas until their least loss lies inside, or at alpha = 0; what to say if it does not."""
     losses = {}
@@ -222,17 +225,19 @@ def _walk(
     if first is not None:
         i = first
         go(i, None)
-        while i < top and i - least() < rises:
+        while i < top and i - least() < RISES:
             go(i + 1, i)
             i += 1
         i = min(losses)
-        while i > 0 and least() - i < rises and at_zero > losses[least()] and np.isfinite(losses[i]):
+        while i > 0 and least() - i < RISES and at_zero > losses[least()] and np.isfinite(losses[i]):
             go(i - 1, i)
             i -= 1
     if first is None or at_zero <= losses[least()]:  # a dip no better than alpha = 0 may not be the one
-        for i in range(top, USUAL - 1, -1):
+        before = None
+        for i in range(top, USUAL - 1, -1 if first is None else -COARSE):
             if i not in losses:
-                go(i, i + 1 if i < top else None)
+                go(i, before)
+            before = i
         i = min(losses)
         while i > 0 and least() == i and at_zero > losses[i]:
             go(i - 1, i)
