@@ -261,3 +261,9 @@ def without_sentinels(log_p: Array, *, one: bool = False) -> Array:
     if one and (len(values := np.unique(log_p[low])) != 1 or values[0] != np.round(values[0])):
         return log_p
     return np.where(low, -np.inf, log_p)
+
+
+def tied(shares: Array) -> NDArray[np.bool_]:
+    """Rows (n,) of probabilities or their logarithms (n, K) whose two largest are equal."""
+    top = np.partition(shares, -2, axis=1)
+    return top[:, -1] == top[:, -2]

@@ -94,7 +94,7 @@ class SoftLabels:
     def ties(self) -> NDArray[np.bool_]:
         """Rows (n,) in which the two likeliest classes have the same probability: `decisions` is a convention there."""
         p = self.probabilities
-        return p == 0.5 if p.ndim == 1 else undecided(p)
+        return p == 0.5 if p.ndim == 1 else kinds.tied(p)
 
     @property
     def columns(self) -> int:
@@ -107,12 +107,6 @@ class SoftLabels:
     def __getitem__(self, rows: np.ndarray | slice) -> SoftLabels:
         names = (name for name in self.__dataclass_fields__ if name != "decimals")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
-
-
-def undecided(shares: Array) -> NDArray[np.bool_]:
-    """Rows (n,) of probabilities or their logarithms (n, K) whose two largest are equal."""
-    top = np.partition(shares, -2, axis=1)
-    return top[:, -1] == top[:, -2]
 
 
 def from_probabilities(p: ArrayLike, *, decimals: int | None = None) -> SoftLabels:

@@ -19,8 +19,8 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted, has_fit_parameter
 
-from limbeck import _check
-from limbeck.labels import Array, undecided
+from limbeck import _check, kinds
+from limbeck.labels import Array
 from limbeck.students import _teachers
 from limbeck.students._arrays import Rows, validated, weights_of
 from limbeck.students.linearity import Linearity
@@ -211,7 +211,7 @@ class DistilledClassifier(ClassifierMixin, _BaseComposition):
         if len(held):
             student = self.predict_proba(_safe_indexing(rows, held))
             self.tally_ = Tally.of(
-                _decided(logs[held]), _decided(student), logs.shape[1], undecided(logs[held])
+                _decided(logs[held]), _decided(student), logs.shape[1], kinds.tied(logs[held])
             )
             self.agreement_ = self.tally_.agreement
         return self
