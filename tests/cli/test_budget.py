@@ -372,6 +372,20 @@ def test_label_sends_what_json_can_say_and_refuses_the_rest_before_a_question(
         assert any(said in str(q["more"]) for q in lines.values())
 
 
+def test_label_names_a_feature_that_alone_decides(pool, run, monkeypatch):
+    monkeypatch.chdir(pool)
+    columns = {"id": [f"r{i}" for i in range(ROWS)], "x0": np.arange(ROWS) % 7, "x1": np.arange(ROWS) / ROWS}
+    pq.write_table(pa.table(columns), pool / "pool.parquet")
+    (pool / "teacher.py").write_text(
+        "import json, sys\nfor line in sys.stdin:\n    q = json.loads(line)\n"
+        "    print(json.dumps({'id': q['id'], 'probabilities': 0.25 + q['x'][1] / 2}), flush=True)\n"
+    )
+    words = [word if str(word) != str(pool / "pool.csv") else pool / "pool.parquet" for word in label(pool)]
+    code, _, err = run(*words, "--teacher-command", f"{sys.executable} -S -E teacher.py")
+    assert code == 0, err
+    assert "feature 'x1' alone determines the decisions of all 60 answers" in " ".join(err.split())
+
+
 def test_label_refuses_outputs_that_are_folders_before_a_question(pool, run):
     for name in ("answers.csv", "student.json", "report.html"):
         (pool / "bought" / name).mkdir(parents=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from limbeck.data.answers import Answers, Teacher
     from limbeck.data.features import Features
     from limbeck.data.tables import Table
+    from limbeck.labels import SoftLabels
 
 TableArgument = Annotated[
     Path, typer.Argument(metavar="TABLE", help="Points: .csv, .tsv, .jsonl (also .gz), .parquet or .npz.")
@@ -284,7 +285,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def warn_of_deciding(X: Any, answers: Answers, features: Features) -> None:
+def warn_of_deciding(X: Any, answers: Answers | SoftLabels, features: Features) -> None:
     """Print a warning if one feature of several alone determines the teacher's decisions."""
     from limbeck.data.features import deciding
 

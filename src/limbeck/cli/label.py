@@ -124,6 +124,7 @@ def label(
     if select not in ("span", "random"):
         raise UserError(f"--select {select}: span or random.")
     from limbeck.budget.asking import Manners
+    from limbeck.budget.ledger import READERS
     from limbeck.budget.loop import BudgetedDistillation
     from limbeck.budget.teachers import ProgramTeacher
     from limbeck.data.pool import read_pool
@@ -172,6 +173,10 @@ def label(
                 _watch(step, shown)
 
         bought = buy.run(pool.X, folder=out, ids=list(pool.ids), columns=columns, watch=watch)
+        rows = [*bought.audit, *bought.learned]
+        if rows:
+            said = bought.said[:, 0] if bought.said.shape[-1] == 1 else bought.said
+            options.warn_of_deciding(pool.X[rows], READERS[bought.kind](said), pool.features)
         _keep(bought, buy, pool, out, facts)
     except (ValueError, ArithmeticError) as error:
         raise UserError(f"{options.in_options(error)}{_kept(out)}") from error
