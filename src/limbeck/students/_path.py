@@ -18,23 +18,27 @@ from limbeck.students.objective import Objective
 from limbeck.students.solver import Curvature, Minimum, minimise
 
 DECADES, PER_DECADE = 8, 2
-FURTHER = 6  # decades below, where the loss still falls: then the Hessian has no digits left
-USUAL = FURTHER * PER_DECADE  # the lowest of the alphas that are tried without that
+FURTHER = 6
+"""Decades below, where the loss still falls: then the Hessian has no digits left."""
+USUAL = FURTHER * PER_DECADE
+"""The lowest of the alphas that are tried without that."""
 STANDARD_ERRORS = 2.0
-CLOSE, LEAST_FALL = (
-    1e-8,
-    1e-6,
-)  # of the students that alphas are compared by; the one chosen is followed to the end
-FINAL = {4: 1e-6, 8: 1e-10}  # relative gradient of the student chosen, by the bytes of a feature
-MOST_AT_ZERO = (
-    50  # steps to alpha = 0 from a small ridge, to compare with; if it is chosen, it is followed to the end
-)
-RISES = 1  # ridges in a row at which the loss is higher, and the search from a guess ends
-COARSE = 2  # where that ends no better than alpha = 0, every other ridge is tried too
-GUESSED_FROM = 2048  # rows that the first ridge to try is guessed from
-EVERY = 1000  # rows up to which all ridges are tried where n is near the rank
-CHEAP = 1e7  # rows times squared unknowns up to which all ridges are tried
-LEAST_SHARE = 1e-4  # that answers are kept from 0 and 1 for the guess
+CLOSE, LEAST_FALL = 1e-8, 1e-6
+"""Relative gradient, and expected fall of the loss, at which a student is good enough to compare alphas by."""
+FINAL = {4: 1e-6, 8: 1e-10}
+"""Relative gradient of the student chosen, by the bytes of a feature."""
+MOST_AT_ZERO = 50
+"""Steps to alpha = 0 from a small ridge, to compare with; if it is chosen, it is followed to the end."""
+RISES = 1
+"""Ridges in a row at which the loss is higher, and the search from a guess ends."""
+COARSE = 2
+"""Where that ends no better than alpha = 0, every so many ridges are tried, too."""
+GUESSED_FROM = 2048
+"""Rows that the first ridge to try is guessed from."""
+EVERY, CHEAP = 1000, 1e7
+"""Rows up to which all ridges are tried where n is near the rank; rows times squared unknowns, anywhere."""
+LEAST_SHARE = 1e-4
+"""Distance that answers keep from 0 and 1 for the guess."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,9 +170,10 @@ def follow(
     n, unknowns = whole.A.shape[0], whole.unknowns * whole.columns
     every = n * unknowns**2 <= CHEAP or _rugged(n, features)
     first = None if every else max(_guess(whole, along, alphas), USUAL)
-    note = _walk(alphas, loss, kept, at_zero, first)
+    note = _walk(alphas, loss, kept, at_zero, first, USUAL if with_zero else 0)
     if with_zero:
         loss(0.0, kept[min(kept)].theta)
+        note = ""
     tried = np.array(sorted(rows))
     losses = np.array([weight @ rows[a] for a in tried])
     stderrs = np.array([_stderr(rows[a], weight, mass) for a in tried])
@@ -211,8 +216,9 @@ def _walk(
     kept: Mapping[float, Minimum],
     at_zero: float,
     first: int | None,
+    lowest: int,
 ) -> str:
-    """Try alphas until their least loss lies inside, or at alpha = 0; what to say if it does not."""
+    """Try alphas from the ``lowest`` up until their least loss lies inside, or at alpha = 0; a note if it does not."""
     losses = {}
     top = len(alphas) - 1
 
@@ -229,7 +235,7 @@ def _walk(
             go(i + 1, i)
             i += 1
         i = min(losses)
-        while i > 0 and least() - i < RISES and at_zero > losses[least()] and np.isfinite(losses[i]):
+        while i > lowest and least() - i < RISES and at_zero > losses[least()] and np.isfinite(losses[i]):
             go(i - 1, i)
             i -= 1
     if first is None or at_zero <= losses[least()]:  # a dip no better than alpha = 0 may not be the one
@@ -239,11 +245,11 @@ def _walk(
                 go(i, before)
             before = i
         i = min(losses)
-        while i > 0 and least() == i and at_zero > losses[i]:
+        while i > lowest and least() == i and at_zero > losses[i]:
             go(i - 1, i)
             i -= 1
     best = least()
-    falls = (best == 0 or np.isinf(losses.get(best - 1, 0.0))) and at_zero > losses[best]
+    falls = (best == lowest or np.isinf(losses.get(best - 1, 0.0))) and at_zero > losses[best]
     return "; the loss still falls at the smallest alpha that double precision allows" if falls else ""
 
 
