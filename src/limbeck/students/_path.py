@@ -25,7 +25,7 @@ USUAL = FURTHER * PER_DECADE
 STANDARD_ERRORS = 2.0
 CLOSE, LEAST_FALL = 1e-8, 1e-6
 """Relative gradient, and expected fall of the loss, at which a student is good enough to compare alphas by."""
-FINAL = {4: 1e-6, 8: 1e-10}
+FINAL = {4: 1e-7, 8: 1e-10}
 """Relative gradient of the student chosen, by the bytes of a feature."""
 MOST_AT_ZERO = 50
 """Steps to alpha = 0 from a small ridge, to compare with; if it is chosen, it is followed to the end."""

@@ -83,7 +83,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         Decimals the probabilities were rounded to. Default: inferred; see `limbeck.labels.from_probabilities`.
     tol : float, default=1e-10
         Largest gradient entry at which the minimisation stops, relative to the features' mean size, where ``alpha``
-        is a number > 0. The exact student, and the one chosen by leave-one-out, always go to 1e-10 (to 1e-6 with
+        is a number > 0. The exact student, and the one chosen by leave-one-out, always go to 1e-10 (to 1e-7 with
         more float32 rows than features). If rows are nearly saturated, rounding can end them earlier, below 1e-8;
         see ``gradient_``.
     max_iter : int, default=1000
