@@ -144,7 +144,8 @@ def test_answers_from_before_the_question_never_become_answers(tmp_path):
     live = buy.run(X, folder=tmp_path / "run")
     again = buy.run(X, folder=tmp_path / "run")
     assert told(again) == told(live)
-    assert live.counts["unknown ids"] + live.counts["duplicates"] >= 39
+    # Whether a reply comes before or after its question was sent is a matter of timing: either is counted.
+    assert live.counts.get("unknown ids", 0) + live.counts.get("duplicates", 0) >= 39
 
 
 def test_a_folder_whose_notes_name_no_position_is_read_as_it_always_was(tmp_path):
