@@ -208,3 +208,20 @@ def test_a_pickle_has_the_verdict_and_not_the_rows(alpha):
 
 def test_there_is_no_verdict_before_fit():
     assert not hasattr(SoftLabelClassifier(), "linearity_")
+
+
+def test_ridges_at_which_few_rows_cannot_be_left_out_of_many_classes_are_not_tried(monkeypatch):
+    X, Z = network(120, 60, 5)
+    monkeypatch.setattr("limbeck.students.leave_one_out.MOST_ROWS", 0)
+    monkeypatch.setattr("limbeck.students.leave_one_out.MOST_PRODUCTS", 0)
+    monkeypatch.setattr("limbeck.students._path.CHEAP", np.inf)
+    full = SoftLabelClassifier().fit(X, teacher_logits=Z).alpha_path_
+    monkeypatch.setattr("limbeck.students.leave_one_out.PRODUCTS_OF_FEW", 120 * 5 * 20**2)
+    few = SoftLabelClassifier().fit(X, teacher_logits=Z).alpha_path_
+    assert full is not None
+    assert few is not None
+    ridges = few.alphas[few.alphas > 0]
+    assert ridges.min() > full.alphas[full.alphas > 0].min()
+    both = np.isin(full.alphas, ridges)
+    np.testing.assert_allclose(few.losses[few.alphas > 0], full.losses[both], rtol=0.1)
+    assert full.alphas[full.losses.argmin()] / 10 <= ridges[few.losses[few.alphas > 0].argmin()]

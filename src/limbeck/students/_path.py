@@ -13,7 +13,7 @@ from scipy.special import logit
 from limbeck.labels import Array, SoftLabels, cross_entropy
 from limbeck.students._exact import Exact
 from limbeck.students.design import Design
-from limbeck.students.leave_one_out import leave_one_out
+from limbeck.students.leave_one_out import least_ridge, leave_one_out
 from limbeck.students.objective import Objective
 from limbeck.students.solver import Curvature, Minimum, minimise
 
@@ -163,15 +163,22 @@ def follow(
         rows[alpha] = cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F)
         return float(weight @ rows[alpha])
 
-    if exact is not None and exact.left_out is not None:
+    trusted = int(np.searchsorted(alphas[:-1], least_ridge(whole, curvature)))
+    met = exact is not None and exact.iterations == 0  # then no curvature takes part in leaving a row out
+    if trusted and not met and not why:
+        why = "alpha = 0 was not tried: leaving rows out of so many classes is not accurate there"
+    elif exact is not None and exact.left_out is not None:
         F = exact.left_out
         rows[0.0] = cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F)
     at_zero = float(weight @ rows[0.0]) if rows else np.inf
     n, unknowns = whole.A.shape[0], whole.unknowns * whole.columns
     every = n * unknowns**2 <= CHEAP or _rugged(n, features)
-    first = None if every else max(_guess(whole, along, alphas), USUAL)
-    note = _walk(alphas, loss, kept, at_zero, first, USUAL if with_zero else 0)
-    if with_zero:
+    lowest = max(trusted, USUAL if with_zero else 0)
+    first = None if every else max(_guess(whole, along, alphas), USUAL, lowest)
+    note = _walk(alphas, loss, kept, at_zero, first, lowest)
+    if note and trusted:
+        note = "; smaller ridges were not tried, as leaving rows out of so many classes is not accurate there"
+    if with_zero and not trusted:
         loss(0.0, kept[min(kept)].theta)
         note = ""
     tried = np.array(sorted(rows))
@@ -240,7 +247,7 @@ def _walk(
             i -= 1
     if first is None or at_zero <= losses[least()]:  # a dip no better than alpha = 0 may not be the one
         before = None
-        for i in range(top, USUAL - 1, -1 if first is None else -COARSE):
+        for i in range(top, max(USUAL, lowest) - 1, -1 if first is None else -COARSE):
             if i not in losses:
                 go(i, before)
             before = i

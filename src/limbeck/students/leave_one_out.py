@@ -19,11 +19,11 @@ from limbeck.students.solver import SMALL_HESSIAN, Curvature
 
 MOST_ROWS = 500
 """Rows times classes up to which they are taken together on the rows' side."""
-MOST_PRODUCTS, MOST_OF_ONE = 4e7, 4e9
+MOST_PRODUCTS, MOST_OF_ONE = 4e7, 3e11
 """Rows times unknowns times squared classes, and rows times squared unknowns of one logit, up to which a row's step
 is taken from the Hessian itself."""
 MANY_ROWS, LEAST_DIRECTIONS = 10, 16
-PRODUCTS_OF_MANY, PRODUCTS_OF_FEW = 1e9, 1e10
+PRODUCTS_OF_MANY, PRODUCTS_OF_FEW = 1e9, 3e10
 """Rows times classes times squared directions in which each class has its own curvature, at most, for so many rows an
 unknown and for fewer, where the rows' mean would call small ridges better than they are; directions, at least."""
 LEAST_RIDGE = 1e-7
@@ -98,8 +98,22 @@ def _class_step(objective: Objective, F: Array, mass: Array, curvature: Curvatur
 
 def _directions(n: int, m: int, r: int) -> int:
     """In how many directions each class has its own curvature."""
-    many = PRODUCTS_OF_MANY if n >= MANY_ROWS * r else PRODUCTS_OF_FEW
-    return min(max(int(np.sqrt((MOST_OF_ONE if m == 1 else many) / (n * m))), LEAST_DIRECTIONS), r)
+    few = MOST_OF_ONE if m == 1 else PRODUCTS_OF_FEW
+    products = PRODUCTS_OF_MANY if n >= MANY_ROWS * r else few
+    return min(max(int(np.sqrt(products / (n * m))), LEAST_DIRECTIONS), r)
+
+
+def least_ridge(objective: Objective, curvature: Curvature) -> float:
+    """The ridge below which few rows are called left out too well: there the rows' mean of a class's curvature counts.
+
+    It is that mean along the strongest direction which takes it; 0 if none does, or there are many rows.
+    """
+    (n, r), m = objective.A.shape, objective.columns
+    left = r - _directions(n, m, r)
+    if hasattr(objective.A, "toarray") or left == 0 or n >= MANY_ROWS * r:
+        return 0.0
+    p = objective.labels.probabilities
+    return float(objective.weight @ (p * (1 - p)).reshape(n, -1).mean(axis=1) * curvature.values[left - 1])
 
 
 def _class_hessian(objective: Objective, B: Matrix, c: Array) -> Array:
