@@ -14,7 +14,7 @@ from scipy.special import expit, softmax
 
 from limbeck.labels import Array
 from limbeck.students.design import Matrix
-from limbeck.students.objective import Objective, blocks, cholesky, weighted_gram
+from limbeck.students.objective import Objective, blocks, cholesky
 from limbeck.students.solver import SMALL_HESSIAN, Curvature
 
 MOST_ROWS = 500
@@ -88,7 +88,7 @@ def _class_step(objective: Objective, F: Array, mass: Array, curvature: Curvatur
     for rows in blocks(n) if len(s) > R else ():
         weak[rows] = np.square(B[rows, : len(s) - R]) @ tail
     for k in range(m):
-        Q[:, k] = _leverage(_class_hessian(objective, top, C[:, k]), top)
+        Q[:, k] = _leverage(objective.class_hessian(C[:, k], top), top)
     share = mass[:, None]
     left = (1 - share / w[:, None] * C * Q) * (1 - share * C.sum(axis=0) * weak)
     moved = share * G * (Q + weak) / np.maximum(left, 1e-6)
@@ -114,16 +114,6 @@ def least_ridge(objective: Objective, curvature: Curvature) -> float:
         return 0.0
     p = objective.labels.probabilities
     return float(objective.weight @ (p * (1 - p)).reshape(n, -1).mean(axis=1) * curvature.values[left - 1])
-
-
-def _class_hessian(objective: Objective, B: Matrix, c: Array) -> Array:
-    """B' diag(c) B + alpha I, with a last row and column for the intercept where there is one."""
-    H = weighted_gram(B, c)
-    H[np.diag_indices(len(H))] += objective.alpha
-    if not objective.intercept:
-        return H
-    edge = B.T @ c.astype(B.dtype, copy=False)
-    return np.block([[H, edge[:, None]], [edge[None, :], np.atleast_2d(c.sum())]])
 
 
 # -- on the side of the parameters -----------------------------------------------------------------

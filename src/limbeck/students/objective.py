@@ -154,21 +154,32 @@ class Objective:
 
     def class_curvature(self, theta: Array) -> Array:
         """The rows' mean of diag(q_i) - q_i q_i', q_i the student's probabilities, (m, m)."""
-        q = self._probabilities(theta)
+        q = self.probabilities(theta)
         if self.columns == 1:
             return np.array([[float(self.weight @ (q * (1 - q))[:, 0])]])
         return np.diag(self.weight @ q) - q.T @ (self.weight[:, None] * q)
 
     def row_curvature(self, theta: Array) -> Array:
         """Curvature (n,) of each row, its mean over the classes: (1 - |q|^2) / (K - 1), or q (1 - q)."""
-        q = self._probabilities(theta)
+        q = self.probabilities(theta)
         if self.columns == 1:
             return (q * (1 - q))[:, 0]
         return np.maximum(1 - np.square(q).sum(axis=1), 0.0) / (self.columns - 1)
 
-    def _probabilities(self, theta: Array) -> Array:
+    def probabilities(self, theta: Array) -> Array:
+        """The student's, (n, m)."""
         F = self.logits(theta)
         return expit(F) if self.columns == 1 else self.gap(F) + self.labels.probabilities
+
+    def class_hessian(self, c: Array, A: Matrix | None = None) -> Array:
+        """A' diag(c) A + alpha I (r, r) for curvatures c (n,): a class's block of the Hessian; other points if given."""
+        A = self.A if A is None else A
+        H = weighted_gram(A, c)
+        H[np.diag_indices(len(H))] += self.alpha
+        if not self.intercept:
+            return H
+        edge = A.T @ c.astype(A.dtype, copy=False)
+        return np.block([[H, edge[:, None]], [edge[None, :], np.atleast_2d(c.sum())]])
 
     def hessian(self, theta: Array) -> Array:
         """H, (m r, m r), blocks by class; along shifts of all classes, where F is flat, it is lifted off 0."""

@@ -2,21 +2,22 @@
 
 The curvature of the soft cross-entropy is nearly shared: with G the covariance of the points and M the rows' mean of
 diag(q_i) - q_i q_i', q_i the student's probabilities, H is close to M x G + alpha I. One eigendecomposition of G
-inverts that for every ridge, and one of M, which is small, for every student on the way.
+inverts that for every ridge, and one of M, which is small, for every student on the way. Where the teacher is so
+confident that few rows have curvature, each class has other rows, and the blocks of H for each class are factorised.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import cho_solve, eigh
 
 from limbeck.labels import Array
 from limbeck.students.design import Matrix
-from limbeck.students.objective import Objective, blocks, newton_step
+from limbeck.students.objective import Objective, blocks, cholesky, newton_step
 
 MOST_COORDINATES, MOST_SPARSE_COORDINATES = 6000, 2000
 """Of dense and of sparse points, up to which their covariance is decomposed; beyond, its diagonal is taken."""
@@ -29,7 +30,11 @@ QUICK = 2e8
 PAIRS, LEAST_PAIRS, PAIR_NUMBERS = 20, 5, 5e6
 """Steps that L-BFGS remembers: at most, at least, and the numbers that each half of them may come to."""
 REBIND = 10
-"""Steps after which M is that of the student reached."""
+"""Steps after which the approximate Hessian is that of the student reached."""
+SHARED_STEPS = 60
+"""Steps with the shared curvature, after which each class gets its own."""
+BLOCK_NUMBERS = 5e7
+"""Classes times squared coordinates up to which each class has its own curvature."""
 SHORTEST = 1e-5
 """Share of a step below which the line search gives up."""
 ENOUGH, PATIENCE = 1e-9, 10
@@ -146,11 +151,7 @@ class Curvature:
             out[:r] = self.back(self.along(W) * D)
             if intercept:
                 out[r] = V[r] / np.maximum(size, 1e-300) - self.mean @ out[:r]
-            if U is not None:
-                out = out @ U.T
-            return (
-                out - out.mean(axis=1, keepdims=True) if m > 1 else out
-            )  # shifts of all classes change nothing
+            return _centred(out if U is None else out @ U.T)
 
         return solve
 
@@ -191,11 +192,44 @@ def minimise(
             objective.class_curvature(theta), objective.alpha, intercept=objective.intercept
         )
 
-    found = lbfgs(objective, start, inverse_at, tol=tol, least_fall=least_fall, max_iter=max_iter)
-    if found.converged or not direct or found.iterations >= max_iter:
+    blocked = objective.columns * objective.unknowns**2 <= BLOCK_NUMBERS
+    first = min(SHARED_STEPS, max_iter) if blocked else max_iter
+    found = lbfgs(objective, start, inverse_at, tol=tol, least_fall=least_fall, max_iter=first)
+    if found.converged or not blocked or max_iter <= first:
         return found
-    again = newton(objective, found.theta, tol=tol, max_iter=max_iter)
-    return again if again.gradient < found.gradient else found
+    again = lbfgs(
+        objective,
+        found.theta,
+        lambda theta: class_inverse(objective, theta),
+        tol=tol,
+        least_fall=least_fall,
+        max_iter=max_iter - first,
+    )
+    return replace(again, iterations=found.iterations + again.iterations)
+
+
+def class_inverse(objective: Objective, theta: Array) -> Inverse:
+    """The inverse of the Hessian's diagonal blocks, one for each class, on gradients (r, m)."""
+    q = objective.probabilities(theta)
+    factors = []
+    for c in (objective.weight[:, None] * q * (1 - q)).T:
+        H = objective.class_hessian(c)
+        scale = np.sqrt(np.maximum(H.diagonal(), 1e-300))
+        factors.append((cholesky(H / np.outer(scale, scale)), scale))
+
+    def solve(gradient: Array) -> Array:
+        steps = [
+            cho_solve((L, True), g / scale, check_finite=False) / scale
+            for (L, scale), g in zip(factors, gradient.T, strict=True)
+        ]
+        return _centred(np.stack(steps, axis=1))
+
+    return solve
+
+
+def _centred(V: Array) -> Array:
+    """V (r, m) without the mean over the classes: shifts of all logits change nothing."""
+    return V - V.mean(axis=1, keepdims=True) if V.shape[1] > 1 else V
 
 
 def lbfgs(
@@ -208,7 +242,7 @@ def lbfgs(
     max_iter: int,
 ) -> Minimum:
     """L-BFGS from an approximate inverse Hessian; SciPy's takes none, and stops by values of F."""
-    theta = start - start.mean(axis=1, keepdims=True) if start.shape[1] > 1 else start
+    theta = _centred(start)
     memory = int(np.clip(PAIR_NUMBERS / max(start.size, 1), LEAST_PAIRS, PAIRS))
     value, gradient = objective.evaluate(theta)
     pairs: list[tuple[Array, Array, float]] = []
