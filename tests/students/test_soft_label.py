@@ -337,7 +337,7 @@ def test_leaving_out_of_all_classes_is_one_step_on_either_side(monkeypatch):
     monkeypatch.setattr("limbeck.students.leave_one_out.MOST_ROWS", 0)
     of_parameters = leave_one_out(objective, theta, mass)
     shift = (of_rows - of_parameters).mean(axis=1, keepdims=True)  # which no probability sees
-    np.testing.assert_allclose(of_rows - shift, of_parameters, atol=1e-9)
+    np.testing.assert_allclose(of_rows - shift, of_parameters, atol=1e-6)  # LEAST_INTERCEPT
 
 
 @pytest.mark.parametrize(("n", "d"), [(20, 40), (60, 15)])

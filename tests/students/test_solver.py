@@ -10,6 +10,7 @@ import pytest
 from scipy.optimize import check_grad
 from scipy.sparse import csr_array
 from scipy.special import log_softmax, softmax
+from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from limbeck import SoftLabelClassifier
@@ -225,3 +226,60 @@ def test_ridges_at_which_few_rows_cannot_be_left_out_of_many_classes_are_not_tri
     both = np.isin(full.alphas, ridges)
     np.testing.assert_allclose(few.losses[few.alphas > 0], full.losses[both], rtol=0.1)
     assert full.alphas[full.losses.argmin()] / 10 <= ridges[few.losses[few.alphas > 0].argmin()]
+
+
+def confident_teacher(n, size=16.0, linear=0.0):
+    """Digits (n, 64) and the logits of a small network that is nearly always certain, (n, 10)."""
+    rng = np.random.default_rng(0)
+    X = load_digits().data[rng.permutation(1797)[:n]] / 16
+    Z = np.tanh(X @ rng.standard_normal((64, 50))) @ rng.standard_normal((50, 10))
+    Z = Z + linear * X @ rng.standard_normal((64, 10))
+    return X, Z * size / Z.std()
+
+
+@pytest.mark.parametrize(("n", "alpha"), [(200, 1e-5), (200, 1e-7), (600, 1e-7)])
+def test_confident_teachers_are_followed_to_the_end_in_few_steps(monkeypatch, n, alpha):
+    # Few rows have curvature there: with the shared curvature alone 1,000 steps do not reach 1e-8.
+    X, Z = confident_teacher(n)
+    objective = Objective(X, from_logits(Z), np.full(n, 1 / n), alpha, intercept=True)
+    exact = newton(objective, objective.zero(), tol=1e-12, max_iter=200)
+    monkeypatch.setattr("limbeck.students.solver.QUICK", 0)
+    found = minimise(objective, objective.zero())
+    gradient = objective.evaluate(found.theta)[1]
+    assert found.converged
+    assert found.iterations < 200
+    assert np.abs(gradient).max() / objective.scale == pytest.approx(found.gradient, rel=0.1)
+    assert found.gradient <= 1e-8
+    assert np.abs(objective.logits(found.theta - exact.theta)).max() < 0.01 * np.abs(Z).max()
+
+
+def test_ridges_are_compared_by_students_that_are_at_their_minimum(monkeypatch):
+    # Stopped where the shared curvature expects little more, they lost up to 1.3 times as much.
+    X, Z = confident_teacher(100, 8.0, linear=60.0)
+    monkeypatch.setattr("limbeck.students.solver.QUICK", 0)
+    monkeypatch.setattr("limbeck.students._path.CHEAP", 0)
+    monkeypatch.setattr("limbeck.students._path.EVERY", 0)
+    path = SoftLabelClassifier().fit(X, softmax(Z, axis=1)).alpha_path_
+    labels, weight = from_probabilities(softmax(Z, axis=1)), np.full(100, 0.01)
+    for alpha, loss in zip(path.alphas, path.losses, strict=True):
+        if alpha > 0:
+            objective = Objective(X, labels, weight, alpha, intercept=True)
+            theta = newton(objective, objective.zero(), tol=1e-13, max_iter=300).theta
+            left_out = cross_entropy(labels, leave_one_out(objective, theta, weight)).mean()
+            assert loss == pytest.approx(left_out, rel=0.02)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_intercepts_of_classes_that_hardly_occur_do_not_spoil_leaving_rows_out(monkeypatch, together):
+    # They go to minus infinity, slowly, and their curvature to 0: steps along them were rounding, up to 1e4 logits.
+    X, Z = confident_teacher(60, 32.0, linear=6.0)
+    labels, weight = from_probabilities(softmax(Z, axis=1)), np.full(60, 1 / 60)
+    if not together:
+        monkeypatch.setattr("limbeck.students.leave_one_out.MOST_PRODUCTS", 0)
+    objective = Objective(X, labels, weight, 1e-4, intercept=True)
+    losses = []
+    for tol in (1e-9, 1e-13):
+        theta = newton(objective, objective.zero(), tol=tol, max_iter=100).theta
+        losses.append(cross_entropy(labels, leave_one_out(objective, theta, weight)).mean())
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert losses[0] < 2

@@ -100,6 +100,14 @@ def fit_exact(
     return _split(full, intercept, realisable, found, left_out)
 
 
+def logits_met(points: Points, labels: SoftLabels) -> bool:
+    """Whether least squares meets all logits: then `fit_exact` minimises nothing else."""
+    if points.sparse or labels.saturated.any():
+        return False
+    _refuse_swallowed(points)
+    return points.span.rank > 0 and points.least_squares(labels).inconsistency <= ROUNDING
+
+
 def missed_by_least_squares(objective: Objective, along: tuple[Curvature, Array]) -> float | None:
     """Share of the logits' norm that least squares leaves, where that is far too much for a linear teacher.
 

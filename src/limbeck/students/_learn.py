@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from limbeck.kinds import RowError
 from limbeck.labels import Array, SoftLabels
-from limbeck.students._exact import Exact, fit_exact, missed_by_least_squares
+from limbeck.students._exact import Exact, fit_exact, logits_met, missed_by_least_squares
 from limbeck.students._path import AlphaPath, follow, ridge_on_logits, stopped_flow
 from limbeck.students.design import Design, Points, could_be_linear, precision, reduced
 from limbeck.students.leave_one_out import coordinates
@@ -114,16 +114,19 @@ def _by_leave_one_out(points: Points, labels: SoftLabels, counts: Array, setting
             "give alpha a number (GridSearchCV can choose it)."
         )
     missed = missed_by_least_squares(whole, along)
-    exact, why = (None, "") if missed is not None else _left_out_at_zero(points, labels, weight, mass)
     path, found = follow(
-        whole, along, mass, exact, why, features=points.given.shape[1], with_zero=missed is not None
+        whole,
+        along,
+        mass,
+        (lambda: _left_out_at_zero(points, labels, weight, mass)) if missed is None else None,
+        met=missed is None and logits_met(points, labels),
+        features=points.given.shape[1],
     )
-    if found is not None:
-        learned = _of_minimum(design, found, path.chosen, path)
-        met = path.chosen == 0 and missed is not None and could_be_linear(missed, precision(labels))
-        return replace(learned, realisable=met)
-    assert exact is not None
-    return _of_exact(exact, path)
+    if isinstance(found, Exact):
+        return _of_exact(found, path)
+    learned = _of_minimum(design, found, path.chosen, path)
+    linear = path.chosen == 0 and missed is not None and could_be_linear(missed, precision(labels))
+    return replace(learned, realisable=linear)
 
 
 def _left_out_at_zero(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import logit
 
 from limbeck.labels import Array, SoftLabels, cross_entropy
-from limbeck.students._exact import Exact
+from limbeck.students._exact import TALL, Exact
 from limbeck.students.design import Design
 from limbeck.students.leave_one_out import least_ridge, leave_one_out
 from limbeck.students.objective import Objective
@@ -23,14 +23,18 @@ FURTHER = 6
 USUAL = FURTHER * PER_DECADE
 """The lowest of the alphas that are tried without that."""
 STANDARD_ERRORS = 2.0
-CLOSE, LEAST_FALL = 1e-8, 1e-6
+CLOSE, LEAST_FALL = 1e-8, 1e-7
 """Relative gradient, and expected fall of the loss, at which a student is good enough to compare alphas by."""
+OF_RIDGE = 1e-2
+"""Largest gradient entry, of the ridge's own: few rows all but meet their answers, and what is left of them counts."""
 FINAL = {4: 1e-7, 8: 1e-10}
 """Relative gradient of the student chosen, by the bytes of a feature."""
 MOST_AT_ZERO = 50
 """Steps to alpha = 0 from a small ridge, to compare with; if it is chosen, it is followed to the end."""
 RISES = 1
 """Ridges in a row at which the loss is higher, and the search from a guess ends."""
+MORE = 2
+"""Further ridges that may show that alpha = 0 is beaten, where it costs a minimisation of its own."""
 COARSE = 2
 """Where that ends no better than alpha = 0, every so many ridges are tried, too."""
 GUESSED_FROM = 2048
@@ -117,16 +121,16 @@ def follow(
     whole: Objective,
     along: tuple[Curvature, Array],
     mass: Array,
-    exact: Exact | None,
-    why: str,
+    exact: Callable[[], tuple[Exact | None, str]] | None,
     *,
+    met: bool,
     features: int,
-    with_zero: bool = False,
-) -> tuple[AlphaPath, Minimum | None]:
+) -> tuple[AlphaPath, Minimum | Exact]:
     """Fit alphas on either side of a first guess until the leave-one-out loss rises, and choose by it.
 
-    Near n = rank, where the loss often has several dips, and in small problems all alphas are tried. Where the dip
-    reached is no better than alpha = 0, so is one alpha a decade.
+    Near n = rank, where the loss often has several dips, and in small problems all alphas are tried. alpha = 0 is
+    tried first where it costs no minimisation, else last, and only if no other alpha beats the smallest one tried.
+    Where the dip reached is no better than alpha = 0, so is one alpha a decade.
 
     Parameters
     ----------
@@ -136,128 +140,200 @@ def follow(
         Of its points, and these along its eigenvectors.
     mass : ndarray, shape (n,)
         What leaving a row out removes of its weight.
-    exact : Exact or None
-        The student at alpha = 0 with its leave-one-out logits, where it was possible.
-    why : str
-        Why it was not, otherwise.
+    exact : callable or None
+        Returns the student at alpha = 0 with its leave-one-out logits, or None and why there is none. None where
+        alpha = 0 is a ridge like others.
+    met : bool
+        Whether the student at alpha = 0 meets all logits: then it costs no minimisation.
     features : int
         How many features the points have; their coordinates may be fewer.
-    with_zero : bool
-        Whether alpha = 0 is one more ridge, the last to be tried.
+
+    Returns
+    -------
+    AlphaPath, Minimum or Exact
+        The losses, and the student chosen.
     """
-    curvature, labels, weight = along[0], whole.labels, whole.weight
-    alphas = grid(curvature)
-    kept, rows = {}, {}
-
-    def loss(alpha: float, start: Array | None) -> float:
-        further = alpha < alphas[USUAL] * (1 - 1e-9)
-        objective = whole.at(alpha)
-        if start is None:
-            start = next(ridge_on_logits(objective, curvature, np.array([alpha])))
-        tol, fall = (1e-10, 0.0) if further and alpha > 0 else (CLOSE, LEAST_FALL)
-        most = 1000 if alpha > 0 else MOST_AT_ZERO
-        kept[alpha] = minimise(objective, start, curvature=curvature, tol=tol, least_fall=fall, max_iter=most)
-        if further and alpha > 0 and not kept[alpha].converged:
-            return np.inf
-        F = leave_one_out(objective, kept[alpha].theta, mass, along)
-        rows[alpha] = cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F)
-        return float(weight @ rows[alpha])
-
-    trusted = int(np.searchsorted(alphas[:-1], least_ridge(whole, curvature)))
-    met = exact is not None and exact.iterations == 0  # then no curvature takes part in leaving a row out
-    if trusted and not met and not why:
-        why = "alpha = 0 was not tried: leaving rows out of so many classes is not accurate there"
-    elif exact is not None and exact.left_out is not None:
-        F = exact.left_out
-        rows[0.0] = cross_entropy(labels, F[:, 0] if F.shape[1] == 1 else F)
-    at_zero = float(weight @ rows[0.0]) if rows else np.inf
+    ridges = _Ridges(whole, along, mass, grid(along[0]))
+    trusted = int(np.searchsorted(ridges.alphas[:-1], least_ridge(whole, along[0])))
     n, unknowns = whole.A.shape[0], whole.unknowns * whole.columns
     every = n * unknowns**2 <= CHEAP or _rugged(n, features)
-    lowest = max(trusted, USUAL if with_zero else 0)
-    first = None if every else max(_guess(whole, along, alphas), USUAL, lowest)
-    note = _walk(alphas, loss, kept, at_zero, first, lowest)
-    if note and trusted:
-        note = "; smaller ridges were not tried, as leaving rows out of so many classes is not accurate there"
-    if with_zero and not trusted:
-        loss(0.0, kept[min(kept)].theta)
-        note = ""
-    tried = np.array(sorted(rows))
-    losses = np.array([weight @ rows[a] for a in tried])
-    stderrs = np.array([_stderr(rows[a], weight, mass) for a in tried])
-    best = float(tried[np.argmin(losses)])
+    lowest = max(trusted, USUAL if exact is None else 0)
+    early = exact is not None and (met or (every and not trusted))
+    at_zero, why = ridges.try_zero(exact) if exact is not None and early else (None, "")
+    if every:
+        ridges.all_down(lowest)
+    else:
+        ridges.around(max(_guess(whole, along, ridges.alphas), USUAL, lowest), lowest)
+    for _ in range(0 if early or trusted or exact is None else MORE):
+        if not ridges.lead(ridges.smallest()).beats:
+            ridges.one_down(lowest)
+    lead = ridges.lead(ridges.smallest())
+    if early:
+        pass
+    elif trusted:
+        why = "alpha = 0 was not tried: leaving rows out of so many classes is not accurate there"
+    elif lead.beats:
+        why = f"alpha = 0 was not tried: alpha = {ridges.smallest():.2g} is behind by {lead}"
+    elif exact is None:
+        ridges.loss(0.0, ridges.kept[ridges.smallest()].theta)
+    else:
+        at_zero, why = ridges.try_zero(exact)
+    if not every and exact is not None and ridges.best() == 0:
+        ridges.all_down(lowest, COARSE)  # a dip no better than alpha = 0 may not be the one
+    best = ridges.best()
+    if 0.0 in ridges.rows:
+        lead = ridges.lead(0.0)
+        why = f"beats alpha = 0 by {lead} (the extreme twentieth of the rows at either end pulled in)"
+        if not lead.beats:
+            best, why = 0.0, f"no alpha beats 0 by {STANDARD_ERRORS:g} paired standard errors"
+    elif ridges.falls(lowest) and trusted:
+        why += "; smaller ridges were not tried, as leaving rows out of so many classes is not accurate there"
+    elif ridges.falls(lowest):
+        why += "; the loss still falls at the smallest alpha that double precision allows"
+    found = at_zero if best == 0 and at_zero is not None else ridges.student(best)
+    return ridges.path(best, why), found
 
-    def student(alpha: float) -> Minimum:
-        last = replace(whole, alpha=alpha, dtype=np.dtype(np.float64))
-        return minimise(last, kept[alpha].theta, curvature=curvature, tol=FINAL[whole.dtype.itemsize])
 
-    if 0.0 not in rows:
-        return AlphaPath(tried, losses, stderrs, best, why + note), student(best)
-    # Near n = rank a few rows of leverage close to 1 lose any amount at alpha = 0, and swell the standard error
-    # with the mean: the extreme twentieth at either end is pulled in before the two are compared.
-    lead = rows[0.0] - rows[best]
-    low, high = (_quantile(lead, weight / mass, share) for share in (0.05, 0.95))
-    lead = np.clip(lead, low, high)
-    margin = _stderr(lead, weight, mass)
-    # A lead within rounding of the loss itself is none: a linear teacher's exact student stays.
-    beaten = weight @ lead > max(STANDARD_ERRORS * margin, 1e-12)
-    ahead = float(weight @ lead)
-    reason = (
-        f"beats alpha = 0 by {ahead:.2g} nats, {ahead / max(margin, 1e-300):.1f} paired standard errors (the extreme "
-        f"twentieth of the rows at either end pulled in){note}"
-        if beaten
-        else f"no alpha beats 0 by {STANDARD_ERRORS:g} paired standard errors"
-    )
-    chosen = best if beaten else 0.0
-    found = student(chosen) if chosen in kept else None
-    return AlphaPath(tried, losses, stderrs, chosen, reason), found
+@dataclass(frozen=True)
+class _Lead:
+    """By how much the best ridge beats another."""
+
+    ahead: float
+    """Mean difference of the losses, nats."""
+    margin: float
+    """Its paired standard error."""
+
+    @property
+    def beats(self) -> bool:
+        """Whether it is more than its standard errors; a lead within rounding of the loss itself is none."""
+        return self.ahead > max(STANDARD_ERRORS * self.margin, 1e-12)
+
+    def __str__(self) -> str:
+        return f"{self.ahead:.2g} nats, {self.ahead / max(self.margin, 1e-300):.1f} paired standard errors"
+
+
+class _Ridges:
+    """Students of the alphas tried, and what each loses on the rows left out."""
+
+    def __init__(self, whole: Objective, along: tuple[Curvature, Array], mass: Array, alphas: Array) -> None:
+        self.whole, self.along, self.mass, self.alphas = whole, along, mass, alphas
+        self.kept: dict[float, Minimum] = {}
+        self.rows: dict[float, Array] = {}
+        """Leave-one-out losses (n,) by alpha."""
+        self.losses: dict[int, float] = {}
+        """Their means, by the index of alpha; infinite where there is no student."""
+
+    # -- one ridge -------------------------------------------------------------------------------
+
+    def loss(self, alpha: float, start: Array | None) -> float:
+        """Fit a student, from ``start`` (r, m) or ridge regression on its logits."""
+        curvature, further = self.along[0], 0 < alpha < self.alphas[USUAL] * (1 - 1e-9)
+        objective = self.whole.at(alpha)
+        if start is None:
+            start = next(ridge_on_logits(objective, curvature, np.array([alpha])))
+        n, r = self.whole.A.shape
+        tol, fall = (1e-10, 0.0) if further else (CLOSE, LEAST_FALL)
+        if n < TALL * r and alpha > 0:
+            tol, fall = min(tol, OF_RIDGE * alpha * float(np.abs(start).max()) / objective.scale), 0.0
+        most = 1000 if alpha > 0 else MOST_AT_ZERO
+        found = minimise(objective, start, curvature=curvature, tol=tol, least_fall=fall, max_iter=most)
+        self.kept[alpha] = found
+        if fall == 0 and alpha > 0 and not (found.converged and found.gradient <= 10 * tol):
+            return np.inf
+        return self._add(alpha, leave_one_out(objective, found.theta, self.mass, self.along))
+
+    def try_zero(self, exact: Callable[[], tuple[Exact | None, str]]) -> tuple[Exact | None, str]:
+        """The student at alpha = 0, whose loss takes part from now on, or why there is none."""
+        found, why = exact()
+        if found is not None and found.left_out is not None:
+            self._add(0.0, found.left_out)
+        return found, why
+
+    def _add(self, alpha: float, F: Array) -> float:
+        self.rows[alpha] = cross_entropy(self.whole.labels, F[:, 0] if F.shape[1] == 1 else F)
+        return float(self.whole.weight @ self.rows[alpha])
+
+    def student(self, alpha: float) -> Minimum:
+        """The student of an alpha that was tried, to the end."""
+        last = replace(self.whole, alpha=alpha, dtype=np.dtype(np.float64))
+        tol = FINAL[self.whole.dtype.itemsize]
+        return minimise(last, self.kept[alpha].theta, curvature=self.along[0], tol=tol)
+
+    # -- comparing them --------------------------------------------------------------------------
+
+    def smallest(self) -> float:
+        """The smallest alpha above 0 that has a student."""
+        return min(alpha for alpha in self.rows if alpha > 0)
+
+    def best(self) -> float:
+        """The alpha of the least loss."""
+        return min(sorted(self.rows), key=lambda alpha: float(self.whole.weight @ self.rows[alpha]))
+
+    def lead(self, alpha: float) -> _Lead:
+        """Of the best over ``alpha``.
+
+        Near n = rank a few rows of leverage close to 1 lose any amount at alpha = 0, and swell the standard error with
+        the mean: the extreme twentieth at either end is pulled in before the two are compared.
+        """
+        weight, ahead = self.whole.weight, self.rows[alpha] - self.rows[self.best()]
+        low, high = (_quantile(ahead, weight / self.mass, share) for share in (0.05, 0.95))
+        ahead = np.clip(ahead, low, high)
+        return _Lead(float(weight @ ahead), _stderr(ahead, weight, self.mass))
+
+    def path(self, chosen: float, reason: str) -> AlphaPath:
+        """The losses of all, and which one is taken."""
+        tried, weight = np.array(sorted(self.rows)), self.whole.weight
+        losses = np.array([weight @ self.rows[a] for a in tried])
+        stderrs = np.array([_stderr(self.rows[a], weight, self.mass) for a in tried])
+        return AlphaPath(tried, losses, stderrs, chosen, reason)
+
+    # -- which to try ----------------------------------------------------------------------------
+
+    def around(self, first: int, lowest: int) -> None:
+        """From a guess in both directions, until the loss rises."""
+        i, top = first, len(self.alphas) - 1
+        self._go(i, None)
+        while i < top and i - self._least() < RISES:
+            self._go(i + 1, i)
+            i += 1
+        while self._least() - min(self.losses) < RISES and self.best() > 0:
+            if not self.one_down(lowest):
+                break
+
+    def all_down(self, lowest: int, stride: int = 1) -> None:
+        """From the largest, so many apart, and further where the loss still falls."""
+        before = None
+        for i in range(len(self.alphas) - 1, max(USUAL, lowest) - 1, -stride):
+            if i not in self.losses:
+                self._go(i, before)
+            before = i
+        while self._least() == min(self.losses) and self.best() > 0:
+            if not self.one_down(lowest):
+                break
+
+    def one_down(self, lowest: int) -> bool:
+        """Try the next smaller alpha, if there is one that can be tried."""
+        i = min(self.losses)
+        if i == lowest or not np.isfinite(self.losses[i]):
+            return False
+        self._go(i - 1, i)
+        return True
+
+    def falls(self, lowest: int) -> bool:
+        """Whether the loss still falls at the lowest alpha."""
+        return self._least() == lowest or bool(np.isinf(self.losses.get(self._least() - 1, 0.0)))
+
+    def _least(self) -> int:
+        return min(self.losses, key=self.losses.__getitem__)
+
+    def _go(self, i: int, start: int | None) -> None:
+        theta = None if start is None else self.kept[float(self.alphas[start])].theta
+        self.losses[i] = self.loss(float(self.alphas[i]), theta)
 
 
 def _rugged(n: int, d: int) -> bool:
     """Whether few rows are near enough to the rank that the loss has dips of its own along the ridge."""
     return n <= EVERY and 2 * d < 3 * n < 6 * d
-
-
-def _walk(
-    alphas: Array,
-    loss: Callable[[float, Array | None], float],
-    kept: Mapping[float, Minimum],
-    at_zero: float,
-    first: int | None,
-    lowest: int,
-) -> str:
-    """Try alphas from the ``lowest`` up until their least loss lies inside, or at alpha = 0; a note if it does not."""
-    losses = {}
-    top = len(alphas) - 1
-
-    def go(i: int, start: int | None) -> None:
-        losses[i] = loss(float(alphas[i]), None if start is None else kept[float(alphas[start])].theta)
-
-    def least() -> int:
-        return min(losses, key=losses.__getitem__)
-
-    if first is not None:
-        i = first
-        go(i, None)
-        while i < top and i - least() < RISES:
-            go(i + 1, i)
-            i += 1
-        i = min(losses)
-        while i > lowest and least() - i < RISES and at_zero > losses[least()] and np.isfinite(losses[i]):
-            go(i - 1, i)
-            i -= 1
-    if first is None or at_zero <= losses[least()]:  # a dip no better than alpha = 0 may not be the one
-        before = None
-        for i in range(top, max(USUAL, lowest) - 1, -1 if first is None else -COARSE):
-            if i not in losses:
-                go(i, before)
-            before = i
-        i = min(losses)
-        while i > lowest and least() == i and at_zero > losses[i]:
-            go(i - 1, i)
-            i -= 1
-    best = least()
-    falls = (best == lowest or np.isinf(losses.get(best - 1, 0.0))) and at_zero > losses[best]
-    return "; the loss still falls at the smallest alpha that double precision allows" if falls else ""
 
 
 def _stderr(values: Array, weight: Array, mass: Array) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 
 from limbeck.labels import Array, SoftLabels
 from limbeck.theory import MinimumNorm, Span
@@ -16,6 +16,7 @@ from limbeck.theory.readings import ROUNDING
 from limbeck.theory.scaling import Scaling
 
 LARGEST_GRAM = 8000
+MANY_USED = 0.9  # share of the features that are not 0, from which leaving out the others is not worth a copy
 SWALLOWED = 1e-11
 UNSEEN = 1e-8  # of the logits' spread
 KEYED = 2**12  # entries whose keys are made at once
@@ -114,11 +115,19 @@ class Design:
 
 
 def reduced(points: Points) -> Design:
-    """Coordinates for a ridge fit: an orthonormal basis of the rows where n <= d, the features where n > d."""
+    """Coordinates for a ridge fit: an orthonormal basis of the rows where n <= d, the features where n > d.
+
+    Many features that are 0 in every row are left out: their weights are 0.
+    """
     n, d = points.given.shape
     if n > d or (points.sparse and n > LARGEST_GRAM):
         short = not points.sparse and points.given.dtype == np.float32
-        return Design(points.given if short else points.X, None, points.intercept)
+        A = points.given if short else points.X
+        used = np.flatnonzero(abs(A).max(axis=0).toarray() if points.sparse else A.any(axis=0))
+        if not 0 < len(used) < MANY_USED * d:
+            return Design(A, None, points.intercept)
+        chosen = csr_array((np.ones(len(used)), (np.arange(len(used)), used)), shape=(len(used), d))
+        return Design(A[:, used], chosen, points.intercept)
     if points.sparse:
         return Design(*_sparse_coordinates(points.X), points.intercept)
     span = Span(points.X)
@@ -162,7 +171,7 @@ def with_ones(X: Matrix) -> Matrix:
     """X with a last column of ones, sparse if X is."""
     ones = np.ones((X.shape[0], 1))
     if issparse(X):
-        from scipy.sparse import csr_array, hstack
+        from scipy.sparse import hstack
 
         return hstack([X, csr_array(ones)], format="csr")
     return np.hstack([X, ones])
@@ -176,8 +185,6 @@ def row_keys(X: Matrix) -> np.ndarray:
     """
     multipliers = np.random.default_rng(0).integers(2**64, size=X.shape[1], dtype=np.uint64) | np.uint64(1)
     if issparse(X):
-        from scipy.sparse import csr_array
-
         rows = csr_array(X)
         mixed = _mixed(np.asarray(rows.data)) * multipliers[rows.indices]
         return csr_array((mixed, rows.indices, rows.indptr), shape=rows.shape) @ np.ones(

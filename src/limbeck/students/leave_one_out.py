@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import lapack
+from scipy.linalg import lapack, solve_triangular
 from scipy.special import expit, softmax
 
 from limbeck.labels import Array
-from limbeck.students.design import Matrix
+from limbeck.students.design import Matrix, with_ones
 from limbeck.students.objective import Objective, blocks, cholesky
 from limbeck.students.solver import SMALL_HESSIAN, Curvature
 
@@ -28,6 +28,8 @@ PRODUCTS_OF_MANY, PRODUCTS_OF_FEW = 1e9, 3e10
 unknown and for fewer, where the rows' mean would call small ridges better than they are; directions, at least."""
 LEAST_RIDGE = 1e-7
 """Of the curvature: below it the parameters' side keeps too few digits of 1 - leverage."""
+LEAST_INTERCEPT = 1e-9
+"""Of the intercepts' curvature: one that has less, of a class that hardly occurs, goes to infinity and stays there."""
 NONE = 1e-290
 """Curvature or probability that counts as none."""
 
@@ -88,7 +90,10 @@ def _class_step(objective: Objective, F: Array, mass: Array, curvature: Curvatur
     for rows in blocks(n) if len(s) > R else ():
         weak[rows] = np.square(B[rows, : len(s) - R]) @ tail
     for k in range(m):
-        Q[:, k] = _leverage(objective.class_hessian(C[:, k], top), top)
+        H = objective.class_hessian(C[:, k], top)
+        if objective.intercept:
+            H[-1, -1] += LEAST_INTERCEPT * C.sum(axis=0).max()
+        Q[:, k] = _leverage(H, top)
     share = mass[:, None]
     left = (1 - share / w[:, None] * C * Q) * (1 - share * C.sum(axis=0) * weak)
     moved = share * G * (Q + weak) / np.maximum(left, 1e-6)
@@ -122,11 +127,12 @@ def least_ridge(objective: Objective, curvature: Curvature) -> float:
 def _leverage(H: Array, A: Matrix) -> Array:
     """a_i' H^-1 a_i for every row, (n,); with a last coordinate of 1 if H has one row more."""
     scale = np.sqrt(np.maximum(H.diagonal(), 1e-300))
-    root = lapack.dtrtri(cholesky(H / np.outer(scale, scale)), lower=1)[0] / scale
-    r, out = A.shape[1], np.empty(A.shape[0])
+    root, r, out = cholesky(H / np.outer(scale, scale)), A.shape[1], np.empty(A.shape[0])
     for rows in blocks(len(out)):  # which also keeps sparse points sparse
         B = A[rows].toarray() if hasattr(A, "toarray") else A[rows]
-        out[rows] = np.square(B @ root[:, :r].T + (root[:, r] if len(H) > r else 0.0)).sum(axis=1)
+        B = with_ones(B) if len(H) > r else B
+        half = solve_triangular(root, (B / scale).T, lower=True, overwrite_b=True, check_finite=False)
+        out[rows] = np.square(half).sum(axis=0)
     return out
 
 
@@ -137,7 +143,11 @@ def _full_step(objective: Objective, theta: Array, F: Array, mass: Array) -> Arr
     n, m, r = len(F), objective.columns, A.shape[1]
     A = A.toarray() if hasattr(A, "toarray") else A  # r m is small: so is this
     # The inverse root's columns of one class meet the rows' features alone: m times less than rows by classes.
-    root = lapack.dtrtri(cholesky(objective.hessian_at(F)), lower=1)[0].reshape(m * r, m, r)
+    H = objective.hessian_at(F)
+    if objective.intercept:
+        edge = np.arange(m) * r + r - 1
+        H[edge, edge] += LEAST_INTERCEPT * H[edge, edge].max()
+    root = lapack.dtrtri(cholesky(H), lower=1)[0].reshape(m * r, m, r)
     Q = np.empty((n, m, m))
     for rows in blocks(n, 256):
         half = np.tensordot(A[rows], root, axes=(1, 2)).transpose(0, 2, 1)
@@ -216,5 +226,5 @@ class _Rows:
         if objective.intercept:
             b = B @ flat
             # A shift of all classes is not a direction, and a class without curvature adds none.
-            B -= b @ np.linalg.pinv(flat.T @ b, rcond=1e-12, hermitian=True) @ b.T
+            B -= b @ np.linalg.pinv(flat.T @ b, rcond=LEAST_INTERCEPT, hermitian=True) @ b.T
         return B

@@ -171,9 +171,9 @@ class Objective:
         F = self.logits(theta)
         return expit(F) if self.columns == 1 else self.gap(F) + self.labels.probabilities
 
-    def class_hessian(self, c: Array, A: Matrix | None = None) -> Array:
-        """A' diag(c) A + alpha I (r, r) for curvatures c (n,): a class's block of the Hessian; other points if given."""
-        A = self.A if A is None else A
+    def class_hessian(self, c: Array, A: Matrix = None) -> Array:
+        """A class's block of the Hessian, A' diag(c) A + alpha I, for its curvatures c (n,); other points if given."""
+        A = A if A is not None else self.A
         H = weighted_gram(A, c)
         H[np.diag_indices(len(H))] += self.alpha
         if not self.intercept:

@@ -29,10 +29,11 @@ QUICK = 2e8
 """Rows times squared unknowns up to which Newton's method is tried first: there it is the faster."""
 PAIRS, LEAST_PAIRS, PAIR_NUMBERS = 20, 5, 5e6
 """Steps that L-BFGS remembers: at most, at least, and the numbers that each half of them may come to."""
-REBIND = 10
-"""Steps after which the approximate Hessian is that of the student reached."""
-SHARED_STEPS = 60
-"""Steps with the shared curvature, after which each class gets its own."""
+REBIND, REBIND_BLOCKS = 10, 25
+"""Steps after which the approximate Hessian, shared or a class at a time, is that of the student reached."""
+FEW_SHARED, MANY_SHARED, CHEAP_BLOCKS = 30, 100, 1e10
+"""Steps with the shared curvature, after which each class gets its own: where its rows times classes times squared
+coordinates are no more than so many, and else."""
 BLOCK_NUMBERS = 5e7
 """Classes times squared coordinates up to which each class has its own curvature."""
 SHORTEST = 1e-5
@@ -192,8 +193,10 @@ def minimise(
             objective.class_curvature(theta), objective.alpha, intercept=objective.intercept
         )
 
-    blocked = objective.columns * objective.unknowns**2 <= BLOCK_NUMBERS
-    first = min(SHARED_STEPS, max_iter) if blocked else max_iter
+    numbers = objective.columns * objective.unknowns**2
+    shared = FEW_SHARED if numbers * objective.A.shape[0] <= CHEAP_BLOCKS else MANY_SHARED
+    blocked = numbers <= BLOCK_NUMBERS
+    first = min(shared, max_iter) if blocked else max_iter
     found = lbfgs(objective, start, inverse_at, tol=tol, least_fall=least_fall, max_iter=first)
     if found.converged or not blocked or max_iter <= first:
         return found
@@ -204,6 +207,7 @@ def minimise(
         tol=tol,
         least_fall=least_fall,
         max_iter=max_iter - first,
+        rebind=REBIND_BLOCKS,
     )
     return replace(again, iterations=found.iterations + again.iterations)
 
@@ -240,6 +244,7 @@ def lbfgs(
     tol: float,
     least_fall: float = 0.0,
     max_iter: int,
+    rebind: int = REBIND,
 ) -> Minimum:
     """L-BFGS from an approximate inverse Hessian; SciPy's takes none, and stops by values of F."""
     theta = _centred(start)
@@ -254,7 +259,7 @@ def lbfgs(
         if size <= tol or (stalled and size <= ENOUGH) or stalled > PATIENCE:
             break
         best = min(best, size)
-        if taken and taken % REBIND == 0:
+        if taken and taken % rebind == 0:
             inverse, unit = inverse_at(theta), 1.0
         step = -_corrected(gradient, pairs, inverse, unit)
         if -0.5 * float(np.vdot(step, gradient)) <= least_fall * abs(value):
