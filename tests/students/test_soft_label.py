@@ -30,9 +30,57 @@ from limbeck.theory.kernels import RBF
 from limbeck.theory.loss import loss
 
 
-@parametrize_with_checks([SoftLabelClassifier(), SoftLabelClassifier(alpha=0.01, fit_intercept=False)])
+@parametrize_with_checks(
+    [SoftLabelClassifier(), SoftLabelClassifier(alpha=0.01, fit_intercept=False)],
+    expected_failed_checks=lambda estimator: (
+        {}
+        if estimator.fit_intercept
+        else {
+            "check_class_weight_classifiers": "a plane through the origin has both classes of points on each side"
+        }
+    ),
+)
 def test_every_scikit_learn_check_passes(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("alpha", [0.01, "loo"])
+@pytest.mark.parametrize("K", [2, 3])
+def test_class_weights_are_sample_weights_of_the_teachers_decisions(alpha, K):
+    X, z, _, rng = linear_teacher(80, 5, K)
+    z = z + rng.standard_normal(z.shape)
+    decided = (z >= 0).astype(int) if K == 2 else z.argmax(axis=1)
+    counts = np.bincount(decided, minlength=K)
+    for weights, of_rows in (
+        ({0: 4.0}, np.where(decided == 0, 1.0, 0.25)),
+        ("balanced", counts.min() / counts[decided]),
+    ):
+        ours = SoftLabelClassifier(alpha, class_weight=weights).fit(X, teacher_logits=z)
+        same = SoftLabelClassifier(alpha).fit(X, teacher_logits=z, sample_weight=of_rows)
+        assert ours.alpha_ == pytest.approx(same.alpha_, rel=1e-12)
+        np.testing.assert_allclose(ours.coef_, same.coef_, atol=1e-8)
+    with pytest.raises(ValueError, match="balanced"):
+        SoftLabelClassifier(alpha, class_weight="even").fit(X, teacher_logits=z)
+
+
+@pytest.mark.parametrize("alpha", [1e-3, "loo"])
+@pytest.mark.parametrize("K", [2, 4])
+def test_a_warm_start_leads_to_the_same_student_in_fewer_steps(alpha, K):
+    X, z, _, rng = linear_teacher(400, 40, K)
+    z = z + rng.standard_normal(z.shape)
+    warm = SoftLabelClassifier(alpha, warm_start=True).fit(X[:300], teacher_logits=z[:300])
+    warm.fit(X, teacher_logits=z)
+    cold = SoftLabelClassifier(alpha).fit(X, teacher_logits=z)
+    assert warm.alpha_ == pytest.approx(cold.alpha_, rel=1e-12)
+    np.testing.assert_allclose(warm.coef_, cold.coef_, atol=1e-6)
+    if alpha == "loo":
+        assert len(warm.alpha_path_.alphas) < len(cold.alpha_path_.alphas)
+    warm.fit(X, teacher_logits=z)
+    assert warm.n_iter_ <= 1
+    before = warm.coef_
+    with pytest.raises(ValueError, match="40 features"):
+        warm.fit(X[:, :30], teacher_logits=z)
+    assert warm.coef_ is before
 
 
 def linear_teacher(n, d, K=2, seed=0, scale=1.5):

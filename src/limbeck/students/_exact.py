@@ -29,6 +29,8 @@ WEAKEST = (
     1e-10  # eigenvalue of the covariance, of the largest, down to which normal equations are good enough to
 )
 MAY_BE_LINEAR = 1e-4  # show that logits miss every linear teacher's by more than this
+MOST_AT_ZERO = 60
+"""Steps to a student at alpha = 0 that other ridges are compared with; if it is chosen, it is followed to the end."""
 ITERATED = 1e-8  # what LSMR leaves of logits that a factorisation would meet to ROUNDING
 
 
@@ -90,7 +92,8 @@ def fit_exact(
     if not met:
         # Logits far from a linear teacher's lead least squares astray; zero never does.
         near = solved.inconsistency < NEARLY
-        theta, _, found = _minimum(A, labels, weight, theta if near else None)
+        most = 1000 if mass is None else MOST_AT_ZERO
+        theta, _, found = _minimum(A, labels, weight, theta if near else None, max_iter=most)
     left_out = None if mass is None else _left_out(span, A, theta, labels, weight, mass, met)
     full = solved.weights if met else _lift(theta, back)
     spread = float(np.std(labels.logits)) or 1.0
@@ -168,7 +171,7 @@ def _split(
 
 
 def _minimum(
-    A: Array, labels: SoftLabels, weight: Array, start: Array | None = None
+    A: Array, labels: SoftLabels, weight: Array, start: Array | None = None, *, max_iter: int = 1000
 ) -> tuple[Array, bool, Minimum]:
     """Minimise the cross-entropy; hard labels have no minimiser where they can be separated."""
     size = np.sqrt(np.maximum(weight @ np.square(A), 1e-300))  # columns of mean square 1
@@ -176,7 +179,7 @@ def _minimum(
     objective = Objective(scaled, labels, weight, 0.0)
     theta = objective.zero() if start is None else start * size[:, None]
     hard = labels.saturated.any()
-    found = minimise(objective, theta, max_iter=10 if hard else 1000)
+    found = minimise(objective, theta, max_iter=10 if hard else max_iter)
     for _ in range(20 if hard else 0):  # ten steps at a time: separable labels are recognised soon
         if found.converged:
             break

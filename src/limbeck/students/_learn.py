@@ -30,6 +30,18 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Before:
+    """A student to start from."""
+
+    weights: Array
+    """(m, d)."""
+    intercepts: Array
+    """(m,)."""
+    alpha: float
+    """Its ridge; where it was chosen by leave-one-out, the best one above 0. NaN or 0 if there is none."""
+
+
+@dataclass(frozen=True)
 class Learned:
     """A student and how it was found."""
 
@@ -49,24 +61,36 @@ class Learned:
     """Largest gradient entry, relative to the points' size."""
 
 
-def learn(points: Points, labels: SoftLabels, counts: Array, settings: Settings, rows: np.ndarray) -> Learned:
+def learn(
+    points: Points,
+    labels: SoftLabels,
+    counts: Array,
+    settings: Settings,
+    rows: np.ndarray,
+    before: Before | None = None,
+) -> Learned:
     """The student of n points, none of weight 0, with weights ``counts`` (n,) as given.
 
-    ``rows`` (n,) are their numbers in what the user gave, for messages.
+    ``rows`` (n,) are their numbers in what the user gave, for messages. A minimisation starts from the student
+    ``before``, and so does the search for the ridge.
     """
     if settings.stop_time is not None:
         design = reduced(points)
         found = stopped_flow(design, labels, counts / counts.sum(), float(settings.stop_time))
         return _of_minimum(design, found, float("nan"))
     if settings.alpha == "loo":
-        return _by_leave_one_out(points, labels, counts, settings)
+        return _by_leave_one_out(points, labels, counts, before)
     if settings.alpha == 0:
         return _without_ridge(points, labels, counts, settings, rows)
     design = reduced(points)
     alpha = float(settings.alpha)
     objective = Objective(design.A, labels, counts / counts.sum(), alpha, design.intercept)
     curvature = Curvature.of(design.A, objective.weight, intercept=design.intercept)
-    start = next(ridge_on_logits(objective, curvature, np.array([alpha])))
+    start = (
+        next(ridge_on_logits(objective, curvature, np.array([alpha])))
+        if before is None
+        else design.theta(before.weights, before.intercepts)
+    )
     found = minimise(objective, start, curvature=curvature, tol=settings.tol, max_iter=settings.max_iter)
     return _of_minimum(design, found, alpha)
 
@@ -101,7 +125,7 @@ def _without_ridge(
     return _of_exact(found, None)
 
 
-def _by_leave_one_out(points: Points, labels: SoftLabels, counts: Array, settings: Settings) -> Learned:
+def _by_leave_one_out(points: Points, labels: SoftLabels, counts: Array, before: Before | None) -> Learned:
     if len(labels) < 2:
         raise ValueError("alpha='loo' leaves rows out one by one and there is 1 sample: give alpha a number.")
     weight, mass = counts / counts.sum(), np.minimum(counts, 1.0) / counts.sum()
@@ -121,6 +145,8 @@ def _by_leave_one_out(points: Points, labels: SoftLabels, counts: Array, setting
         (lambda: _left_out_at_zero(points, labels, weight, mass)) if missed is None else None,
         met=missed is None and logits_met(points, labels),
         features=points.given.shape[1],
+        near=None if before is None or not before.alpha > 0 else before.alpha,
+        start=None if before is None else design.theta(before.weights, before.intercepts),
     )
     if isinstance(found, Exact):
         return _of_exact(found, path)

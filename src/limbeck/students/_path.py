@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import logit
 
 from limbeck.labels import Array, SoftLabels, cross_entropy
-from limbeck.students._exact import TALL, Exact
+from limbeck.students._exact import MOST_AT_ZERO, TALL, Exact
 from limbeck.students.design import Design
 from limbeck.students.leave_one_out import least_ridge, leave_one_out
 from limbeck.students.objective import Objective
@@ -25,18 +25,16 @@ USUAL = FURTHER * PER_DECADE
 STANDARD_ERRORS = 2.0
 CLOSE, LEAST_FALL = 1e-8, 1e-7
 """Relative gradient, and expected fall of the loss, at which a student is good enough to compare alphas by."""
-OF_RIDGE = 1e-2
-"""Largest gradient entry, of the ridge's own: few rows all but meet their answers, and what is left of them counts."""
+OF_RIDGE, LOOSE = 1e-2, 1e-6
+"""Largest gradient entry for fewer rows, which all but meet their answers: of the ridge's own, and at most."""
 FINAL = {4: 1e-7, 8: 1e-10}
 """Relative gradient of the student chosen, by the bytes of a feature."""
-MOST_AT_ZERO = 50
-"""Steps to alpha = 0 from a small ridge, to compare with; if it is chosen, it is followed to the end."""
 RISES = 1
 """Ridges in a row at which the loss is higher, and the search from a guess ends."""
 MORE = 2
 """Further ridges that may show that alpha = 0 is beaten, where it costs a minimisation of its own."""
 COARSE = 2
-"""Where that ends no better than alpha = 0, every so many ridges are tried, too."""
+"""Every so many ridges are tried where that ends no better than alpha = 0, or the loss may have several dips."""
 GUESSED_FROM = 2048
 """Rows that the first ridge to try is guessed from."""
 EVERY, CHEAP = 1000, 1e7
@@ -125,12 +123,14 @@ def follow(
     *,
     met: bool,
     features: int,
+    near: float | None = None,
+    start: Array | None = None,
 ) -> tuple[AlphaPath, Minimum | Exact]:
     """Fit alphas on either side of a first guess until the leave-one-out loss rises, and choose by it.
 
-    Near n = rank, where the loss often has several dips, and in small problems all alphas are tried. alpha = 0 is
-    tried first where it costs no minimisation, else last, and only if no other alpha beats the smallest one tried.
-    Where the dip reached is no better than alpha = 0, so is one alpha a decade.
+    Near n = rank, where the loss often has several dips, one alpha a decade is tried; in small problems all are.
+    alpha = 0 is tried first where it costs no minimisation, else last, and only if no other alpha beats the smallest
+    one tried. Where the dip reached is no better than alpha = 0, so is one alpha a decade.
 
     Parameters
     ----------
@@ -147,6 +147,10 @@ def follow(
         Whether the student at alpha = 0 meets all logits: then it costs no minimisation.
     features : int
         How many features the points have; their coordinates may be fewer.
+    near : float, optional
+        An alpha to search around, as from a guess. Default: see above.
+    start : ndarray, shape (r, m), optional
+        Where the first minimisation starts. Default: at ridge regression on the logits.
 
     Returns
     -------
@@ -156,14 +160,15 @@ def follow(
     ridges = _Ridges(whole, along, mass, grid(along[0]))
     trusted = int(np.searchsorted(ridges.alphas[:-1], least_ridge(whole, along[0])))
     n, unknowns = whole.A.shape[0], whole.unknowns * whole.columns
-    every = n * unknowns**2 <= CHEAP or _rugged(n, features)
+    every = near is None and (n * unknowns**2 <= CHEAP or _rugged(n, features))
     lowest = max(trusted, USUAL if exact is None else 0)
     early = exact is not None and (met or (every and not trusted))
     at_zero, why = ridges.try_zero(exact) if exact is not None and early else (None, "")
     if every:
-        ridges.all_down(lowest)
+        ridges.all_down(lowest, 1 if n * unknowns**2 <= CHEAP else COARSE)
     else:
-        ridges.around(max(_guess(whole, along, ridges.alphas), USUAL, lowest), lowest)
+        close = _guess(whole, along, ridges.alphas) if near is None else _nearest(ridges.alphas, near)
+        ridges.around(max(close, USUAL, lowest), lowest, start)
     for _ in range(0 if early or trusted or exact is None else MORE):
         if not ridges.lead(ridges.smallest()).beats:
             ridges.one_down(lowest)
@@ -234,7 +239,7 @@ class _Ridges:
         n, r = self.whole.A.shape
         tol, fall = (1e-10, 0.0) if further else (CLOSE, LEAST_FALL)
         if n < TALL * r and alpha > 0:
-            tol, fall = min(tol, OF_RIDGE * alpha * float(np.abs(start).max()) / objective.scale), 0.0
+            tol, fall = min(LOOSE, OF_RIDGE * alpha * float(np.abs(start).max()) / objective.scale), 0.0
         most = 1000 if alpha > 0 else MOST_AT_ZERO
         found = minimise(objective, start, curvature=curvature, tol=tol, least_fall=fall, max_iter=most)
         self.kept[alpha] = found
@@ -289,11 +294,11 @@ class _Ridges:
 
     # -- which to try ----------------------------------------------------------------------------
 
-    def around(self, first: int, lowest: int) -> None:
+    def around(self, first: int, lowest: int, start: Array | None) -> None:
         """From a guess in both directions, until the loss rises."""
         i, top = first, len(self.alphas) - 1
-        self._go(i, None)
-        while i < top and i - self._least() < RISES:
+        self.losses[i] = self.loss(float(self.alphas[i]), start)
+        while i < top and (i - self._least() < RISES or np.isinf(self.losses[i])):
             self._go(i + 1, i)
             i += 1
         while self._least() - min(self.losses) < RISES and self.best() > 0:
@@ -301,12 +306,15 @@ class _Ridges:
                 break
 
     def all_down(self, lowest: int, stride: int = 1) -> None:
-        """From the largest, so many apart, and further where the loss still falls."""
-        before = None
-        for i in range(len(self.alphas) - 1, max(USUAL, lowest) - 1, -stride):
+        """From the largest, so many apart, then next to the best, and further where the loss still falls."""
+        before, top = None, len(self.alphas) - 1
+        for i in range(top, max(USUAL, lowest) - 1, -stride):
             if i not in self.losses:
                 self._go(i, before)
             before = i
+        for i in {self._least() - 1, self._least() + 1} - set(self.losses) if stride > 1 else ():
+            if lowest <= i <= top:
+                self._go(i, self._least())
         while self._least() == min(self.losses) and self.best() > 0:
             if not self.one_down(lowest):
                 break
@@ -329,6 +337,10 @@ class _Ridges:
     def _go(self, i: int, start: int | None) -> None:
         theta = None if start is None else self.kept[float(self.alphas[start])].theta
         self.losses[i] = self.loss(float(self.alphas[i]), theta)
+
+
+def _nearest(alphas: Array, alpha: float) -> int:
+    return int(np.argmin(np.abs(np.log(alphas / alpha))))
 
 
 def _rugged(n: int, d: int) -> bool:

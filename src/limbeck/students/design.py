@@ -113,6 +113,11 @@ class Design:
         v, b = (theta[:-1], theta[-1]) if self.intercept else (theta, np.zeros(theta.shape[1]))
         return (v if self.basis is None else np.asarray(self.basis.T @ v)).T, b
 
+    def theta(self, weights: Array, intercepts: Array) -> Array:
+        """Parameters (r, m) of weights (m, d) and intercepts (m,), as far as the coordinates reach."""
+        v = weights.T if self.basis is None else np.asarray(self.basis @ weights.T)
+        return np.vstack([v, intercepts]) if self.intercept else v
+
 
 def reduced(points: Points) -> Design:
     """Coordinates for a ridge fit: an orthonormal basis of the rows where n <= d, the features where n > d.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal, Self
@@ -59,7 +60,7 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
         Ridge; as in `SoftLabelClassifier`.
     fit_intercept : bool, default=True
         Whether to learn an intercept. At ``alpha=0`` it takes part in the norm, as if 1 were added to the kernel.
-    saturated, stop_time, classes, decimals, tol, max_iter
+    saturated, stop_time, classes, decimals, tol, max_iter, class_weight
         As in `SoftLabelClassifier`; ``stop_time`` on the coordinates.
     landmarks : int, optional
         Seek the student in the span of this many rows drawn at random, (n, landmarks) numbers in memory instead of
@@ -141,6 +142,7 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
         decimals: int | None = None,
         tol: float = 1e-10,
         max_iter: int = 1000,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         landmarks: int | None = None,
         random_state: Any = None,
     ) -> None:
@@ -153,6 +155,7 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
         self.decimals = decimals
         self.tol = tol
         self.max_iter = max_iter
+        self.class_weight = class_weight
         self.landmarks = landmarks
         self.random_state = random_state
 
@@ -186,7 +189,8 @@ class KernelSoftLabelClassifier(ClassifierMixin, BaseEstimator):
         if not self.span_.rank:
             raise ValueError("Every row has a feature of length zero: the kernel has nothing to learn from.")
         student = SoftLabelClassifier()
-        student.set_params(**{name: getattr(self, name) for name in student.get_params(deep=False)})
+        shared = set(student.get_params(deep=False)) & set(self.get_params(deep=False))
+        student.set_params(**{name: getattr(self, name) for name in shared})
         self.student_ = student.fit(
             self.span_.coordinates(X),
             y,

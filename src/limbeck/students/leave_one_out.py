@@ -109,16 +109,20 @@ def _directions(n: int, m: int, r: int) -> int:
 
 
 def least_ridge(objective: Objective, curvature: Curvature) -> float:
-    """The ridge below which few rows are called left out too well: there the rows' mean of a class's curvature counts.
+    """The ridge below which few rows of many classes are called left out too well; 0 if there is none.
 
-    It is that mean along the strongest direction which takes it; 0 if none does, or there are many rows.
+    Where the rows' mean of a class's curvature counts, that mean along the strongest direction which takes it; where
+    the rows are all but met, the one that leaves too few digits of 1 - leverage.
     """
     (n, r), m = objective.A.shape, objective.columns
-    left = r - _directions(n, m, r)
-    if hasattr(objective.A, "toarray") or left == 0 or n >= MANY_ROWS * r:
+    if hasattr(objective.A, "toarray") or n >= MANY_ROWS * r:
         return 0.0
+    left = r - _directions(n, m, r)
     p = objective.labels.probabilities
-    return float(objective.weight @ (p * (1 - p)).reshape(n, -1).mean(axis=1) * curvature.values[left - 1])
+    mean = float(objective.weight @ (p * (1 - p)).reshape(n, -1).mean(axis=1))
+    least = mean * float(curvature.values[left - 1]) if left else 0.0
+    met = m > 1 and n <= 2 * objective.unknowns and n * m > MOST_ROWS
+    return max(least, LEAST_RIDGE * _curvature(objective)) if met else least
 
 
 # -- on the side of the parameters -----------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, Literal, Self
 
@@ -14,6 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -22,7 +24,7 @@ from limbeck.labels import Array, SoftLabels
 from limbeck.students._arrays import Rows, all_or_nothing, like, to_numpy, validated, weights_of
 from limbeck.students._batches import BATCHES, learned_so_far, with_more
 from limbeck.students._certify import Asked, ProvedAnswers, asked, nothing, prove
-from limbeck.students._learn import Settings, learn
+from limbeck.students._learn import Before, Settings, learn
 from limbeck.students._path import AlphaPath
 from limbeck.students.design import Points
 from limbeck.students.linearity import Linearity, judge, unknown
@@ -88,6 +90,13 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         see ``gradient_``.
     max_iter : int, default=1000
         Most steps of the minimisation, for the same. If they are not enough, a ``ConvergenceWarning`` is issued.
+    class_weight : dict or "balanced", optional
+        Weight of the rows that the teacher gives to a class: of each class in a dictionary, 1 of those it does not
+        name; ``"balanced"`` weighs the classes alike. They multiply ``sample_weight``, the largest taken as 1.
+    warm_start : bool, default=False
+        Start from the student of the last `fit`, which must have had the same features and classes. With
+        ``alpha="loo"`` the search starts at its ridge and ends where the loss rises on either side, so that another
+        dip of the loss can be missed.
 
     Attributes
     ----------
@@ -182,6 +191,8 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         decimals: int | None = None,
         tol: float = 1e-10,
         max_iter: int = 1000,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        warm_start: bool = False,
     ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
@@ -191,6 +202,8 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         self.decimals = decimals
         self.tol = tol
         self.max_iter = max_iter
+        self.class_weight = class_weight
+        self.warm_start = warm_start
 
     # -- fitting ---------------------------------------------------------------------------------
 
@@ -247,6 +260,10 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         _check.in_range(X.data if issparse(X) else X, "X")
         _check.in_range(labels.logits[np.isfinite(labels.logits)], "the teacher's logits")
         _check.in_range(counts, "sample_weight")
+        before = self._before(X.shape[1], classes) if self.warm_start and hasattr(self, "coef_") else None
+        if self.class_weight is not None:
+            of_rows = compute_sample_weight(self.class_weight, classes[labels.decisions])
+            counts = counts * of_rows / of_rows.max()
         self.classes_ = classes
         dtype = X.dtype
         kept = np.flatnonzero(counts > 0)
@@ -254,7 +271,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
             X, labels, counts = X[kept], labels[kept], counts[kept]
         self.n_saturated_ = int(labels.saturated.sum())
         points = Points(X, self.fit_intercept, dtype)
-        found = learn(points, labels, counts, self._settings(), kept)
+        found = learn(points, labels, counts, self._settings(), kept, before)
         if not (np.all(np.isfinite(found.weights)) and np.all(np.isfinite(found.intercepts))):
             raise ArithmeticError("The weights are not finite: scale the features.")
         self.coef_, self.intercept_ = found.weights.astype(dtype), found.intercepts.astype(dtype)
@@ -303,6 +320,20 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
     def __getstate__(self) -> Any:
         self._diagnose()  # a copy or a pickle does not hold the rows
         return super().__getstate__()
+
+    def _before(self, n_features: int, classes: np.ndarray) -> Before:
+        """The student of the last fit."""
+        if self.coef_.shape[1] != n_features or not np.array_equal(self.classes_, classes):
+            raise ValueError(
+                f"warm_start=True goes on from a student of {self.coef_.shape[1]} features and classes "
+                f"{list(self.classes_)}; these rows have {n_features} features and classes {list(classes)}. "
+                "Use a new estimator, or warm_start=False."
+            )
+        path, alpha = self.alpha_path_, self.alpha_
+        if path is not None and alpha == 0:
+            above = path.alphas > 0
+            alpha = float(path.alphas[above][np.argmin(path.losses[above])]) if above.any() else 0.0
+        return Before(self.coef_.astype(float), self.intercept_.astype(float), alpha)
 
     def _settings(self) -> Settings:
         return Settings(self.alpha, self.saturated, self.stop_time, self.tol, self.max_iter)

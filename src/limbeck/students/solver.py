@@ -25,7 +25,7 @@ MOST_CLASSES = 1500
 """Up to which M is decomposed; beyond, its diagonal is taken."""
 SMALL_HESSIAN, LARGE_HESSIAN = 1200, 4800
 """Unknowns up to which there is a Hessian of several classes, and of one logit."""
-QUICK = 2e8
+QUICK = 5e6
 """Rows times squared unknowns up to which Newton's method is tried first: there it is the faster."""
 PAIRS, LEAST_PAIRS, PAIR_NUMBERS = 20, 5, 5e6
 """Steps that L-BFGS remembers: at most, at least, and the numbers that each half of them may come to."""
@@ -209,7 +209,11 @@ def minimise(
         max_iter=max_iter - first,
         rebind=REBIND_BLOCKS,
     )
-    return replace(again, iterations=found.iterations + again.iterations)
+    again = replace(again, iterations=found.iterations + again.iterations)
+    if again.converged or not direct or again.iterations >= max_iter:
+        return again
+    last = newton(objective, again.theta, tol=tol, max_iter=max_iter)
+    return last if last.gradient < again.gradient else again
 
 
 def class_inverse(objective: Objective, theta: Array) -> Inverse:

@@ -33,6 +33,10 @@ SCALES = "none", "standard", "sharpen"
 """Metrics a student may be learned in: `Scaling`'s, without the one that throws the data's geometry away."""
 SMALLEST = 5
 SIZES = 8
+ONE_RIDGE = 20
+"""Labels from which all orders take the ridge that leave-one-out chose in the first."""
+TOLERANCE = 1e-6
+"""Relative gradient of a curve's students, of which decisions alone are counted."""
 Matrix = Any
 
 
@@ -122,7 +126,10 @@ def distil(X: Matrix, answers: Answers, recipe: Recipe, *, pool: Matrix | None =
 
 def taught(X: Matrix, answers: Answers, recipe: Recipe, scaling: Scaling | None) -> Distilled:
     """The student of these points in a metric that was learned before."""
-    inner = recipe.student(classes=np.array(answers.classes, dtype=object))
+    return _fitted(recipe.student(classes=np.array(answers.classes, dtype=object)), X, answers, scaling)
+
+
+def _fitted(inner: SoftLabelClassifier, X: Matrix, answers: Answers, scaling: Scaling | None) -> Distilled:
     inner.fit(X if scaling is None else scaling.apply(X), answers.labels, sample_weight=answers.weights)
     return Distilled(inner, scaling)
 
@@ -249,23 +256,30 @@ def study(
     learned = metrics or partial(metric, X if pool is None else pool, intercept=recipe.fit_intercept)
     sizes = curve_sizes(len(answers))
     orders = [rng.permutation(len(answers)) for _ in range(repeats)]
-    curves = {}
+    hard = _of_decisions(X, answers, made, recipe)
+    curves, ready = {}, {"soft": made, "hard": hard}
     # Many small fits: threads would wait for each other longer than they compute.
     with threadpoolctl.threadpool_limits(1):
         for name, (said, how) in _variants(answers, recipe, issparse(X)).items():
-            same = how.scale == recipe.scale
-            scaling = made.scaling if same else learned(how.scale)
-            whole = _wrong(X, said, np.arange(len(answers)), T, truth, how, scaling)
-            advance()
-            wrong = []
-            for order in orders:
+            scaling = made.scaling if how.scale == recipe.scale else learned(how.scale)
+            names = np.array(said.classes, dtype=object)
+            inner, wrong = how.student(classes=names, tol=TOLERANCE, warm_start=True), []
+            for n in sizes[:-1]:
                 wrong.append([])
-                for n in sizes[:-1]:
-                    wrong[-1].append(_wrong(X, said, order[:n], T, truth, how, scaling))
+                inner.set_params(alpha=how.alpha)
+                for order in orders:
+                    rows = order[:n]
+                    student = _student(X[rows], said[rows], inner, scaling)
+                    if student is not None and n >= ONE_RIDGE:
+                        inner.set_params(alpha=inner.alpha_)
+                    wrong[-1].append(_wrong(student, said[rows], T, truth))
                     advance()
-                wrong[-1].append(whole)
-            curves[name] = _curve(name, sizes, np.swapaxes(wrong, 0, 1))
-    return Study(_agreement(X, answers, T, truth, made, recipe), curves, _tail(T, made, answers), repeats)
+            inner.set_params(alpha=how.alpha)
+            whole = ready[name] if name in ready else _student(X, said, inner, scaling)
+            wrong.append([_wrong(whole, said, T, truth)] * repeats)
+            advance()
+            curves[name] = _curve(name, sizes, np.array(wrong))
+    return Study(_agreement(T, truth, made, hard), curves, _tail(T, made, answers), repeats)
 
 
 def curve_count(answers: Answers, recipe: Recipe, sparse: bool, repeats: int) -> int:
@@ -274,37 +288,45 @@ def curve_count(answers: Answers, recipe: Recipe, sparse: bool, repeats: int) ->
 
 
 def _variants(answers: Answers, recipe: Recipe, sparse: bool) -> dict[str, tuple[Answers, Recipe]]:
-    hard_recipe = Recipe("loo", recipe.fit_intercept, recipe.saturated, recipe.scale)
-    variants = {"soft": (answers, recipe), "hard": (hardened(answers), hard_recipe)}
-    if not sparse:
-        for kind in SCALES:
-            if kind != recipe.scale:
-                other = Recipe(recipe.alpha, recipe.fit_intercept, recipe.saturated, kind)
-                variants[kind] = (answers, other)
-    return variants
+    variants = {"soft": (answers, recipe), "hard": (hardened(answers), replace(recipe, alpha="loo"))}
+    others = () if sparse else SCALES
+    return variants | {
+        kind: (answers, replace(recipe, scale=kind)) for kind in others if kind != recipe.scale
+    }
 
 
-def _wrong(
-    X: Matrix,
-    answers: Answers,
-    rows: np.ndarray,
-    T: Matrix,
-    truth: Answers,
-    recipe: Recipe,
-    scaling: Scaling | None,
-) -> Array:
-    """1 where the student of these rows decides a held-out one otherwise than the teacher; NaN if there is no student.
+def _of_decisions(X: Matrix, answers: Answers, made: Distilled, recipe: Recipe) -> Distilled | None:
+    """The baseline, learned from the teacher's decisions; None where these hold one class."""
+    said = hardened(answers)
+    return (
+        taught(X, said, replace(recipe, alpha="loo"), made.scaling)
+        if len(np.unique(said.values)) > 1
+        else None
+    )
+
+
+def _student(
+    X: Matrix, answers: Answers, inner: SoftLabelClassifier, scaling: Scaling | None
+) -> Distilled | None:
+    """Fit a student to some rows; None if there is none: of one class, of saturated answers alone, of no minimiser."""
+    if answers.kind == "label" and len(np.unique(answers.values)) < 2:
+        return None
+    try:
+        return _fitted(inner, X, answers, scaling)
+    except (ArithmeticError, ValueError):
+        return None
+
+
+def _wrong(student: Distilled | None, answers: Answers, T: Matrix, truth: Answers) -> Array:
+    """1 where a student decides a held-out row otherwise than the teacher; NaN if there is no student.
 
     Where hard labels hold one class only, that class is all they can teach.
     """
-    seen = answers[rows]
-    if answers.kind == "label" and len(np.unique(seen.values)) < 2:
-        return (truth.decisions != seen.values[0]).astype(float)
-    try:
-        made = taught(X[rows], seen, recipe, scaling)
-    except (ArithmeticError, ValueError):  # saturated answers alone, no minimiser
-        return np.full(len(truth), np.nan)
-    return (made.predict_codes(T) != truth.decisions).astype(float)
+    if student is not None:
+        return (student.predict_codes(T) != truth.decisions).astype(float)
+    if answers.kind == "label" and len(np.unique(answers.values)) < 2:
+        return (truth.decisions != answers.values[0]).astype(float)
+    return np.full(len(truth), np.nan)
 
 
 def _curve(name: str, sizes: np.ndarray, wrong: Array) -> Curve:
@@ -343,16 +365,12 @@ def _spread(risks: Array) -> tuple[float, float, float]:
     return max(interval.low, 0.0), interval.estimate, min(interval.high, 1.0)
 
 
-def _agreement(
-    X: Matrix, answers: Answers, T: Matrix, truth: Answers, made: Distilled, recipe: Recipe
-) -> Agreement:
+def _agreement(T: Matrix, truth: Answers, made: Distilled, hard: Distilled | None) -> Agreement:
     ours = made.predict_codes(T)
     right = ours == truth.decisions
-    hard = hardened(answers)
     baseline = gain = None
-    if len(np.unique(hard.values)) > 1:
-        other = Recipe("loo", recipe.fit_intercept, recipe.saturated, recipe.scale)
-        theirs = taught(X, hard, other, made.scaling).predict_codes(T)
+    if hard is not None:
+        theirs = hard.predict_codes(T)
         baseline = Tally.of(truth.decisions, theirs, len(truth.classes)).agreement
         also = theirs == truth.decisions
         gain = paired_difference(int(np.sum(right & ~also)), int(np.sum(also & ~right)), len(right))
