@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,29 @@ def test_help_fits_eighty_columns(name, run, monkeypatch):
     assert code == 0
     assert max(map(len, said.splitlines())) <= 80
     assert "\x1b" not in said
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_paragraph_without_the_place_in_the_code(pool, run, monkeypatch):
+    from limbeck.students import _learn
+
+    def stopped(*args, **options):
+        return replace(minimise(*args, **options), converged=False)
+
+    minimise = _learn.minimise
+    monkeypatch.setattr(_learn, "minimise", stopped)
+    np.savez(
+        "noisy.npz",
+        X=np.random.default_rng(0).standard_normal((60, 5)),
+        teacher_logit=np.arange(60) % 7 - 3.0,
+    )
+    code, said, errors = run("distill", "noisy.npz", "--alpha", "0.01", "--out", "s.json")
+    assert code == 0
+    assert "agreement" in said
+    assert errors.count("Warning: ") == 1
+    assert "relative gradient" in " ".join(errors.split())
+    assert ".py" not in errors
+    assert max(map(len, errors.splitlines())) <= 80
 
 
 def test_an_error_fits_eighty_columns_and_has_no_colour_where_there_is_no_terminal(pool, run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import warnings
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from limbeck import __version__
 from limbeck.cli import _provenance as provenance
 from limbeck.cli import audit, distill, explore, label, plan, predict, reproduce, select
-from limbeck.cli._console import fail
+from limbeck.cli._console import fail, warn
 from limbeck.cli._options import HELD
 from limbeck.records import UserError
 
@@ -71,7 +72,8 @@ def main() -> None:
     provenance.READ.clear()
     provenance.WRITTEN.clear()
     try:
-        with HELD:
+        with HELD, warnings.catch_warnings():
+            warnings.showwarning = warn
             app()
     except UserError as error:
         fail(provenance.changed() or str(error), 2)

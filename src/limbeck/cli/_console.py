@@ -128,6 +128,11 @@ def _foreign(value: Any) -> bool:
     return not (isinstance(value, known) or is_dataclass(value))
 
 
+def warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a Python warning as one paragraph on standard error, without the place in the code that issued it."""
+    messages().print(Text("Warning:", style="bold yellow"), Text(str(message)))
+
+
 def fail(message: str, code: int) -> NoReturn:
     """Say what went wrong and leave with this exit code."""
     # As text, not markup: a file name may hold square brackets.

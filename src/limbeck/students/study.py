@@ -6,6 +6,7 @@ from the teacher's hard decisions, so that only the softness of the labels diffe
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning
 
 from limbeck.data.answers import Answers
 from limbeck.labels import Array, from_hard
@@ -259,7 +261,8 @@ def study(
     hard = _of_decisions(X, answers, made, recipe)
     curves, ready = {}, {"soft": made, "hard": hard}
     # Many small fits: threads would wait for each other longer than they compute.
-    with threadpoolctl.threadpool_limits(1):
+    with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # TOLERANCE is coarse
         for name, (said, how) in _variants(answers, recipe, issparse(X)).items():
             scaling = made.scaling if how.scale == recipe.scale else learned(how.scale)
             names = np.array(said.classes, dtype=object)
