@@ -15,6 +15,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from limbeck import SoftLabelClassifier
 from limbeck.labels import cross_entropy, from_hard, from_logits, from_probabilities
+from limbeck.students._learn import Settings, learn
+from limbeck.students.cost import seconds
+from limbeck.students.design import Points
 from limbeck.students.leave_one_out import leave_one_out
 from limbeck.students.objective import BLOCK, Objective
 from limbeck.students.solver import Curvature, lbfgs, minimise, newton
@@ -283,3 +286,33 @@ def test_intercepts_of_classes_that_hardly_occur_do_not_spoil_leaving_rows_out(m
         losses.append(cross_entropy(labels, leave_one_out(objective, theta, weight)).mean())
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     assert losses[0] < 2
+
+
+def test_a_fit_forecast_above_a_minute_is_announced_before_it_starts(monkeypatch):
+    def never(*args, **options):
+        raise KeyboardInterrupt
+
+    X = np.broadcast_to(np.float64(1.0), (4000, 4000))
+    labels = from_logits(np.linspace(-1, 1, 4000))
+    monkeypatch.setattr("limbeck.students._learn.reduced", never)
+    settings = Settings("loo", "raise", None, 1e-10, 1000)
+    with (
+        pytest.warns(UserWarning, match="4000 rows of 4000 features with 2 classes"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        learn(Points.of(X, True), labels, np.ones(4000), settings, np.arange(4000))
+    few = np.ones(400)
+    with pytest.raises(KeyboardInterrupt):  # and no warning, which is an error here
+        learn(Points.of(X[:400], True), labels[:400], few, settings, np.arange(400))
+
+
+@pytest.mark.parametrize("alpha", [0, 1e-3, "loo"])
+@pytest.mark.parametrize("K", [2, 10])
+def test_the_forecast_grows_with_rows_features_and_classes(alpha, K):
+    m = 1 if K == 2 else K
+    base = seconds(2000, 300, m, alpha=alpha)
+    assert base < 10
+    assert seconds(40_000, 300, m, alpha=alpha) > 4 * base
+    assert seconds(2000, 600, m, alpha=alpha) > 1.5 * base
+    if alpha != 0:
+        assert seconds(2000, 300, 1000 * m, alpha=alpha) > 10 * base

@@ -12,6 +12,7 @@ from limbeck.kinds import RowError
 from limbeck.labels import Array, SoftLabels
 from limbeck.students._exact import Exact, fit_exact, logits_met, missed_by_least_squares
 from limbeck.students._path import AlphaPath, follow, ridge_on_logits, stopped_flow
+from limbeck.students.cost import warn_of_long
 from limbeck.students.design import Design, Points, could_be_linear, precision, reduced
 from limbeck.students.leave_one_out import coordinates
 from limbeck.students.objective import Objective
@@ -74,7 +75,9 @@ def learn(
     ``rows`` (n,) are their numbers in what the user gave, for messages. A minimisation starts from the student
     ``before``, and so does the search for the ridge.
     """
-    if settings.stop_time is not None:
+    if settings.stop_time is None:
+        warn_of_long(points, labels.columns, settings.alpha)
+    else:
         design = reduced(points)
         found = stopped_flow(design, labels, counts / counts.sum(), float(settings.stop_time))
         return _of_minimum(design, found, float("nan"))

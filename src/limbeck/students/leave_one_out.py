@@ -83,7 +83,7 @@ def _class_step(objective: Objective, F: Array, mass: Array, curvature: Curvatur
     w, G, s = objective.weight, objective.gap(F), curvature.values
     P = expit(F) if m == 1 else G + objective.labels.probabilities
     C = w[:, None] * P * (1 - P)
-    R = len(s) if hasattr(B, "toarray") else _directions(n, m, len(s))
+    R = len(s) if hasattr(B, "toarray") else directions(n, m, len(s))
     top = B if len(s) == R else B[:, -R:]
     tail = 1 / np.maximum(np.outer(s[: len(s) - R], C.sum(axis=0)) + objective.alpha, 1e-300)
     weak, Q = np.zeros_like(F), np.empty_like(F)
@@ -101,7 +101,7 @@ def _class_step(objective: Objective, F: Array, mass: Array, curvature: Curvatur
     return moved
 
 
-def _directions(n: int, m: int, r: int) -> int:
+def directions(n: int, m: int, r: int) -> int:
     """In how many directions each class has its own curvature."""
     few = MOST_OF_ONE if m == 1 else PRODUCTS_OF_FEW
     products = PRODUCTS_OF_MANY if n >= MANY_ROWS * r else few
@@ -117,7 +117,7 @@ def least_ridge(objective: Objective, curvature: Curvature) -> float:
     (n, r), m = objective.A.shape, objective.columns
     if hasattr(objective.A, "toarray") or n >= MANY_ROWS * r:
         return 0.0
-    left = r - _directions(n, m, r)
+    left = r - directions(n, m, r)
     p = objective.labels.probabilities
     mean = float(objective.weight @ (p * (1 - p)).reshape(n, -1).mean(axis=1))
     least = mean * float(curvature.values[left - 1]) if left else 0.0

@@ -68,7 +68,8 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator):
         soft cross-entropy (one Newton step a row) among 17 values and 0, which is kept unless the best
         beats it by two paired standard errors (of leads winsorised at 5 %). If the loss still falls at the smallest
         value, up to twelve smaller ones are tried. Large problems try values on either side of the one that ridge
-        regression on the logits prefers, until the loss rises.
+        regression on the logits prefers, until the loss rises, and 0 only if the smallest of them is not beaten. Fits
+        forecast to take over a minute are announced by a warning.
     fit_intercept : bool, default=True
         Whether to learn an intercept. At ``alpha=0`` it takes part in the norm that is minimised.
     saturated : {"raise", "drop", "bound"}, default="raise"
